@@ -1,0 +1,42 @@
+# Everything that people and CI run. Each target installs the Debian packages it lacks, with sudo when not root, and
+# says so; Rust comes from rustup, which reads rust-toolchain.toml.
+
+# What the lab and the demo run: nft as the other program, ip and unshare for the namespaces.
+LAB_PACKAGES := nftables iproute2 util-linux procps
+# What the test oracle is compiled against.
+ORACLE_PACKAGES := libnftnl-dev libmnl-dev pkg-config
+
+CARGO ?= cargo
+INSTALL := ./e2e/install-packages
+
+.PHONY: help build demo test lint bench deny
+help: ## This list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+
+build: ## The optimised binary, target/release/portolan
+	$(CARGO) build --locked --release -p portolan
+
+demo: ## A small cluster in network namespaces: Services, curl, drift and its repair
+	$(INSTALL) $(LAB_PACKAGES) curl
+	$(CARGO) build --locked -p portolan -p portolan-e2e --bins
+	target/debug/demo
+
+test: lint ## All tests, with real packets
+	$(INSTALL) $(LAB_PACKAGES) $(ORACLE_PACKAGES)
+	$(CARGO) build --locked -p portolan
+	$(CARGO) test --locked --workspace --all-features
+
+lint: ## Format, clippy and documentation, with warnings as errors
+	$(INSTALL) $(ORACLE_PACKAGES)
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --all-features --no-deps --document-private-items --quiet
+
+bench: ## Speed and memory, as a table
+	$(INSTALL) $(LAB_PACKAGES)
+	$(CARGO) build --locked --release -p portolan -p portolan-bench
+	target/release/portolan-bench
+
+deny: ## Licences, sources and duplicates of the dependencies (installs cargo-deny)
+	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
+	$(CARGO) deny --locked check bans licenses sources

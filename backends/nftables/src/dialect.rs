@@ -1,0 +1,102 @@
+//! nftables as a [`Dialect`]: the order of creation, who holds whom, what refers to what.
+
+use portolan_core::{
+    desired::{DesiredPort, NodePolicy},
+    object::{Dialect, Rank},
+};
+
+use crate::{
+    key::Key,
+    layout, lower,
+    names::{ChainName, SetName},
+    render,
+    value::{Data, Value},
+};
+
+/// The vocabulary of this backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Nft;
+
+impl Dialect for Nft {
+    type Key = Key;
+    type Value = Value;
+
+    fn rank(key: &Key) -> Rank {
+        match key {
+            Key::Table(_) => Rank::Table,
+            Key::Set(..) | Key::ForeignSet(..) => Rank::Set,
+            Key::Chain(..) => Rank::Chain,
+            Key::Rules(..) => Rank::Rules,
+            Key::Element(_, set, _) => match set {
+                SetName::Services => Rank::Gate,
+                SetName::ServicePolicies | SetName::ServicesLarge | SetName::NoEndpoints => Rank::Policy,
+                SetName::Direct(_) | SetName::Endpoints | SetName::ClusterIps | SetName::Hairpin => Rank::Endpoint,
+            },
+        }
+    }
+
+    fn parent(key: &Key) -> Option<Key> {
+        match key {
+            Key::Table(_) => None,
+            Key::Set(family, _) | Key::ForeignSet(family, _) | Key::Chain(family, _) => Some(Key::Table(*family)),
+            Key::Rules(family, chain) => Some(Key::Chain(*family, chain.clone())),
+            Key::Element(family, set, _) => Some(Key::Set(*family, *set)),
+        }
+    }
+
+    fn capacity(value: &Value) -> Option<usize> {
+        match value {
+            Value::Set { size } => usize::try_from(*size).ok(),
+            _ => None,
+        }
+    }
+
+    fn references(key: &Key, value: &Value, visit: &mut dyn FnMut(Key)) {
+        let family = key.family();
+        match value {
+            Value::Element(Data::Jump(chain) | Data::Goto(chain), _) => visit(Key::Chain(family, chain.clone())),
+            Value::Rules(rules) => {
+                for statement in rules.iter().flat_map(|rule| &rule.statements) {
+                    statement.set().into_iter().for_each(|set| visit(Key::Set(family, set)));
+                    statement.chain().into_iter().for_each(|chain| visit(Key::Chain(family, chain.clone())));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn serves(key: &Key, live: &Value, wanted: &Value) -> bool {
+        match (live, wanted) {
+            // Whether there is room is counted apart: a set that is larger or smaller than we would make it now is fine.
+            (Value::Set { .. }, Value::Set { .. }) => true,
+            (Value::LiveRules(live), Value::Rules(wanted)) => lower::is_same(key.family(), live, wanted),
+            (Value::Strange, _) => false,
+            (live, wanted) => live == wanted,
+        }
+    }
+
+    fn replaceable(key: &Key) -> bool {
+        matches!(key, Key::Rules(..) | Key::Element(..))
+    }
+
+    fn lingers(key: &Key) -> bool {
+        matches!(key, Key::Chain(_, ChainName::Pick(_)) | Key::Rules(_, ChainName::Pick(_)))
+    }
+
+    fn weight(key: &Key, value: &Value) -> usize {
+        match (key, value) {
+            // Header, key and data at their largest, and the comment.
+            (_, Value::Element(_, comment)) => 160 + comment.as_ref().map_or(0, |comment| comment.as_str().len()),
+            (_, Value::Rules(rules)) => 1024 * rules.len(),
+            _ => 1024,
+        }
+    }
+
+    fn base(policy: &NodePolicy, need: &dyn Fn(&Key) -> usize) -> Vec<(Key, Value)> {
+        layout::objects(policy, need)
+    }
+
+    fn render(port: &DesiredPort, objects: &mut Vec<(Key, Value)>) {
+        render::render(port, objects);
+    }
+}

@@ -1,0 +1,202 @@
+//! From a batch of operations to one netlink transaction.
+//!
+//! Runs of elements of the same set go into one message: a batch is sorted so that there are few of them.
+
+use portolan_core::{
+    addr::Family,
+    object::{Batch, Op},
+};
+use portolan_netlink::{
+    Transaction,
+    attr::Writer,
+    uapi::{flag, hook, msg, set},
+    wire::{self, Element, Policy, SetData, Verdict, userdata as wire_userdata},
+};
+
+use crate::{
+    dialect::Nft,
+    element::ElementKey,
+    key::Key,
+    lower::{self, protocol_family},
+    names::{ChainName, SetName, TABLE},
+    rule::Rule,
+    sets::{self, DataKind},
+    userdata,
+    value::{Data, Hook, HookKind, HookPoint, Value},
+};
+
+/// Fail where the object is there already: then the kernel holds something else than we thought.
+const NEW: u16 = flag::CREATE | flag::EXCL;
+
+/// Writes a batch into a transaction; a refusal names the operation by its index.
+pub(crate) fn encode(batch: &Batch<Nft>, tx: &mut Transaction) {
+    let mut index = 0;
+    while let Some(op) = batch.ops.get(index) {
+        let run = match op.key() {
+            Key::Element(family, set, _) => {
+                let rest = batch.ops.get(index..).unwrap_or_default();
+                let length = rest.iter().take_while(|other| same_run(op, other)).count();
+                elements(tx, index, *family, *set, rest.get(..length).unwrap_or_default());
+                length
+            }
+            _ => {
+                structure(tx, index, op);
+                1
+            }
+        };
+        index += run.max(1);
+    }
+}
+
+fn same_run(op: &Op<Nft>, other: &Op<Nft>) -> bool {
+    match (op.key(), other.key()) {
+        (Key::Element(family, set, _), Key::Element(other_family, other_set, _)) => {
+            family == other_family && set == other_set && std::mem::discriminant(op) == std::mem::discriminant(other)
+        }
+        _ => false,
+    }
+}
+
+fn elements(tx: &mut Transaction, first: usize, family: Family, set: SetName, run: &[Op<Nft>]) {
+    let number = protocol_family(family);
+    let removes = run.first().is_some_and(|op| !matches!(op, Op::Add(..)));
+    let adds = run.first().is_some_and(|op| !matches!(op, Op::Remove(_)));
+    // Data cannot be changed in place (EEXIST): delete and add within the transaction, seen by packets as one.
+    if removes {
+        tx.elements(first, msg::DELSETELEM, 0, number, TABLE, set.as_str(), run, |w, op| {
+            Element::of(key_bytes(op)).put(w);
+        });
+    }
+    if adds {
+        tx.elements(first, msg::NEWSETELEM, NEW, number, TABLE, set.as_str(), run, put_element);
+    }
+}
+
+fn key_bytes(op: &Op<Nft>) -> &[u8] {
+    match op.key() {
+        Key::Element(_, _, element) => element.as_slice(),
+        _ => &[],
+    }
+}
+
+fn put_element(w: &mut Writer<'_>, op: &Op<Nft>) {
+    let key = key_bytes(op);
+    let (Op::Add(_, Value::Element(data, comment)) | Op::Replace(_, Value::Element(data, comment))) = op else {
+        return;
+    };
+    let comment = comment.as_ref().map(|comment| comment.as_str());
+    match data {
+        Data::None => Element { key, data: wire::Data::None, comment }.put(w),
+        Data::Endpoint(addr, port) => {
+            let endpoint = ElementKey::endpoint(*addr, *port);
+            Element { key, data: wire::Data::Value(endpoint.as_slice()), comment }.put(w);
+        }
+        Data::Jump(chain) => {
+            Element { key, data: wire::Data::Verdict(Verdict::Jump(&chain.to_string())), comment }.put(w);
+        }
+        Data::Goto(chain) => {
+            Element { key, data: wire::Data::Verdict(Verdict::Goto(&chain.to_string())), comment }.put(w);
+        }
+    }
+}
+
+fn structure(tx: &mut Transaction, index: usize, op: &Op<Nft>) {
+    let family = op.key().family();
+    let number = protocol_family(family);
+    match op {
+        Op::Remove(key) | Op::Rebuild(key) => match key {
+            Key::Table(_) => tx.delete_table(index, number, TABLE),
+            Key::Set(_, set) => tx.delete_set(index, number, TABLE, set.as_str()),
+            Key::ForeignSet(_, set) => tx.delete_set(index, number, TABLE, set),
+            Key::Chain(_, chain) => tx.delete_chain(index, number, TABLE, &chain.to_string()),
+            Key::Rules(_, chain) => tx.flush_chain(index, number, TABLE, &chain.to_string()),
+            Key::Element(..) => {}
+        },
+        Op::Add(key, value) | Op::Replace(key, value) => match (key, value) {
+            (Key::Table(_), _) => {
+                let table = wire::Table { name: TABLE.to_owned(), ..wire::Table::default() };
+                tx.message(index, msg::NEWTABLE, NEW, number, |w| table.put(w));
+            }
+            (Key::Set(_, set), Value::Set { size }) => {
+                let set = wire_set(family, *set, *size);
+                // Tells the sets of one transaction from each other.
+                let id = u32::try_from(index).unwrap_or(u32::MAX);
+                tx.message(index, msg::NEWSET, NEW, number, |w| set.put(w, id));
+            }
+            (Key::Chain(_, chain), Value::Chain(hook)) => {
+                let chain = wire_chain(chain, *hook);
+                tx.message(index, msg::NEWCHAIN, NEW, number, |w| chain.put(w));
+            }
+            (Key::Rules(_, chain), Value::Rules(rules)) => {
+                if matches!(op, Op::Replace(..)) {
+                    tx.flush_chain(index, number, TABLE, &chain.to_string());
+                }
+                for rule in rules.iter() {
+                    tx.add_rule(index, number, &wire_rule(family, chain, rule));
+                }
+            }
+            _ => {}
+        },
+    }
+}
+
+/// A set of ours as it is sent.
+#[must_use]
+pub(crate) fn wire_set(family: Family, name: SetName, size: u32) -> wire::Set {
+    let shape = sets::shape(name);
+    let data = match shape.data {
+        DataKind::None => None,
+        DataKind::Verdict => Some(SetData::Verdict),
+        DataKind::Endpoint => Some(SetData::Value {
+            kind: lower::key_type(family, &sets::ENDPOINT),
+            len: lower::key_len(family, &sets::ENDPOINT),
+        }),
+    };
+    wire::Set {
+        table: TABLE.to_owned(),
+        name: name.to_string(),
+        flags: if data.is_some() { set::F_MAP } else { 0 },
+        key_type: lower::key_type(family, &shape.key),
+        key_len: lower::key_len(family, &shape.key),
+        data,
+        size: Some(size),
+        userdata: userdata::of_set(family, &shape),
+        ..wire::Set::default()
+    }
+}
+
+/// A hook as it is sent.
+#[must_use]
+pub(crate) const fn wire_hook(hook: Hook) -> wire::Hook {
+    wire::Hook {
+        number: match hook.point {
+            HookPoint::Prerouting => hook::PREROUTING,
+            HookPoint::Input => hook::INPUT,
+            HookPoint::Forward => hook::FORWARD,
+            HookPoint::Output => hook::OUTPUT,
+            HookPoint::Postrouting => hook::POSTROUTING,
+        },
+        priority: hook.priority,
+        kind: match hook.kind {
+            HookKind::Nat => wire::ChainKind::Nat,
+            HookKind::Filter => wire::ChainKind::Filter,
+        },
+        policy: Policy::Accept,
+    }
+}
+
+fn wire_chain(name: &ChainName, hook: Option<Hook>) -> wire::Chain {
+    wire::Chain { table: TABLE.to_owned(), name: name.to_string(), hook: hook.map(wire_hook), userdata: Vec::new() }
+}
+
+fn wire_rule(family: Family, chain: &ChainName, rule: &Rule) -> wire::Rule {
+    // Our comments are constants of a few bytes, which always fit.
+    let userdata = rule.comment.and_then(|comment| wire_userdata::comment(comment).ok()).unwrap_or_default();
+    wire::Rule {
+        table: TABLE.to_owned(),
+        chain: chain.to_string(),
+        handle: None,
+        exprs: lower::expressions(family, rule),
+        userdata,
+    }
+}

@@ -1,0 +1,107 @@
+//! What the kernel holds in our tables, as keys and values.
+//!
+//! Anything inside them counts: what is like ours reads as what we would have written, and everything else as
+//! [`Value::Strange`] or a foreign key, which nobody wants, so that the diff removes it.
+
+use portolan_core::addr::Family;
+use portolan_netlink::{
+    Connection, DumpError,
+    wire::{self, Chain, ListedElement, Rule, Set, Table, Verdict},
+};
+
+use crate::{
+    element::{ElementKey, read_endpoint},
+    encode::{wire_hook, wire_set},
+    key::Key,
+    lower::protocol_family,
+    names::{ChainName, SetName, TABLE},
+    sets::{self, DataKind},
+    value::{Comment, Data, Hook, HookKind, HookPoint, Value},
+};
+
+/// Reads one of our tables; nothing where it is not there.
+///
+/// # Errors
+/// See [`DumpError`].
+pub(crate) fn observe(connection: &mut Connection, family: Family) -> Result<Vec<(Key, Value)>, DumpError> {
+    let number = protocol_family(family);
+    let Some(table) = connection.table(number, TABLE)? else { return Ok(Vec::new()) };
+    let mut objects = vec![(Key::Table(family), read_table(&table))];
+    for chain in connection.chains(number, TABLE)? {
+        objects.push((Key::Chain(family, ChainName::parse(&chain.name)), read_chain(&chain)));
+    }
+    read_rules(family, &connection.rules(number, TABLE)?, &mut objects);
+    for set in connection.sets(number, TABLE)? {
+        let Some(name) = SetName::parse(&set.name) else {
+            objects.push((Key::ForeignSet(family, set.name.as_str().into()), Value::Strange));
+            continue;
+        };
+        objects.push((Key::Set(family, name), read_set(family, name, &set)));
+        read_elements(connection, family, name, &mut objects)?;
+    }
+    Ok(objects)
+}
+
+const fn read_table(table: &Table) -> Value {
+    // A dormant table is there and does nothing; an owned one dies with its owner.
+    if table.flags == 0 { Value::Table } else { Value::Strange }
+}
+
+fn read_chain(chain: &Chain) -> Value {
+    let Some(live) = chain.hook else { return Value::Chain(None) };
+    let points =
+        [HookPoint::Prerouting, HookPoint::Input, HookPoint::Forward, HookPoint::Output, HookPoint::Postrouting];
+    let hooks = points
+        .into_iter()
+        .flat_map(|point| [HookKind::Nat, HookKind::Filter].map(|kind| Hook { kind, point, priority: live.priority }));
+    hooks.into_iter().find(|hook| wire_hook(*hook) == live).map_or(Value::Strange, |hook| Value::Chain(Some(hook)))
+}
+
+/// The rules of a chain are one object, in their order; a chain without rules has an empty one only if somebody
+/// emptied it, which its absence says as well.
+fn read_rules(family: Family, rules: &[Rule], objects: &mut Vec<(Key, Value)>) {
+    for of_chain in rules.chunk_by(|a, b| a.chain == b.chain) {
+        let Some(first) = of_chain.first() else { continue };
+        let expressions = of_chain.iter().map(|rule| rule.exprs.clone()).collect();
+        objects.push((Key::Rules(family, ChainName::parse(&first.chain)), Value::LiveRules(expressions)));
+    }
+}
+
+fn read_set(family: Family, name: SetName, live: &Set) -> Value {
+    let ours = wire_set(family, name, live.size.unwrap_or_default());
+    // User data is for listings; all else decides what packets meet.
+    let same = live.size.is_some() && Set { userdata: ours.userdata.clone(), ..live.clone() } == ours;
+    live.size.filter(|_| same).map_or(Value::Strange, |size| Value::Set { size })
+}
+
+fn read_elements(
+    connection: &mut Connection,
+    family: Family,
+    name: SetName,
+    objects: &mut Vec<(Key, Value)>,
+) -> Result<(), DumpError> {
+    let kind = sets::shape(name).data;
+    let number = protocol_family(family);
+    let mut elements: Vec<_> =
+        connection.elements(number, TABLE, name.as_str(), |elements: &mut Vec<_>, element| {
+            let key = Key::Element(family, name, ElementKey::found(element.key));
+            elements.push((key, read_element(family, kind, element)));
+            Ok(())
+        })?;
+    objects.append(&mut elements);
+    Ok(())
+}
+
+fn read_element(family: Family, kind: DataKind, element: &ListedElement<'_>) -> Value {
+    let data = match (kind, element.data) {
+        (DataKind::None, wire::Data::None) => Some(Data::None),
+        (DataKind::Endpoint, wire::Data::Value(bytes)) => {
+            read_endpoint(family, bytes).map(|(addr, port)| Data::Endpoint(addr, port))
+        }
+        (DataKind::Verdict, wire::Data::Verdict(Verdict::Jump(chain))) => Some(Data::Jump(ChainName::parse(chain))),
+        (DataKind::Verdict, wire::Data::Verdict(Verdict::Goto(chain))) => Some(Data::Goto(ChainName::parse(chain))),
+        _ => None,
+    };
+    let comment = element.comment().map(Comment::found);
+    data.filter(|_| element.is_plain()).map_or(Value::Strange, |data| Value::Element(data, comment))
+}

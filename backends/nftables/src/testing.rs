@@ -1,0 +1,146 @@
+//! Random histories, the same for the kernel in memory and for the real one.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use portolan_core::{
+    addr::{Family, PerFamily, Protocol},
+    desired::{DesiredPort, Endpoint, Frontend, FrontendKind, Masquerade, NodePolicy, PortChange, PortId, Vip},
+    name::{ServiceName, ServicePortName},
+    object::{Batch, Dialect, Op},
+    testing::Seed,
+};
+
+use crate::{Key, Nft, Value, layout, lower};
+
+/// A policy with a local detector for both families.
+///
+/// # Panics
+/// Never: the prefixes are constants.
+#[must_use]
+#[expect(clippy::unwrap_used, reason = "constants")]
+pub fn policy() -> NodePolicy {
+    let pod_cidr =
+        PerFamily { v4: Some("10.244.0.0/16".parse().unwrap()), v6: Some("fd00:10:244::/48".parse().unwrap()) };
+    NodePolicy { pod_cidr }
+}
+
+/// ServicePort number `number` in a family, with so many endpoints; one in three has a NodePort too.
+#[must_use]
+pub fn port(number: u16, family: Family, endpoints: u16) -> DesiredPort {
+    let service = ServiceName { namespace: "ns".into(), name: format!("svc-{number}").into() };
+    let name = ServicePortName { service, port: "http".into(), protocol: Protocol::Tcp };
+    let frontend = |addr, port, kind| Frontend {
+        vip: Vip { addr, protocol: Protocol::Tcp, port },
+        kind,
+        masquerade: if kind == FrontendKind::ClusterIp { Masquerade::NonLocal } else { Masquerade::Always },
+    };
+    let mut frontends = vec![frontend(address(family, 10, number), 80, FrontendKind::ClusterIp)];
+    if number.is_multiple_of(3) {
+        frontends.push(frontend(address(family, 192, 1), 30_000 + number, FrontendKind::NodePort));
+    }
+    let endpoints = (0..endpoints)
+        .map(|n| Endpoint { addr: address(family, 11, number / 2 + n), port: 8080, local: n.is_multiple_of(2) })
+        .collect();
+    DesiredPort { name, family, frontends, endpoints }
+}
+
+/// A change to a random one of few ServicePorts, so that changes meet.
+pub fn random_change(seed: &mut Seed) -> PortChange {
+    let number = u16::try_from(seed.below(12)).unwrap_or_default();
+    let family = if seed.one_in(2) { Family::V4 } else { Family::V6 };
+    let desired = port(number, family, u16::try_from(seed.below(8)).unwrap_or_default());
+    let id = PortId { name: desired.name.clone(), family };
+    PortChange { id, desired: (!seed.one_in(4)).then_some(desired) }
+}
+
+/// A batch of operations that may or may not be what the kernel allows now. Most fit what is there, so that histories go
+/// far; one in eight is anything: objects are added that are there or whose container is not, and removed though others
+/// need them or though they are gone.
+///
+/// Left out are operations on rules that do not fit what is there: rules have no key in the kernel, so it takes them. And
+/// no object is replaced twice in a batch, which no plan does: elements that are replaced one after the other are sent as
+/// one message that deletes them and one that adds them, and the kernel refuses to delete one twice (ENOENT).
+pub fn random_batch(seed: &mut Seed, present: &BTreeMap<Key, Value>) -> Batch<Nft> {
+    let universe = universe(seed);
+    let mut present = present.clone();
+    let mut ops = Vec::new();
+    let length = 1 + seed.below(6);
+    while ops.len() < length {
+        let Some(op) = random_op(seed, &universe, &present) else { continue };
+        let replaces = |other: &Op<Nft>| matches!(other, Op::Replace(key, _) if key == op.key());
+        if replaces(&op) && ops.iter().any(replaces) {
+            continue;
+        }
+        // Removing a container empties chains as well, so what is known of rules ends here.
+        let ends = matches!(&op, Op::Remove(Key::Table(_) | Key::Chain(..)));
+        match &op {
+            Op::Remove(key) | Op::Rebuild(key) => drop(present.remove(key)),
+            Op::Add(key, value) | Op::Replace(key, value) => drop(present.insert(key.clone(), value.clone())),
+        }
+        ops.push(op);
+        if ends {
+            break;
+        }
+    }
+    Batch { ops }
+}
+
+fn random_op(seed: &mut Seed, universe: &[(Key, Value)], present: &BTreeMap<Key, Value>) -> Option<Op<Nft>> {
+    let (key, value) = seed.pick(universe)?.clone();
+    let is_rules = matches!(key, Key::Rules(..));
+    let there = present.contains_key(&key);
+    let mut fits = Nft::parent(&key).is_none_or(|container| present.contains_key(&container));
+    Nft::references(&key, &value, &mut |named| fits &= present.contains_key(&named));
+    let anything = !is_rules && seed.one_in(8);
+    match seed.below(4) {
+        0 | 1 if anything || !there && fits => Some(Op::Add(key, value)),
+        2 if there && Nft::replaceable(&key) && (anything || fits) => Some(Op::Replace(key, value)),
+        3 if anything || there => Some(Op::Remove(key)),
+        _ => None,
+    }
+}
+
+/// Whether what one kernel holds is what the other holds.
+#[must_use]
+pub fn agree(memory: &BTreeMap<Key, Value>, live: &[(Key, Value)]) -> bool {
+    let live: BTreeMap<_, _> = live.iter().cloned().collect();
+    memory.len() == live.len()
+        && memory.iter().zip(&live).all(|((key, value), (live_key, live))| {
+            key == live_key
+                && match (live, value) {
+                    (Value::Set { size: live }, Value::Set { size }) => live == size,
+                    (Value::LiveRules(live), Value::Rules(rules)) => lower::is_same(key.family(), live, rules),
+                    (live, value) => live == value,
+                }
+        })
+}
+
+/// The whole layout with sets of four elements, and the objects of some ServicePorts: containers a little oftener than
+/// their number says, since everything hangs on them.
+fn universe(seed: &mut Seed) -> Vec<(Key, Value)> {
+    let mut objects = layout::objects(&policy(), &|_| 0);
+    objects.retain(|(key, _)| key.family() == Family::V4);
+    for (_, value) in &mut objects {
+        if let Value::Set { size } = value {
+            *size = 4;
+        }
+    }
+    let containers = objects.clone();
+    for number in 0..4 {
+        let endpoints = u16::try_from(seed.below(7)).unwrap_or_default();
+        Nft::render(&port(number, Family::V4, endpoints), &mut objects);
+    }
+    objects.extend(containers.into_iter().filter(|(key, _)| !matches!(key, Key::Rules(..))));
+    objects
+}
+
+fn address(family: Family, net: u8, number: u16) -> IpAddr {
+    let [high, low] = number.to_be_bytes();
+    match family {
+        Family::V4 => Ipv4Addr::new(net, 0, high, low).into(),
+        Family::V6 => Ipv6Addr::new(0xfd00, net.into(), 0, 0, 0, 0, 0, number).into(),
+    }
+}

@@ -1,0 +1,93 @@
+//! Speed and memory of Portolan, as one table, beside its targets and beside the floor: what raw netlink takes for the
+//! least that could be done.
+//!
+//! ```text
+//!   portolan-bench --in namespaces of its own--> portolan-bench cold 10000   each in a process and a network
+//!                                                portolan-bench usual 1000   namespace of its own, one after the other
+//!                                                ...
+//! ```
+//!
+//! Never two at once: a process that listens to nf_tables makes commits dearer in every network namespace of the machine
+//! (the kernel keeps one list of listeners for all of them: net/netlink/af_netlink.c, `netlink_has_listeners`). Where
+//! the floor is the same watched and not watched, somebody else on the machine listens.
+//!
+//! Nothing is asserted about times. Times are CPU time of the one thread that does the work, kernel and user, unless
+//! they say p50 and p99: those are wall time.
+
+mod agent;
+mod change;
+mod clock;
+mod cluster;
+mod cold;
+mod connections;
+mod daemon;
+mod floor;
+mod report;
+
+use std::{
+    env,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, bail, ensure};
+use nix::sched::{CloneFlags, unshare};
+use portolan_e2e::inside;
+
+use crate::report::{Report, print_load, print_machine, print_table};
+
+/// How often a cold start is measured.
+const COLD_STARTS: usize = 3;
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    if arguments.is_empty() {
+        inside::enter()?;
+        return measure_all();
+    }
+    // Whoever calls, nothing happens in the caller's namespace.
+    unshare(CloneFlags::CLONE_NEWNET)?;
+    let size = || arguments.get(1).context("how many Services?").and_then(|text| Ok(text.parse()?));
+    let report = match arguments.first().map(String::as_str) {
+        Some("cold") => cold::measure(size()?, arguments.get(2).map_or("", String::as_str))?,
+        Some("usual") => change::measure_usual(size()?)?,
+        Some("node-ports") => change::measure_node_ports(size()?)?,
+        Some("large") => change::measure_large(size()?)?,
+        Some("connections") => connections::measure()?,
+        Some("agent") => agent::measure()?,
+        _ => bail!("no measurement of this name; without arguments all are made"),
+    };
+    println!("{}", serde_json::to_string(&report)?);
+    Ok(())
+}
+
+fn measure_all() -> anyhow::Result<()> {
+    print_machine();
+    let mut rows = Vec::new();
+    for (size, target) in [("10000", "<= 0.2 s"), ("100000", "<= 2 s")] {
+        let mut runs = (0..COLD_STARTS).map(|_| run(&["cold", size, target])).collect::<anyhow::Result<Vec<_>>>()?;
+        runs.sort_by_key(|run| run.cost);
+        rows.extend(runs.into_iter().nth(COLD_STARTS / 2).map(|run| run.rows).unwrap_or_default());
+    }
+    for size in ["1000", "10000", "100000"] {
+        rows.extend(run(&["usual", size])?.rows);
+    }
+    for measurement in ["node-ports", "large"] {
+        for size in ["1000", "10000"] {
+            rows.extend(run(&[measurement, size])?.rows);
+        }
+    }
+    rows.extend(run(&["connections"])?.rows);
+    rows.extend(run(&["agent"])?.rows);
+    print_load("after");
+    println!();
+    print_table(&rows);
+    Ok(())
+}
+
+fn run(arguments: &[&str]) -> anyhow::Result<Report> {
+    eprintln!("measuring: {}", arguments.join(" "));
+    let mut command = Command::new(env::current_exe()?);
+    let output = command.args(arguments).stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
+    ensure!(output.status.success(), "{}: {}", arguments.join(" "), output.status);
+    Ok(serde_json::from_slice(&output.stdout)?)
+}

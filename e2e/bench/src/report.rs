@@ -1,0 +1,93 @@
+//! The table, and how a measurement hands its rows to the process that prints it.
+
+use std::{fs, thread, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+/// One line of the table.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Row {
+    pub(crate) figure: String,
+    pub(crate) measured: String,
+    /// What is promised; empty where the figure is only shown.
+    pub(crate) target: String,
+    /// What raw netlink takes for the least that could be done, measured in the same process.
+    pub(crate) floor: String,
+    /// Where the time goes, or under which conditions it was measured.
+    pub(crate) beside: String,
+}
+
+/// What one process measured.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Report {
+    /// By which the median of several runs is chosen.
+    pub(crate) cost: Duration,
+    pub(crate) rows: Vec<Row>,
+}
+
+impl Report {
+    pub(crate) fn of(rows: Vec<Row>) -> Self {
+        Self { cost: Duration::ZERO, rows }
+    }
+}
+
+/// Prints rows below each other, with columns as wide as their widest cell.
+pub(crate) fn print_table(rows: &[Row]) {
+    let heads = ["figure", "measured", "target", "floor", "beside"].map(str::to_owned);
+    let cells = |row: &Row| {
+        let Row { figure, measured, target, floor, beside } = row.clone();
+        [figure, measured, target, floor, beside]
+    };
+    let lines: Vec<_> = std::iter::once(heads).chain(rows.iter().map(cells)).collect();
+    let mut widths = [0; 5];
+    for line in &lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    for (number, line) in lines.iter().enumerate() {
+        let padded: Vec<_> = line.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        println!("| {} |", padded.join(" | "));
+        if number == 0 {
+            println!("|{}|", widths.map(|width| "-".repeat(width + 2)).join("|"));
+        }
+    }
+}
+
+/// What the figures depend on besides Portolan.
+pub(crate) fn print_machine() {
+    let first_line = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let cpus = thread::available_parallelism().map_or(0, usize::from);
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
+    println!(
+        "kernel {}, {cpus} x {}",
+        first_line("/proc/sys/kernel/osrelease"),
+        model.trim_start_matches([' ', '\t', ':'])
+    );
+    print_load("before");
+}
+
+/// How busy the machine is with other things: shared caches and hyper-threads make CPU time dearer, too.
+pub(crate) fn print_load(when: &str) {
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    println!("load {when}: {}", load.split(' ').take(3).collect::<Vec<_>>().join(" "));
+}
+
+/// `12.3 ms`, `4.5 us`: three digits, in the unit that suits.
+pub(crate) fn short(time: Duration) -> String {
+    let nanos = time.as_secs_f64() * 1e9;
+    let (value, unit) = match nanos {
+        ..1e3 => (nanos, "ns"),
+        ..1e6 => (nanos / 1e3, "us"),
+        ..1e9 => (nanos / 1e6, "ms"),
+        _ => (nanos / 1e9, "s"),
+    };
+    let digits = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
+    format!("{value:.digits$} {unit}")
+}
+
+/// `10k`, `100k`; smaller and odd numbers as they are.
+pub(crate) fn count(number: u32) -> String {
+    if number >= 1000 && number.is_multiple_of(1000) { format!("{}k", number / 1000) } else { number.to_string() }
+}

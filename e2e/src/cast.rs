@@ -1,0 +1,151 @@
+//! Who is in every lab, and which addresses they have. Always the same, so that scenarios can name them.
+
+use std::{
+    fmt,
+    mem::discriminant,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use portolan_core::addr::{Family, Protocol};
+
+use crate::Error;
+
+/// The pods' addresses, IPv4 and IPv6, as `--cluster-cidr` takes them.
+pub const CLUSTER_CIDR: &str = "10.244.0.0/16,fd00:10:244::/48";
+
+/// Addresses that `outside` sends to node-a: cluster IPs, then external and load-balancer IPs.
+pub(crate) const SERVICE_CIDRS: [&str; 4] = ["10.96.0.0/16", "fd00:10:96::/112", "203.0.113.0/24", "2001:db8:113::/64"];
+
+/// One host: a network namespace with a name.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its name in scenarios; a node's name is also that of its Node object.
+    pub name: &'static str,
+    /// Its address, from which its connections come.
+    pub v4: Ipv4Addr,
+    /// Its IPv6 address, from which its connections come.
+    pub v6: Ipv6Addr,
+    /// What it is.
+    pub role: Role,
+}
+
+/// What a [`Member`] is.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A client that is no part of the cluster. It forwards nothing: a packet that ends here is met with silence.
+    Outside,
+    /// Runs Portolan and forwards for its pods.
+    Node {
+        /// Second addresses, in a network of their own on the same link.
+        second: (Ipv4Addr, Ipv6Addr),
+        /// The pods' addresses on this node.
+        pod_cidrs: [&'static str; 2],
+    },
+    /// Lives on a node, reached by a route for its one address only.
+    Pod {
+        /// The node's name.
+        node: &'static str,
+    },
+}
+
+impl Role {
+    /// Whether both are outside, both nodes or both pods.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        discriminant(self) == discriminant(other)
+    }
+}
+
+/// The whole cast, from the outside in.
+pub static CAST: [Member; 6] = [
+    Member {
+        name: "outside",
+        v4: Ipv4Addr::new(192, 168, 100, 1),
+        v6: Ipv6Addr::new(0xfd00, 0x100, 0, 0, 0, 0, 0, 1),
+        role: Role::Outside,
+    },
+    Member {
+        name: "node-a",
+        v4: Ipv4Addr::new(192, 168, 100, 11),
+        v6: Ipv6Addr::new(0xfd00, 0x100, 0, 0, 0, 0, 0, 0x11),
+        role: Role::Node {
+            second: (Ipv4Addr::new(192, 168, 101, 11), Ipv6Addr::new(0xfd00, 0x101, 0, 0, 0, 0, 0, 0x11)),
+            pod_cidrs: ["10.244.1.0/24", "fd00:10:244:1::/64"],
+        },
+    },
+    Member {
+        name: "node-b",
+        v4: Ipv4Addr::new(192, 168, 100, 12),
+        v6: Ipv6Addr::new(0xfd00, 0x100, 0, 0, 0, 0, 0, 0x12),
+        role: Role::Node {
+            second: (Ipv4Addr::new(192, 168, 101, 12), Ipv6Addr::new(0xfd00, 0x101, 0, 0, 0, 0, 0, 0x12)),
+            pod_cidrs: ["10.244.2.0/24", "fd00:10:244:2::/64"],
+        },
+    },
+    Member {
+        name: "pod-a1",
+        v4: Ipv4Addr::new(10, 244, 1, 11),
+        v6: Ipv6Addr::new(0xfd00, 0x10, 0x244, 1, 0, 0, 0, 0x11),
+        role: Role::Pod { node: "node-a" },
+    },
+    Member {
+        name: "pod-a2",
+        v4: Ipv4Addr::new(10, 244, 1, 12),
+        v6: Ipv6Addr::new(0xfd00, 0x10, 0x244, 1, 0, 0, 0, 0x12),
+        role: Role::Pod { node: "node-a" },
+    },
+    Member {
+        name: "pod-b1",
+        v4: Ipv4Addr::new(10, 244, 2, 11),
+        v6: Ipv6Addr::new(0xfd00, 0x10, 0x244, 2, 0, 0, 0, 0x11),
+        role: Role::Pod { node: "node-b" },
+    },
+];
+
+impl Member {
+    /// Its address in one family.
+    #[must_use]
+    pub const fn address(&self, family: Family) -> IpAddr {
+        match family {
+            Family::V4 => IpAddr::V4(self.v4),
+            Family::V6 => IpAddr::V6(self.v6),
+        }
+    }
+
+    /// Whether it runs Portolan.
+    #[must_use]
+    pub const fn is_node(&self) -> bool {
+        matches!(self.role, Role::Node { .. })
+    }
+}
+
+/// The member of this name.
+///
+/// # Errors
+/// When there is none.
+pub fn named(name: &str) -> Result<&'static Member, Error> {
+    CAST.iter().find(|member| member.name == name).ok_or_else(|| Error::UnknownHost(name.to_owned()))
+}
+
+/// The member that has this address, if one has.
+#[must_use]
+pub fn with_address(address: IpAddr) -> Option<&'static Member> {
+    CAST.iter().find(|member| member.address(Family::of(address)) == address)
+}
+
+/// A server's place in the cast: one port of a member, in both families.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Target {
+    /// The member's name.
+    pub host: &'static str,
+    /// The port.
+    pub port: u16,
+    /// The protocol.
+    pub protocol: Protocol,
+}
+
+/// As scenarios name it: `pod-a1:8080`.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}

@@ -1,0 +1,227 @@
+//! Portolan as a daemon on a node, and what is asked about a node while it runs.
+//!
+//! ```text
+//!   Daemon   portolan run, a child process; its log is read line by line, and a test can wait for a line
+//!   lone     a node without a network around it: enough where no packet is sent, and there in milliseconds
+//!   Rules    what nft and netlink say about the rules of a node
+//! ```
+//!
+//! Nothing waits for a while and hopes: a wait is for a condition, and ends as a failure after [`PATIENCE`].
+
+use std::{
+    fmt,
+    fs::File,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, ExitStatus},
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sched::{CloneFlags, unshare},
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use portolan_core::object::Backend as _;
+use portolan_netlink::Connection;
+use portolan_nftables::{Key, Nftables, Value};
+
+use crate::{Error, cast, cast::CLUSTER_CIDR, harness::Test, host::Host, product::Portolan};
+
+/// How long something that must happen may take, on a machine under load.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Something that must happen did not.
+#[derive(Debug, thiserror::Error)]
+#[error("after {} s still waiting for {what}; the log of portolan:\n{log}", PATIENCE.as_secs())]
+pub struct TooLate {
+    what: String,
+    log: String,
+}
+
+/// A test that fails with whatever error its work ends with.
+pub fn test<E: fmt::Display>(name: &str, work: impl FnOnce() -> Result<(), E> + Send + 'static) -> Test {
+    Test::new(name, move || work().map_err(|error| format!("{error:#}")))
+}
+
+/// Looks again and again until `look` finds something.
+///
+/// # Errors
+/// What `look` says, and [`TooLate`] after [`PATIENCE`].
+pub fn until<T, E: From<TooLate>>(what: &str, mut look: impl FnMut() -> Result<Option<T>, E>) -> Result<T, E> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look()? {
+            return Ok(found);
+        }
+        if Instant::now() >= deadline {
+            return Err(TooLate { what: what.to_owned(), log: String::new() }.into());
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A new network namespace that is called node-a and has no link.
+///
+/// # Errors
+/// When the kernel refuses it.
+pub fn lone() -> Result<Host, Error> {
+    let member = cast::named("node-a")?;
+    thread::scope(|scope| {
+        let made = scope.spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET)?;
+            File::open("/proc/thread-self/ns/net")
+        });
+        let namespace = made.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let failed = |source| Error::Namespace { host: member.name, source };
+        Ok(Host::new(member, Arc::new(namespace.map_err(failed)?)))
+    })
+}
+
+/// Arguments of `portolan run`, `render` and `diff` for manifests on a node of the lab.
+#[must_use]
+pub fn arguments(manifests: &Path, node: &Host) -> Vec<String> {
+    ["-f", &manifests.to_string_lossy(), "--hostname-override", node.name(), "--cluster-cidr", CLUSTER_CIDR]
+        .map(ToOwned::to_owned)
+        .to_vec()
+}
+
+/// `portolan run` on a node; killed when this is dropped.
+#[derive(Debug)]
+pub struct Daemon {
+    child: Child,
+    log: Arc<Log>,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    lines: Mutex<Vec<String>>,
+    more: Condvar,
+}
+
+impl Daemon {
+    /// Starts it; what it logs can be waited for.
+    ///
+    /// # Errors
+    /// When the process cannot be started.
+    pub fn start(portolan: &Portolan, node: &Host, manifests: &Path) -> Result<Self, Error> {
+        let mut child = portolan.on(node).arg("run").args(arguments(manifests, node)).spawn()?;
+        let log = Arc::new(Log::default());
+        if let Some(stderr) = child.stderr.take() {
+            let log = Arc::clone(&log);
+            thread::spawn(move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    log.lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                    log.more.notify_all();
+                }
+            });
+        }
+        Ok(Self { child, log })
+    }
+
+    /// What it has logged so far.
+    #[must_use]
+    pub fn log(&self) -> Vec<String> {
+        self.log.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits for a line with this part, after the first `seen` lines; returns it and the number of lines up to it.
+    ///
+    /// # Errors
+    /// When it does not come.
+    pub fn logs(&self, seen: usize, part: &str) -> Result<(String, usize), TooLate> {
+        let find = |lines: &[String]| {
+            let mut numbered = (1..).zip(lines).skip(seen);
+            numbered.find(|(_, line)| line.contains(part)).map(|(number, line)| (line.clone(), number))
+        };
+        let lines = self.log.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let (lines, _) = self
+            .log
+            .more
+            .wait_timeout_while(lines, PATIENCE, |lines| find(lines).is_none())
+            .unwrap_or_else(PoisonError::into_inner);
+        let late = || TooLate { what: format!("a log line with {part:?}"), log: lines.join("\n") };
+        find(&lines).ok_or_else(late)
+    }
+
+    /// Sends a signal and waits for its end.
+    ///
+    /// # Errors
+    /// When there is no such process any more.
+    pub fn end(mut self, signal: Signal) -> Result<ExitStatus, Error> {
+        let failed = |source| Error::Start { program: format!("{signal} for portolan"), source };
+        let process = i32::try_from(self.child.id()).map(Pid::from_raw).unwrap_or(Pid::this());
+        kill(process, signal).map_err(|errno| failed(errno.into()))?;
+        self.child.wait().map_err(failed)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Both fail where it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a node's kernel holds.
+pub trait Rules {
+    /// Lets nft carry out commands, all or none.
+    ///
+    /// # Errors
+    /// When nft refuses them.
+    fn nft(&self, commands: &str) -> Result<String, Error>;
+
+    /// Everything, as nft lists it.
+    ///
+    /// # Errors
+    /// When nft fails.
+    fn listing(&self) -> Result<String, Error> {
+        self.nft("list ruleset")
+    }
+
+    /// Portolan's tables, as nft lists them; in this order, whatever the order in which they were made.
+    ///
+    /// # Errors
+    /// When one of them is not there.
+    fn tables(&self) -> Result<String, Error> {
+        // One command each: with both nft 1.0.6 reads only one of them from the kernel.
+        Ok(self.nft("list table ip portolan")? + &self.nft("list table ip6 portolan")?)
+    }
+
+    /// How many times the rules were changed.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    fn generation(&self) -> Result<u32, Error>;
+
+    /// The objects in Portolan's tables, sorted.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    fn objects(&self) -> Result<Vec<(Key, Value)>, Error>;
+}
+
+impl Rules for Host {
+    fn nft(&self, commands: &str) -> Result<String, Error> {
+        self.command("nft").args(["-f", "-"]).input(commands).expect_exit(0)
+    }
+
+    fn generation(&self) -> Result<u32, Error> {
+        self.enter(|| Connection::open().map_err(failed)?.generation().map_err(failed))?
+    }
+
+    fn objects(&self) -> Result<Vec<(Key, Value)>, Error> {
+        self.enter(|| {
+            let mut objects = Nftables::open().map_err(failed)?.observe().map_err(failed)?;
+            objects.sort_by(|(one, _), (other, _)| one.cmp(other));
+            Ok(objects)
+        })?
+    }
+}
+
+fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::Start { program: "netlink".to_owned(), source: std::io::Error::other(error) }
+}

@@ -1,0 +1,155 @@
+//! A lab: the whole cast in fresh network namespaces, wired. Dropping it ends the namespaces with their rules, links
+//! and connections, since nothing but its own file descriptors holds them.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    thread,
+};
+
+use nix::sched::{CloneFlags, unshare};
+
+use crate::{
+    Error,
+    cast::{self, CAST, Member, Target},
+    host::Host,
+    server::Servers,
+    settle, wiring,
+};
+
+/// What can be different from one lab to the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Whether nodes have default routes, towards `outside`.
+    pub default_routes: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { default_routes: true }
+    }
+}
+
+/// A small cluster. Several may live in one process; they know nothing of each other.
+#[derive(Debug)]
+pub struct Lab {
+    hosts: Vec<Host>,
+}
+
+impl Lab {
+    /// Makes namespaces, links, addresses and routes. Every address works when this returns.
+    ///
+    /// # Errors
+    /// When the kernel refuses a namespace or a setting, or `ip` (iproute2) is missing. Call
+    /// [`crate::inside::enter`] first.
+    pub fn new(options: Options) -> Result<Self, Error> {
+        let hosts = thread::scope(|scope| {
+            let made: Vec<_> = CAST.iter().map(|member| scope.spawn(|| namespace(member))).collect();
+            made.into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect::<Result<Vec<_>, _>>()
+        })?;
+        let lab = Self { hosts };
+        lab.wire(options)?;
+        Ok(lab)
+    }
+
+    /// One host of the cast.
+    ///
+    /// # Errors
+    /// When nobody has this name.
+    pub fn host(&self, name: &str) -> Result<&Host, Error> {
+        let member = cast::named(name)?;
+        self.hosts.iter().find(|host| host.member() == member).ok_or_else(|| Error::UnknownHost(name.to_owned()))
+    }
+
+    /// All hosts, in the order of [`CAST`].
+    #[must_use]
+    pub fn hosts(&self) -> &[Host] {
+        &self.hosts
+    }
+
+    /// The nodes: where Portolan runs.
+    pub fn nodes(&self) -> impl Iterator<Item = &Host> {
+        self.hosts.iter().filter(|host| host.member().is_node())
+    }
+
+    /// Starts servers that tell their name and whom they saw. They end when the value is dropped.
+    ///
+    /// # Errors
+    /// When a socket cannot be made, such as for SCTP in a kernel without it
+    /// (see [`crate::probe::kernel_speaks`]).
+    pub fn serve(&self, targets: impl IntoIterator<Item = Target>) -> Result<Servers, Error> {
+        Servers::start(self, targets)
+    }
+
+    fn wire(&self, options: Options) -> Result<(), Error> {
+        let process = std::process::id();
+        let path = |name: &str| {
+            let descriptor = self.hosts.iter().find(|host| host.name() == name).map_or(-1, Host::descriptor);
+            format!("/proc/{process}/fd/{descriptor}")
+        };
+        let Some(first) = self.hosts.first() else { return Ok(()) };
+        finish(start(first, &wiring::links(path))?)?;
+        // From the outside in; what does not depend on each other together.
+        for layer in self.hosts.chunk_by(|one, other| one.member().role.is_like(&other.member().role)) {
+            let started = layer.iter().map(|host| start(host, &wiring::configuration(host.member(), options)));
+            started.collect::<Result<Vec<_>, _>>()?.into_iter().try_for_each(finish)?;
+        }
+        self.hosts.iter().try_for_each(|host| settle::wait(host, &wiring::link_names(host.member())))
+    }
+}
+
+/// A new network namespace with its settings, made by a thread that ends in it.
+fn namespace(member: &'static Member) -> Result<Host, Error> {
+    let failed = |source| Error::Namespace { host: member.name, source };
+    unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| failed(errno.into()))?;
+    let node_settings = wiring::NODE_SYSCTLS.iter().filter(|_| member.is_node());
+    for &(name, value) in wiring::SYSCTLS.iter().chain(node_settings) {
+        let path = wiring::sysctl_path(name);
+        fs::write(&path, value).map_err(|source| Error::Sysctl { host: member.name, path, value, source })?;
+    }
+    let file = File::open("/proc/thread-self/ns/net").map_err(failed)?;
+    Ok(Host::new(member, Arc::new(file)))
+}
+
+/// An `ip -batch` at work; several run at the same time.
+struct Batch {
+    child: Child,
+    commands: String,
+}
+
+fn start(host: &Host, commands: &str) -> Result<Batch, Error> {
+    let failed = |source| Error::Start { program: "ip".to_owned(), source };
+    let mut child = host
+        .enter(|| {
+            Command::new("ip")
+                .args(["-batch", "-"])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()
+        })?
+        .map_err(failed)?;
+    if let Some(mut input) = child.stdin.take() {
+        // A batch that fails early closes its input: its own words, read below, say more than EPIPE.
+        input.write_all(commands.as_bytes()).or_else(ignore_broken_pipe).map_err(failed)?;
+    }
+    Ok(Batch { child, commands: format!("ip -batch on {}\n{commands}", host.name()) })
+}
+
+fn finish(batch: Batch) -> Result<(), Error> {
+    let failed = |source| Error::Start { program: "ip".to_owned(), source };
+    let output = batch.child.wait_with_output().map_err(failed)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(Error::Ended { command: batch.commands, status: output.status, expected: 0, stderr })
+}
+
+fn ignore_broken_pipe(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
+}

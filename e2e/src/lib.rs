@@ -1,0 +1,35 @@
+//! The network lab: a small cluster made of network namespaces, in which tests send real packets.
+//!
+//! ```text
+//!   pod-a1  10.244.1.11 ---+                                        +--- pod-b1  10.244.2.11
+//!                          +-- node-a                      node-b --+
+//!   pod-a2  10.244.1.12 ---+   192.168.100.11      192.168.100.12
+//!                                    |                  |
+//!                                    +---- outside -----+
+//!                                      192.168.100.1
+//! ```
+//!
+//! A test binary first calls [`inside::enter`] ([`harness::run`] does): it goes on in namespaces of its own, where nothing
+//! it does reaches the machine's rules and links. There it makes as many a [`lab::Lab`] as it likes, each with the same [`cast`].
+//! Servers and clients are sockets of the test process itself ([`server`], [`probe`]); Portolan runs as a real process
+//! ([`product`]). [`scenario`] reads what testdata/scenarios holds, [`flow`] says whether the packets did it.
+
+pub mod cast;
+pub mod daemon;
+pub mod diff;
+pub mod error;
+pub mod flow;
+pub mod harness;
+pub mod host;
+pub mod inside;
+pub mod lab;
+pub mod objects;
+pub mod probe;
+pub mod product;
+pub mod scenario;
+pub mod server;
+mod settle;
+mod wiring;
+
+pub use error::Error;
+pub use lab::{Lab, Options};

@@ -1,0 +1,142 @@
+//! The daemon's own life: what it does not write, and that its end, however it comes, leaves the rules.
+
+use std::{fs, path::Path, process::ExitCode};
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
+use portolan_core::object::Syncer;
+use portolan_e2e::{
+    cast::named,
+    daemon::{Daemon, Rules as _, arguments, lone, test},
+    harness::{self, Failure},
+    host::Host,
+    objects::{NODE_A, service},
+    product::Portolan,
+};
+use portolan_nftables::{Nftables, testing::policy};
+
+fn main() -> ExitCode {
+    let tests = vec![
+        test("SIGTERM ends it well and a restart writes nothing", || restart_writes_nothing(Signal::SIGTERM)),
+        test("SIGINT ends it well and a restart writes nothing", || restart_writes_nothing(Signal::SIGINT)),
+        test("an idle daemon writes nothing", an_idle_daemon_writes_nothing),
+        test("resyncs without drift write and read nothing", resyncs_write_and_read_nothing),
+        test("killed in the middle of changes, a restart converges", killed_in_the_middle_a_restart_converges),
+    ];
+    harness::run(|| Ok::<_, Failure>(tests), || ())
+}
+
+/// So many Services with one to seven endpoints; each `round` gives them others.
+fn services(count: usize, round: usize) -> Result<String> {
+    let (a1, a2, b1) = (named("pod-a1")?, named("pod-a2")?, named("pod-b1")?);
+    let seven = [(a1, 1), (a2, 1), (b1, 1), (a1, 2), (a2, 2), (b1, 2), (a1, 3)];
+    let mut text = format!("{NODE_A}---\n");
+    for number in 0..count {
+        let endpoints = seven.iter().take((number + round) % 8).copied().collect::<Vec<_>>();
+        text += &service(&format!("svc-{number}"), &format!("10.96.1.{number}"), &endpoints);
+    }
+    Ok(text)
+}
+
+/// Renamed into place, so that nobody reads half of it.
+fn write(folder: &Path, text: &str) -> Result<()> {
+    fs::write(folder.join("new"), text)?;
+    fs::rename(folder.join("new"), folder.join("all.yaml"))?;
+    Ok(())
+}
+
+/// `transactions=3` in a log line.
+fn transactions(line: &str) -> Result<u32> {
+    let number = line.split("transactions=").nth(1).and_then(|rest| rest.split(' ').next());
+    Ok(number.context("no number of transactions")?.parse()?)
+}
+
+/// Adds a Service and waits for it: whatever the daemon had to do before is done then. Returns the number of
+/// transactions that it took, which are all that the log speaks of.
+fn sentinel(daemon: &Daemon, folder: &Path, node: &Host) -> Result<u32> {
+    let seen = daemon.log().len();
+    fs::write(folder.join("sentinel.yaml"), service("sentinel", "10.96.0.99", &[(named("pod-a1")?, 7)]))?;
+    let (line, _) = daemon.logs(seen, "programmed")?;
+    ensure!(node.tables()?.contains("10.96.0.99"), "programmed, but not the new Service");
+    ensure!(daemon.log().len() == seen + 1, "{:#?}", daemon.log());
+    transactions(&line)
+}
+
+fn restart_writes_nothing(signal: Signal) -> Result<()> {
+    let (node, portolan, folder) = (lone()?, Portolan::find()?, tempfile::tempdir()?);
+    write(folder.path(), &services(20, 0)?)?;
+    let daemon = Daemon::start(&portolan, &node, folder.path())?;
+    daemon.logs(0, "programmed")?;
+    let (before, generation) = (node.tables()?, node.generation()?);
+    let status = daemon.end(signal)?;
+    ensure!(status.code() == Some(0), "{status}");
+    ensure!(node.tables()? == before, "its end changed the rules");
+
+    portolan.on(&node).args(["run", "--once"]).args(arguments(folder.path(), &node)).expect_exit(0)?;
+    ensure!(node.generation()? == generation, "run --once wrote something");
+
+    let daemon = Daemon::start(&portolan, &node, folder.path())?;
+    // A change that comes after the start: that it is programmed shows that the start is over.
+    fs::write(folder.path().join("first.yaml"), service("first", "10.96.0.98", &[]))?;
+    let (line, _) = daemon.logs(0, "programmed")?;
+    ensure!(node.generation()? == generation + transactions(&line)?, "the start wrote something");
+    ensure!(!daemon.log().iter().any(|line| line.contains("repaired")), "{:#?}", daemon.log());
+    Ok(())
+}
+
+fn an_idle_daemon_writes_nothing() -> Result<()> {
+    let (node, portolan, folder) = (lone()?, Portolan::find()?, tempfile::tempdir()?);
+    let text = services(20, 0)?;
+    write(folder.path(), &text)?;
+    let daemon = Daemon::start(&portolan, &node, folder.path())?;
+    daemon.logs(0, "programmed")?;
+    let generation = node.generation()?;
+    // It wakes up for all of this, and has nothing to do.
+    for number in 0..20 {
+        write(folder.path(), &format!("{text}# {number}\n"))?;
+        node.nft("add table ip mine; delete table ip mine")?;
+    }
+    let transactions = sentinel(&daemon, folder.path(), &node)?;
+    ensure!(node.generation()? == generation + 20 + transactions, "it wrote something");
+    Ok(())
+}
+
+fn resyncs_write_and_read_nothing() -> Result<()> {
+    let node = lone()?;
+    node.enter(|| {
+        let mut syncer = Syncer::new(Nftables::watching()?);
+        syncer.set_policy(&policy());
+        syncer.sync()?;
+        let (stats, generation) = (syncer.stats(), node.generation()?);
+        for _ in 0..100 {
+            syncer.resync()?;
+        }
+        ensure!(syncer.stats() == stats && node.generation()? == generation);
+        Ok(())
+    })?
+}
+
+fn killed_in_the_middle_a_restart_converges() -> Result<()> {
+    let (node, portolan, folder) = (lone()?, Portolan::find()?, tempfile::tempdir()?);
+    write(folder.path(), &services(60, 0)?)?;
+    for killed in 0..6 {
+        let daemon = Daemon::start(&portolan, &node, folder.path())?;
+        for round in 0..3 {
+            write(folder.path(), &services(60, killed + round)?)?;
+        }
+        daemon.logs(0, "programmed")?;
+        write(folder.path(), &services(60, killed + 4)?)?;
+        let status = daemon.end(Signal::SIGKILL)?;
+        ensure!(status.code().is_none(), "{status}");
+    }
+    write(folder.path(), &services(60, 5)?)?;
+    let daemon = Daemon::start(&portolan, &node, folder.path())?;
+    daemon.logs(0, "programmed")?;
+    sentinel(&daemon, folder.path(), &node)?;
+    portolan.on(&node).arg("diff").args(arguments(folder.path(), &node)).expect_exit(0)?;
+
+    let fresh = lone()?;
+    portolan.on(&fresh).args(["run", "--once"]).args(arguments(folder.path(), &fresh)).expect_exit(0)?;
+    ensure!(node.objects()? == fresh.objects()?, "another end than that of a fresh start");
+    Ok(())
+}

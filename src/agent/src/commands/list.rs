@@ -1,0 +1,25 @@
+//! `portolan list`: frontends and endpoints as the kernel holds them.
+
+use portolan_core::object::Backend;
+use portolan_nftables::{Nftables, frontends};
+
+use super::CommandError;
+use crate::{
+    cli::OutputFormat,
+    exit::Exit,
+    output::{frontends_json, frontends_table, print},
+};
+
+/// Prints what the kernel holds.
+///
+/// # Errors
+/// When the kernel cannot be read, or nothing can be printed.
+pub fn list(output: OutputFormat) -> Result<Exit, CommandError> {
+    let live = frontends(&Nftables::open()?.observe()?);
+    print(|out| match output {
+        OutputFormat::Table => frontends_table(out, &live),
+        OutputFormat::Json => frontends_json(out, &live),
+    })
+    .map_err(CommandError::Print)?;
+    Ok(Exit::Success)
+}

@@ -1,0 +1,20 @@
+//! `portolan render`: the rules for manifests, without a kernel.
+
+use portolan_core::object::Tracker;
+use portolan_nftables::{Nft, text};
+
+use super::{CommandError, read};
+use crate::{cli::Desired, exit::Exit, output::print};
+
+/// Prints the rules as nft syntax.
+///
+/// # Errors
+/// When there are no manifests at the path, or nothing can be printed.
+pub fn render(desired: &Desired) -> Result<Exit, CommandError> {
+    let wanted = read(desired)?;
+    let ports: Vec<_> = wanted.changes.into_iter().filter_map(|change| change.desired).collect();
+    let objects = Tracker::<Nft>::rendered(&wanted.policy, &ports);
+    let rules = text(objects.all_wanted());
+    print(|out| out.write_all(rules.as_bytes())).map_err(CommandError::Print)?;
+    Ok(if wanted.refused { Exit::Refused } else { Exit::Success })
+}

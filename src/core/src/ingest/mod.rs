@@ -1,0 +1,40 @@
+//! From Kubernetes objects to checked ones: the only place where foreign data is doubted.
+//!
+//! Reading never fails as a whole. What is bad is refused in the smallest unit (address before port before object) and
+//! named in a [`Finding`]; the rest goes on. After this stage every name is bounded and printable, every port lies in
+//! 1 to 65535, and every address can be reached.
+//!
+//! ```text
+//!   JSON, YAML --serde--> ServiceObject, ... --service, slice, node--> model::Service, Slice, Node
+//!                         (any field may be wrong: field.rs)      |
+//!                                                                 '--> Findings: Rejection or Warning
+//! ```
+//!
+//! Not read on purpose, as in kube-proxy: `targetPort` (slices have the ports), topology annotations. Endpoints that
+//! are not ready are not used, and dropped here.
+
+mod check;
+mod field;
+mod finding;
+mod node;
+mod raw;
+mod reference;
+mod rejection;
+mod service;
+mod slice;
+#[cfg(test)]
+mod tests;
+mod warning;
+
+pub use finding::Finding;
+pub use raw::{EndpointSliceObject, NodeObject, Object, ServiceObject};
+pub use reference::{Kind, ObjectRef};
+pub use rejection::{Rejection, RejectionReason, Unit};
+pub use warning::{Right, Warning, WarningReason};
+
+pub(crate) use node::read_node;
+pub(crate) use service::read_service;
+pub(crate) use slice::{ReadSlice, read_slice};
+
+/// What reading an object gives: the object, unless it is refused or not for us, and what was found.
+pub(crate) type Read<T> = (Option<T>, Vec<Finding>);

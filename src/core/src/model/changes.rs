@@ -1,0 +1,41 @@
+//! From marks to changes: the ServicePorts that something may have changed for, decided anew.
+
+use std::sync::Arc;
+
+use super::{cluster::Cluster, slice};
+use crate::{
+    addr::Family,
+    desired::{self, PortChange, PortId},
+    ingest::Finding,
+    name::ServicePortName,
+};
+
+impl Cluster {
+    /// The new state of every ServicePort that may have changed since the last call, sorted; each once.
+    ///
+    /// It may equal what was handed out before, also as `None` for one that never was: the next stage compares.
+    pub fn take_changes(&mut self) -> Vec<PortChange> {
+        self.decide_contests();
+        let mut dirty = std::mem::take(&mut self.dirty);
+        dirty.sort();
+        dirty.dedup();
+        dirty.into_iter().map(|(id, family)| self.change(&id, family)).collect()
+    }
+
+    /// The Services that lost a VIP to another by the last [`Cluster::take_changes`]; a second call gives none.
+    pub fn take_conflicts(&mut self) -> Vec<Finding> {
+        std::mem::take(&mut self.new_conflicts)
+    }
+
+    fn change(&self, id: &Arc<ServicePortName>, family: Family) -> PortChange {
+        let decide = || {
+            let entry = self.services.get(&id.service)?;
+            let service = entry.service.as_ref()?;
+            let port = service.port(id)?;
+            let has = |vip: &_| self.vips.has(vip, id);
+            let endpoints = || slice::merge(&entry.slices, id, family);
+            desired::decide(service, port, family, self.node_addrs.get(family), has, endpoints)
+        };
+        PortChange { id: PortId { name: (**id).clone(), family }, desired: decide() }
+    }
+}

@@ -1,0 +1,285 @@
+//! The cluster's state and how one object changes it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use super::{
+    claims::{Dirty, claims, exchange, mark, mark_endpoints, mark_service},
+    names::Names,
+    node::{NodeConfig, NodeState},
+    node_ports::{self, NodePortNote},
+    service::Service,
+    slice::Slice,
+    vips::Vips,
+};
+use crate::{
+    addr::{Family, PerFamily},
+    desired::NodePolicy,
+    ingest::{self, EndpointSliceObject, Finding, Kind, NodeObject, Object, ObjectRef, ReadSlice, ServiceObject},
+    name::ServiceName,
+};
+
+/// All Services, their endpoints and this node.
+#[derive(Debug)]
+pub struct Cluster {
+    config: NodeConfig,
+    names: Names,
+    pub(super) services: BTreeMap<ServiceName, Entry>,
+    /// Which Service each slice (namespace, name) is filed under; the namespace is the same.
+    pub(super) homes: BTreeMap<(Arc<str>, Arc<str>), Arc<str>>,
+    node: NodeState,
+    /// The node's addresses that have NodePorts.
+    pub(super) node_addrs: PerFamily<Vec<IpAddr>>,
+    /// How many Services have NodePorts in each family.
+    node_port_services: PerFamily<usize>,
+    /// What [`Cluster::take_node_port_notes`] gave last or would have given again.
+    told: Vec<NodePortNote>,
+    pub(super) vips: Vips,
+    /// What [`Cluster::take_changes`] has to decide anew.
+    pub(super) dirty: Dirty,
+    findings: BTreeMap<ObjectRef, Vec<Finding>>,
+    pub(super) new_conflicts: Vec<Finding>,
+}
+
+/// What is known under a Service's name. Slices may come before their Service and stay after it.
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    pub(super) service: Option<Service>,
+    /// Sorted by name.
+    pub(super) slices: Vec<Slice>,
+}
+
+impl Entry {
+    fn place_of(&self, slice: &str) -> Result<usize, usize> {
+        self.slices.binary_search_by(|other| (*other.name).cmp(slice))
+    }
+
+    /// Puts a slice in at the place that [`Entry::place_of`] gave.
+    fn put(&mut self, place: Result<usize, usize>, slice: Slice) {
+        match place {
+            Ok(place) => {
+                if let Some(old) = self.slices.get_mut(place) {
+                    *old = slice;
+                }
+            }
+            Err(place) => {
+                if self.slices.is_empty() {
+                    // Most Services have one slice; a Vec's first growth makes room for four.
+                    self.slices.reserve_exact(1);
+                }
+                self.slices.insert(place, slice);
+            }
+        }
+    }
+}
+
+impl Cluster {
+    /// An empty cluster, seen from this node.
+    #[must_use]
+    pub fn new(config: NodeConfig) -> Self {
+        Self {
+            config,
+            names: Names::default(),
+            services: BTreeMap::new(),
+            homes: BTreeMap::new(),
+            node: NodeState::Unknown,
+            node_addrs: PerFamily::default(),
+            node_port_services: PerFamily::default(),
+            told: Vec::new(),
+            vips: Vips::default(),
+            dirty: Dirty::new(),
+            findings: BTreeMap::new(),
+            new_conflicts: Vec::new(),
+        }
+    }
+
+    /// Takes in a new or changed object. Gives what was found about it and was not found the last time.
+    ///
+    /// An object that is no longer served (refused, or not for us) is taken out. Nodes other than this one are ignored.
+    pub fn apply(&mut self, object: Object) -> Vec<Finding> {
+        let reference = object.reference();
+        let findings = match object {
+            Object::Service(service) => self.apply_service(&service, &reference),
+            Object::EndpointSlice(slice) => self.apply_slice(&slice, &reference),
+            Object::Node(node) => self.apply_node(&node, &reference),
+        };
+        self.note(reference, findings)
+    }
+
+    /// Forgets an object; one that is not known changes nothing.
+    pub fn delete(&mut self, reference: &ObjectRef) {
+        match reference.kind {
+            Kind::Service => self.remove_service(&service_name(reference)),
+            Kind::EndpointSlice => self.remove_slice(reference),
+            Kind::Node if *reference.name == *self.config.hostname => self.put_node(NodeState::Unknown),
+            Kind::Node => {}
+        }
+        self.findings.remove(reference);
+    }
+
+    /// What holds for every Service on this node.
+    #[must_use]
+    pub const fn policy(&self) -> NodePolicy {
+        NodePolicy { pod_cidr: self.config.cluster_cidr }
+    }
+
+    /// What the cluster is seen from.
+    #[must_use]
+    pub const fn config(&self) -> &NodeConfig {
+        &self.config
+    }
+
+    /// Why NodePorts are open at fewer or more addresses than somebody may expect: the reasons that were not there at
+    /// the last call.
+    pub fn take_node_port_notes(&mut self) -> Vec<NodePortNote> {
+        let wanted = PerFamily { v4: self.node_port_services.v4 > 0, v6: self.node_port_services.v6 > 0 };
+        let notes = node_ports::notes(&self.config, &self.node, wanted);
+        let before = std::mem::replace(&mut self.told, notes.clone());
+        notes.into_iter().filter(|note| !before.contains(note)).collect()
+    }
+
+    /// Everything that is wrong or unusual now, sorted by object. Conflicts are as [`Cluster::take_changes`] decided
+    /// them last.
+    #[must_use]
+    pub fn findings(&self) -> Vec<Finding> {
+        let mut all: Vec<Finding> = self.findings.values().flatten().cloned().collect();
+        all.extend(self.conflicts());
+        all.sort_by(|a, b| a.object().cmp(b.object()));
+        all
+    }
+
+    fn apply_service(&mut self, object: &ServiceObject, reference: &ObjectRef) -> Vec<Finding> {
+        let namespace = self.names.share(reference.namespace.clone());
+        let place = self.services.entry(ServiceName { namespace, name: reference.name.clone() });
+        let name = place.key().clone();
+        let (service, findings) = ingest::read_service(object, reference, &name, &mut self.names);
+        if service.is_none() {
+            self.remove_service(&name);
+            return findings;
+        }
+        let entry = place.or_default();
+        let old = std::mem::replace(&mut entry.service, service);
+        if old != entry.service {
+            let (old, new) = (old.as_ref(), entry.service.as_ref());
+            count_node_ports(&mut self.node_port_services, old, new);
+            mark_service(&mut self.vips, &mut self.dirty, &self.node_addrs, old, new);
+        }
+        findings
+    }
+
+    fn remove_service(&mut self, name: &ServiceName) {
+        let Some(entry) = self.services.get_mut(name) else { return };
+        if let Some(old) = entry.service.take() {
+            count_node_ports(&mut self.node_port_services, Some(&old), None);
+            mark_service(&mut self.vips, &mut self.dirty, &self.node_addrs, Some(&old), None);
+        }
+        if entry.slices.is_empty() {
+            self.services.remove(name);
+        }
+    }
+
+    fn apply_slice(&mut self, object: &EndpointSliceObject, reference: &ObjectRef) -> Vec<Finding> {
+        let (read, findings) = ingest::read_slice(object, reference, &self.config.hostname, &mut self.names);
+        match read {
+            Some(ReadSlice { service, slice }) => self.put_slice(reference.namespace.clone(), service, slice),
+            None => self.remove_slice(reference),
+        }
+        findings
+    }
+
+    fn put_slice(&mut self, namespace: Arc<str>, service: Arc<str>, slice: Slice) {
+        let namespace = self.names.share(namespace);
+        let place = self.services.entry(ServiceName { namespace: namespace.clone(), name: service });
+        let home = place.key().clone();
+        let entry = place.or_default();
+        let before = self.homes.insert((namespace, slice.name.clone()), home.name.clone());
+        let name = slice.name.clone();
+        let place = entry.place_of(&name);
+        let old = place.ok().and_then(|place| entry.slices.get(place));
+        if old != Some(&slice) {
+            if let Some(service) = &entry.service {
+                mark_endpoints(&mut self.vips, &mut self.dirty, service, &self.node_addrs, [old, Some(&slice)]);
+            }
+            entry.put(place, slice);
+        }
+        if let Some(before) = before
+            && before != home.name
+        {
+            self.remove_from(&ServiceName { namespace: home.namespace, name: before }, &name);
+        }
+    }
+
+    fn remove_slice(&mut self, reference: &ObjectRef) {
+        let key = (reference.namespace.clone(), reference.name.clone());
+        if let Some(home) = self.homes.remove(&key) {
+            self.remove_from(&ServiceName { namespace: key.0, name: home }, &key.1);
+        }
+    }
+
+    fn remove_from(&mut self, service: &ServiceName, slice: &str) {
+        let Some(entry) = self.services.get_mut(service) else { return };
+        let Ok(place) = entry.place_of(slice) else { return };
+        let old = entry.slices.remove(place);
+        if let Some(service) = &entry.service {
+            mark_endpoints(&mut self.vips, &mut self.dirty, service, &self.node_addrs, [Some(&old), None]);
+        } else if entry.slices.is_empty() {
+            self.services.remove(service);
+        }
+    }
+
+    fn apply_node(&mut self, object: &NodeObject, reference: &ObjectRef) -> Vec<Finding> {
+        if *reference.name != *self.config.hostname {
+            return Vec::new();
+        }
+        let (node, findings) = ingest::read_node(object, reference);
+        self.put_node(node.map_or(NodeState::Refused, NodeState::Known));
+        findings
+    }
+
+    /// Keeps an object's findings and gives the new ones among them.
+    fn note(&mut self, reference: ObjectRef, findings: Vec<Finding>) -> Vec<Finding> {
+        if findings.is_empty() {
+            self.findings.remove(&reference);
+            return findings;
+        }
+        let before = self.findings.insert(reference, findings.clone()).unwrap_or_default();
+        // A set, since nothing bounds how many bad ports an object can have.
+        let known: BTreeSet<_> = before.iter().map(Finding::place).collect();
+        findings.into_iter().filter(|finding| !known.contains(&finding.place())).collect()
+    }
+
+    fn put_node(&mut self, new: NodeState) {
+        let chosen = &self.config.nodeport_addresses;
+        let addrs = |family| new.known().map_or_else(Vec::new, |node| node.nodeport_addresses(chosen, family));
+        let addrs = PerFamily { v4: addrs(Family::V4), v6: addrs(Family::V6) };
+        self.node = new;
+        if addrs == self.node_addrs {
+            return;
+        }
+        let before = std::mem::replace(&mut self.node_addrs, addrs);
+        let services = self.services.values().filter_map(|entry| entry.service.as_ref());
+        for service in services.filter(|service| service.has_node_ports()) {
+            let (old, new) = (claims(service, &before), claims(service, &self.node_addrs));
+            exchange(&mut self.vips, &mut self.dirty, &old, &new);
+            mark(&mut self.dirty, service, |port| port.node_port.is_some());
+        }
+    }
+}
+
+/// Counts the Services with NodePorts after one of them changed.
+fn count_node_ports(counts: &mut PerFamily<usize>, old: Option<&Service>, new: Option<&Service>) {
+    let with_node_ports = |service: &&Service| service.has_node_ports();
+    for family in new.filter(with_node_ports).into_iter().flat_map(Service::families) {
+        *counts.get_mut(family) += 1;
+    }
+    for family in old.filter(with_node_ports).into_iter().flat_map(Service::families) {
+        *counts.get_mut(family) -= 1;
+    }
+}
+
+fn service_name(reference: &ObjectRef) -> ServiceName {
+    ServiceName { namespace: reference.namespace.clone(), name: reference.name.clone() }
+}

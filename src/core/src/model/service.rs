@@ -1,0 +1,92 @@
+//! A Service after its check: only what decides where packets go.
+
+use std::{net::IpAddr, sync::Arc};
+
+use crate::{
+    addr::{Family, PerFamily},
+    name::ServicePortName,
+};
+
+/// A Service that this node serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// When it was created: the older one keeps a VIP that two claim.
+    pub created: Created,
+    /// The cluster IP of each family. Without one the Service is unknown in that family, with all its addresses.
+    pub cluster_ips: PerFamily<Option<IpAddr>>,
+    /// External IPs of both families, as the object lists them.
+    pub external_ips: Box<[IpAddr]>,
+    /// Load-balancer addresses of both families that are captured on the node, as the object lists them.
+    pub load_balancer_ips: Box<[IpAddr]>,
+    /// Its ports, sorted by name; names differ, and so do pairs of number and protocol.
+    pub ports: Box<[ServicePort]>,
+}
+
+impl Service {
+    /// The families in which the Service is served.
+    pub fn families(&self) -> impl Iterator<Item = Family> {
+        Family::ALL.into_iter().filter(|family| self.cluster_ips.get(*family).is_some())
+    }
+
+    /// Whether any of its ports has a NodePort.
+    #[must_use]
+    pub fn has_node_ports(&self) -> bool {
+        self.ports.iter().any(|port| port.node_port.is_some())
+    }
+
+    /// One of its ports.
+    #[must_use]
+    pub fn port(&self, id: &ServicePortName) -> Option<&ServicePort> {
+        let place = self.ports.binary_search_by(|port| port.id.port.cmp(&id.port)).ok()?;
+        self.ports.get(place).filter(|port| port.id.protocol == id.protocol)
+    }
+}
+
+/// A port of a Service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServicePort {
+    /// Its full name, with the protocol; shared by everything that refers to the port.
+    pub id: Arc<ServicePortName>,
+    /// The port of cluster IP, external IPs and load-balancer addresses; 1 to 65535.
+    pub number: u16,
+    /// The NodePort, if it has one; 1 to 65535.
+    pub node_port: Option<u16>,
+}
+
+/// A creationTimestamp in the form that the API server writes, `2026-01-31T23:59:59Z`; ordered by time.
+///
+/// Manifests have none. Such a Service counts as the youngest: what the API server made was there before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Created([u8; 20]);
+
+impl Created {
+    /// Behind all times, since no digit is as great.
+    pub const UNKNOWN: Self = Self([u8::MAX; 20]);
+
+    /// Reads a timestamp; another form, such as a time zone, is as good as none.
+    #[must_use]
+    pub fn read(text: &str) -> Self {
+        let pattern = b"0000-00-00T00:00:00Z";
+        let fits = |(byte, form): (&u8, &u8)| if *form == b'0' { byte.is_ascii_digit() } else { byte == form };
+        match <[u8; 20]>::try_from(text.as_bytes()) {
+            Ok(bytes) if bytes.iter().zip(pattern).all(fits) => Self(bytes),
+            Ok(_) | Err(_) => Self::UNKNOWN,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_sort_by_time_and_strange_ones_last() {
+        let sorted = ["2009-12-31T23:59:59Z", "2025-01-01T00:00:00Z", "2025-01-01T00:00:01Z"].map(Created::read);
+        assert!(sorted.is_sorted() && sorted[2] < Created::UNKNOWN);
+        for strange in
+            ["", "2025-01-01T00:00:00+01:00", "2025-01-01 00:00:00Z", "2025-01-01T00:00:00.5Z", "yesterday, at noon.."]
+        {
+            assert_eq!(Created::read(strange), Created::UNKNOWN, "{strange}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Two Services on one VIP.
+
+use super::*;
+
+const SHARED: &str = "203.0.113.1";
+
+/// A Service that wants the shared address by `externalIPs`.
+fn external(name: &str, cluster_ip: &str, created: &str) -> Value {
+    let mut service = service(name, cluster_ip, json!({"externalIPs": [SHARED]}));
+    service["metadata"]["creationTimestamp"] = json!(created);
+    service
+}
+
+/// Who has the shared VIP.
+fn winner(world: &World) -> String {
+    let has = |line: &&String| line.contains(&format!("{SHARED}:80/tcp"));
+    let shown = world.shown();
+    let all: Vec<_> = shown.iter().filter(has).collect();
+    assert_eq!(all.len(), 1, "{:?}", world.shown());
+    all[0].split(' ').next().unwrap().to_owned()
+}
+
+#[test]
+fn the_order_of_precedence() {
+    let young = "2026-01-02T00:00:00Z";
+    let old = "2026-01-01T00:00:00Z";
+    let endpoints = |service: &str| slice(&service.replace('/', "-"), service, &["10.0.0.1"]);
+    let balancer = |name, cluster_ip, created| {
+        let mut service = service(name, cluster_ip, json!({}));
+        service["metadata"]["creationTimestamp"] = json!(created);
+        service["status"] = json!({"loadBalancer": {"ingress": [{"ip": SHARED}]}});
+        service
+    };
+    let node_port = json!({"ports": [{"port": 90, "nodePort": 80}]});
+    for (what, expected, objects) in [
+        (
+            "cluster IP",
+            "b/x",
+            vec![external("a/x", "10.96.0.1", old), endpoints("a/x"), service("b/x", SHARED, json!({}))],
+        ),
+        (
+            "external IP before NodePort",
+            "b/x",
+            vec![
+                service("a/x", "10.96.0.1", node_port.clone()),
+                endpoints("a/x"),
+                node(&[SHARED]),
+                external("b/x", "10.96.0.2", ""),
+            ],
+        ),
+        (
+            "load-balancer IP before NodePort",
+            "b/x",
+            vec![
+                service("a/x", "10.96.0.1", node_port),
+                endpoints("a/x"),
+                node(&[SHARED]),
+                balancer("b/x", "10.96.0.2", ""),
+            ],
+        ),
+        (
+            "endpoints",
+            "b/x",
+            vec![external("a/x", "10.96.0.1", old), balancer("b/x", "10.96.0.2", young), endpoints("b/x")],
+        ),
+        ("age", "b/x", vec![external("a/x", "10.96.0.1", young), external("b/x", "10.96.0.2", old)]),
+        ("unknown age", "b/x", vec![external("a/x", "10.96.0.1", ""), external("b/x", "10.96.0.2", young)]),
+        ("name", "a/x", vec![external("b/x", "10.96.0.1", old), external("a/x", "10.96.0.2", old)]),
+        ("name alone", "a/x", vec![external("a/y", "10.96.0.1", old), external("a/x", "10.96.0.2", old)]),
+    ] {
+        let world = World::of(objects.clone());
+        assert_eq!(winner(&world), expected, "{what}");
+        assert_eq!(world.findings().len(), 1, "{what}");
+        assert_eq!(World::of(objects.into_iter().rev()).shown(), world.shown(), "{what}, other order");
+    }
+}
+
+#[test]
+fn the_loser_is_told_and_takes_over() {
+    let mut world = World::of([external("a/x", "10.96.0.1", ""), external("b/x", "10.96.0.2", "")]);
+    assert_eq!(world.shown(), ["a/x 10.96.0.1:80/tcp 203.0.113.1:80/tcp ->", "b/x 10.96.0.2:80/tcp ->"]);
+    let text = "Service b/x: `spec.externalIPs` = `203.0.113.1:80/tcp` belongs to a/x, which goes before by kind of address, \
+                usable endpoints, age or name; it leads there, at its other addresses this Service is served; give one of \
+                the two another address or port";
+    assert_eq!(world.findings(), [text]);
+    let told: Vec<_> = world.cluster.take_conflicts().iter().map(ToString::to_string).collect();
+    assert_eq!(told, [text]);
+    // An endpoint turns it round, and only these two are decided anew.
+    world.apply(slice("s", "b/x", &["10.0.0.1"]));
+    assert_eq!(world.sync(), ["a/x IPv4", "b/x IPv4"]);
+    assert_eq!(winner(&world), "b/x");
+    assert_eq!(world.cluster.take_conflicts().len(), 1);
+    // Another endpoint decides nothing.
+    world.apply(slice("s", "b/x", &["10.0.0.1", "10.0.0.2"]));
+    assert_eq!(world.sync(), ["b/x IPv4"]);
+    assert_eq!(world.cluster.take_conflicts(), []);
+    world.delete(Kind::Service, "b", "x");
+    assert_eq!(world.sync(), ["a/x IPv4", "b/x IPv4"]);
+    assert_eq!(world.shown(), ["a/x 10.96.0.1:80/tcp 203.0.113.1:80/tcp ->"]);
+    assert_eq!(world.findings(), [""; 0]);
+}
+
+#[test]
+fn three_claimants() {
+    let mut world = World::of(["a/x", "b/x", "c/x"].map(|name| external(name, &format!("10.96.0.{}", name.len()), "")));
+    for (gone, next) in [("a", "b/x"), ("b", "c/x")] {
+        world.delete(Kind::Service, gone, "x");
+        world.sync();
+        assert_eq!(winner(&world), next);
+    }
+    // Who comes back later wins by name again; an unrelated change of it is no news.
+    world.apply(external("b/x", "10.96.0.9", ""));
+    world.sync();
+    assert_eq!((winner(&world).as_str(), world.cluster.take_conflicts().len()), ("b/x", 1));
+    world.apply(external("b/x", "10.96.0.8", ""));
+    world.sync();
+    assert_eq!((winner(&world).as_str(), world.cluster.take_conflicts().len()), ("b/x", 0));
+}
+
+#[test]
+fn a_service_without_a_frontend_left_is_not_programmed() {
+    let mut world = World::of([service("a/x", "10.96.0.1", json!({})), service("b/x", "10.96.0.1", json!({}))]);
+    assert_eq!(world.shown(), ["a/x 10.96.0.1:80/tcp ->"]);
+    world.delete(Kind::Service, "a", "x");
+    world.sync();
+    assert_eq!(world.shown(), ["b/x 10.96.0.1:80/tcp ->"]);
+}
+
+#[test]
+fn a_conflict_within_one_service_goes_to_the_first_port() {
+    let ports =
+        json!({"ports": [{"name": "b", "port": 1, "nodePort": 30000}, {"name": "a", "port": 2, "nodePort": 30000}]});
+    let world = World::of([service("a/x", "10.96.0.1", ports), node(&["192.0.2.1"])]);
+    assert_eq!(world.shown(), ["a/x:a 10.96.0.1:2/tcp 192.0.2.1:30000/tcp ->", "a/x:b 10.96.0.1:1/tcp ->"]);
+}

@@ -1,0 +1,144 @@
+//! The boundary to a kernel: observe, apply, and whether somebody else has been there.
+
+use std::{error::Error, fmt, net::SocketAddr, os::fd::BorrowedFd};
+
+use super::{Batch, Dialect};
+use crate::desired::Vip;
+
+/// A dataplane: where the keyed objects of a [`Dialect`] really are.
+///
+/// All calls block, and a large batch occupies the calling thread for as long as the kernel works on it: use a thread
+/// of its own.
+pub trait Backend: Sized {
+    /// What its objects are.
+    type Dialect: Dialect;
+
+    /// Reads every object of ours that the kernel holds, and strange ones inside our own containers.
+    ///
+    /// # Errors
+    /// When the kernel does not let us read, or is changed faster than it can be read.
+    fn observe(&mut self) -> Result<Vec<Object<Self>>, BackendError>;
+
+    /// Writes one batch, whole or not at all.
+    ///
+    /// # Errors
+    /// [`ApplyError`] says what is known about the outcome.
+    fn apply(&mut self, batch: &Batch<Self::Dialect>) -> Result<(), ApplyError>;
+
+    /// Whether our objects may have been changed by others since the last [`observe`](Self::observe) or
+    /// [`apply`](Self::apply). Cheap: commits of others that touched nothing of ours do not count.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    fn moved(&mut self) -> Result<bool, BackendError>;
+
+    /// Bytes that one batch may have ([`Dialect::weight`]).
+    fn batch_bytes(&self) -> usize;
+
+    /// Readable when [`moved`](Self::moved) is worth a call; `None` where the kernel notifies nobody.
+    fn notifications(&self) -> Option<BorrowedFd<'_>>;
+}
+
+/// An object of a backend: key and value.
+pub type Object<B> = (<<B as Backend>::Dialect as Dialect>::Key, <<B as Backend>::Dialect as Dialect>::Value);
+
+/// The kernel could not be read or written at all.
+#[derive(Debug)]
+pub struct BackendError(Box<dyn Error + Send + Sync>);
+
+impl BackendError {
+    /// Wraps a backend's own error, which stays the [source](Error::source).
+    pub fn new(source: impl Error + Send + Sync + 'static) -> Self {
+        Self(Box::new(source))
+    }
+}
+
+impl fmt::Display for BackendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl Error for BackendError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}
+
+/// Why a batch was not applied, or what is not known about it.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The kernel refused some operations; nothing of the batch was applied.
+    #[error("the kernel refused {} of the changes", .0.len())]
+    Refused(Vec<Refusal>),
+    /// Others have changed our objects since they were last observed; nothing of the batch was applied.
+    #[error("another program changed our objects")]
+    Moved,
+    /// It does not fit; nothing of the batch was applied.
+    #[error(
+        "a change of {bytes} bytes does not fit into the netlink socket, which carries {capacity}: \
+         run with CAP_NET_ADMIN in the host's user namespace, or raise net.core.wmem_max"
+    )]
+    TooLarge {
+        /// Size of the batch.
+        bytes: usize,
+        /// What the socket carries.
+        capacity: usize,
+    },
+    /// Whether the batch was applied is not known: observe before anything else is done.
+    #[error("it is not known whether the change was applied")]
+    Unknown(#[source] BackendError),
+    /// Nothing can be written at all; nothing of the batch was applied.
+    #[error(transparent)]
+    Failed(BackendError),
+}
+
+/// One operation that the kernel refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Which operation of the batch; `None` where the kernel did not say.
+    pub op: Option<usize>,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// Why the kernel refuses an operation.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum Cause {
+    /// EEXIST: an object of that key is there already.
+    #[error("it is there already (EEXIST)")]
+    Exists,
+    /// ENOENT: the object, its container or something it names is not there.
+    #[error("it, or something it needs, is not there (ENOENT)")]
+    Missing,
+    /// ENFILE: the set has no room.
+    #[error("the set is full (ENFILE)")]
+    Full,
+    /// EBUSY: something still names the object.
+    #[error("something still refers to it (EBUSY)")]
+    Busy,
+    /// Any other error of the operating system, with what the kernel said about it.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Cause {
+    /// Whether the kernel holds something else than we thought, rather than disliking what we asked for.
+    #[must_use]
+    pub const fn is_stale_view(&self) -> bool {
+        matches!(self, Self::Exists | Self::Missing | Self::Busy)
+    }
+}
+
+/// A Frontend as the kernel holds it: what `portolan list` shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveFrontend {
+    /// Where clients connect to.
+    pub vip: Vip,
+    /// The ServicePort as the kernel's comment names it; empty where there is no comment.
+    pub port: String,
+    /// Where connections go; empty for a Frontend that is rejected.
+    pub endpoints: Vec<SocketAddr>,
+    /// Whether every client is masqueraded, not only those that are no pods.
+    pub masquerade_always: bool,
+}

@@ -1,0 +1,70 @@
+//! What a backend's objects are: their keys, their values, how they depend on one another, and how Services become
+//! such objects. All of it pure.
+
+use std::fmt;
+
+use crate::desired::{DesiredPort, NodePolicy};
+
+/// The order in which objects are created, so that no packet meets a half-made Service: whatever leads somewhere is
+/// created after the place it leads to. Removal is the reverse.
+///
+/// The names are those of nftables. IPVS uses `Table` for its link, `Set` for virtual servers, `Endpoint` for
+/// destinations and `Gate` for the addresses on the link; iptables uses `Chain` and `Gate`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rank {
+    /// What holds everything else.
+    Table,
+    /// A named set or map, without its elements.
+    Set,
+    /// A chain, without its rules.
+    Chain,
+    /// The rules of a chain.
+    Rules,
+    /// Where a connection can be sent to, and what packets that are already on their way are asked about.
+    Endpoint,
+    /// What is done with a connection before it is sent on.
+    Policy,
+    /// That this address belongs to a Service at all: read first by packets, so written last and removed first.
+    Gate,
+}
+
+/// The vocabulary of one backend.
+pub trait Dialect: Clone + PartialEq + fmt::Debug + 'static {
+    /// Names an object. Its `Display` is read by users, in logs and in `portolan diff`.
+    type Key: Clone + Ord + fmt::Debug + fmt::Display;
+    /// Everything else there is to an object.
+    type Value: Clone + PartialEq + fmt::Debug;
+
+    /// When an object is created and removed.
+    fn rank(key: &Self::Key) -> Rank;
+
+    /// The object that holds this one: it must exist first, takes this one with it when it is removed, and this one
+    /// counts against its [capacity](Self::capacity).
+    fn parent(key: &Self::Key) -> Option<Self::Key>;
+
+    /// How many objects fit into this one; `None` for no limit.
+    fn capacity(value: &Self::Value) -> Option<usize>;
+
+    /// Calls `visit` with every object that this one names and that must exist as long as it does.
+    fn references(key: &Self::Key, value: &Self::Value, visit: &mut dyn FnMut(Self::Key));
+
+    /// Whether what the kernel holds does what is wanted. More than equality where the kernel holds the same in
+    /// another form, or where a difference does not matter (a set that is larger than it need be).
+    fn serves(key: &Self::Key, live: &Self::Value, wanted: &Self::Value) -> bool;
+
+    /// Whether the value of a live object can be changed. Where not, whatever holds it is rebuilt.
+    fn replaceable(key: &Self::Key) -> bool;
+
+    /// Whether an object that nobody claims any more may stay until the next full sync, and is no drift till then.
+    fn lingers(key: &Self::Key) -> bool;
+
+    /// Bytes that writing this object takes in a batch, at most.
+    fn weight(key: &Self::Key, value: &Self::Value) -> usize;
+
+    /// The objects that this node needs whatever its Services. `need` says how many objects a container is going to
+    /// hold, so that it can be made large enough.
+    fn base(policy: &NodePolicy, need: &dyn Fn(&Self::Key) -> usize) -> Vec<(Self::Key, Self::Value)>;
+
+    /// The objects of one ServicePort in one family, appended to `objects`; no key twice.
+    fn render(port: &DesiredPort, objects: &mut Vec<(Self::Key, Self::Value)>);
+}

@@ -1,0 +1,33 @@
+//! Kernel state as keyed objects: the idea that makes several backends small.
+//!
+//! Whatever the dataplane, what Portolan keeps in the kernel is a set of objects, each with a key and a value. A
+//! [`Dialect`] says what they are and how a ServicePort renders to them; a [`Backend`] reads them from the kernel and
+//! writes changes to it. Everything else is written once, here:
+//!
+//! ```text
+//!   DesiredPort --render--> claims --+                       +--> batches --> Backend::apply
+//!                                    v                       |                     |
+//!                                 Tracker --- pending ---> plan                    | applied
+//!                                    ^   wanted != present                         |
+//!                                    +---------- present <-------------------------+
+//!                                    ^
+//!                                    +---------- present <------- Backend::observe
+//! ```
+//!
+//! A partial sync is the normal case: a changed ServicePort claims its new objects, what differs from the kernel
+//! becomes pending, and only that is sent. A full sync is the same with the kernel observed first.
+
+mod backend;
+mod claims;
+mod dialect;
+mod plan;
+mod roster;
+mod syncer;
+mod tracker;
+
+pub use backend::{ApplyError, Backend, BackendError, Cause, LiveFrontend, Object, Refusal};
+pub use claims::Claimant;
+pub use dialect::{Dialect, Rank};
+pub use plan::{Batch, Limits, Op, Plan};
+pub use syncer::{Drift, Quarantined, Stats, SyncError, SyncReport, Syncer};
+pub use tracker::{Difference, Pending, Tracker};

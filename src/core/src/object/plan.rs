@@ -1,0 +1,235 @@
+//! From differences to batches, in an order in which no packet meets a half-made Service.
+//!
+//! ```text
+//!   1. rebuilds    a table that cannot be mended in place: removed and made anew in one batch
+//!   2. additions   what is missing or changed, by rank; all of one ServicePort in the same batch
+//!   3. removals    gates, then policies, then endpoints, then containers: a batch of its own for each step
+//! ```
+//!
+//! The lookups that one packet makes may straddle a commit: it can find the gate in the old state and look for the
+//! endpoint in the new one. So what a packet may still be on its way to is removed only by a later commit than the one
+//! that removed what leads there, and what replaces it has been added before (measured: docs/design/nftables.md).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Claimant, Dialect, Difference, Rank, Tracker,
+    tracker::{Pending, containers_of},
+};
+
+/// Bytes of a removal, which names a key: no dialect writes one in more.
+const KEY_WEIGHT: usize = 256;
+
+/// One change to one object.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Op<D: Dialect> {
+    /// Create an object that is not there.
+    Add(D::Key, D::Value),
+    /// Give an object that is there this value.
+    Replace(D::Key, D::Value),
+    /// Remove an object and all that it holds.
+    Remove(D::Key),
+    /// Remove a root and all it holds, to be made anew by the operations that follow in the same batch.
+    Rebuild(D::Key),
+}
+
+impl<D: Dialect> Op<D> {
+    /// The object that is changed.
+    pub const fn key(&self) -> &D::Key {
+        match self {
+            Self::Add(key, _) | Self::Replace(key, _) | Self::Remove(key) | Self::Rebuild(key) => key,
+        }
+    }
+}
+
+/// Operations that are applied together or not at all.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch<D: Dialect> {
+    /// In the order in which they have to be carried out.
+    pub ops: Vec<Op<D>>,
+}
+
+/// All that has to be done, batch after batch. Empty when the kernel holds what is wanted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan<D: Dialect> {
+    /// Each is safe alone: stopping after any of them leaves every Service whole.
+    pub batches: Vec<Batch<D>>,
+}
+
+/// What a plan has to keep to.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes that a batch may have. One ServicePort is never split, and a rebuild is always one batch.
+    pub bytes: usize,
+    /// Whether each ServicePort gets a batch of its own, to find the one that the kernel refuses.
+    pub isolate: bool,
+    /// Whether objects may be changed or removed; if not, only what is missing is added.
+    pub additions_only: bool,
+}
+
+impl<D: Dialect> Plan<D> {
+    /// What has to be done to make the kernel hold what is wanted.
+    #[must_use]
+    pub fn new(tracker: &Tracker<D>, limits: Limits) -> Self {
+        let mut batches = Vec::new();
+        let pending: Vec<_> = tracker.pending().collect();
+        let rebuilt = if limits.additions_only { BTreeSet::new() } else { roots_to_rebuild(tracker, &pending) };
+        for root in &rebuilt {
+            batches.push(rebuild(tracker, root));
+        }
+        let inside_rebuilt = |key: &D::Key| !rebuilt.is_empty() && rebuilt.contains(&root_of::<D>(key));
+
+        let mut additions = Vec::new();
+        let mut removals: BTreeMap<u8, Vec<(Rank, &D::Key)>> = BTreeMap::new();
+        for Pending { key, difference, wanted } in pending.into_iter().filter(|pending| !inside_rebuilt(pending.key)) {
+            match (difference, wanted) {
+                (Difference::Missing, Some((who, value))) => {
+                    additions.push(Addition { who, rank: D::rank(key), key, value, replaces: false });
+                }
+                (Difference::Changed, Some((who, value))) if !limits.additions_only => {
+                    additions.push(Addition { who, rank: D::rank(key), key, value, replaces: true });
+                }
+                (Difference::Unwanted, _) if !limits.additions_only && !goes_with_its_container(tracker, key) => {
+                    removals.entry(removal_step(D::rank(key))).or_default().push((D::rank(key), key));
+                }
+                _ => {}
+            }
+        }
+        add_in_batches(additions, limits, &mut batches);
+        for (_, mut step) in removals {
+            step.sort_by_key(|(rank, key)| (removal_order(*rank), *key));
+            remove_in_batches(&step, limits, &mut batches);
+        }
+        Self { batches }
+    }
+
+    /// All operations, in order.
+    pub fn ops(&self) -> impl Iterator<Item = &Op<D>> {
+        self.batches.iter().flat_map(|batch| &batch.ops)
+    }
+}
+
+/// Which removals may share a batch: none that a packet could look up one after the other.
+const fn removal_step(rank: Rank) -> u8 {
+    match rank {
+        Rank::Gate => 0,
+        Rank::Policy => 1,
+        Rank::Endpoint => 2,
+        Rank::Rules | Rank::Chain | Rank::Set | Rank::Table => 3,
+    }
+}
+
+/// Whoever may name another goes first: rules name sets and chains, and a set of somebody else, which is removed with its
+/// elements, may name chains by them.
+const fn removal_order(rank: Rank) -> u8 {
+    match rank {
+        Rank::Gate => 0,
+        Rank::Policy => 1,
+        Rank::Endpoint => 2,
+        Rank::Rules => 3,
+        Rank::Set => 4,
+        Rank::Chain => 5,
+        Rank::Table => 6,
+    }
+}
+
+/// Roots that hold something which cannot be changed in place, or a container without room for what is missing.
+fn roots_to_rebuild<D: Dialect>(tracker: &Tracker<D>, pending: &[Pending<'_, D>]) -> BTreeSet<D::Key> {
+    let mut roots = BTreeSet::new();
+    let mut incoming: BTreeMap<D::Key, usize> = BTreeMap::new();
+    for Pending { key, difference, .. } in pending {
+        match difference {
+            Difference::Changed if !D::replaceable(key) => {
+                roots.insert(root_of::<D>(key));
+            }
+            Difference::Missing => {
+                if let Some(container) = D::parent(key) {
+                    *incoming.entry(container).or_default() += 1;
+                }
+            }
+            Difference::Changed | Difference::Unwanted => {}
+        }
+    }
+    for (container, incoming) in incoming {
+        let capacity = tracker.present(&container).and_then(D::capacity);
+        if capacity.is_some_and(|capacity| tracker.present_members(&container) + incoming > capacity) {
+            roots.insert(root_of::<D>(&container));
+        }
+    }
+    roots
+}
+
+/// The outermost container of an object; the object itself where nothing holds it.
+fn root_of<D: Dialect>(key: &D::Key) -> D::Key {
+    containers_of::<D>(key).last().unwrap_or_else(|| key.clone())
+}
+
+/// Whether the object is removed together with a table or set that nobody wants either. Rules are not left to their
+/// chain: two unwanted chains may name each other.
+fn goes_with_its_container<D: Dialect>(tracker: &Tracker<D>, key: &D::Key) -> bool {
+    containers_of::<D>(key)
+        .any(|container| matches!(D::rank(&container), Rank::Table | Rank::Set) && tracker.wanted(&container).is_none())
+}
+
+fn rebuild<D: Dialect>(tracker: &Tracker<D>, root: &D::Key) -> Batch<D> {
+    let mut adds: Vec<_> =
+        tracker.wanted_in(root).map(|(key, value)| (D::rank(key), Op::Add(key.clone(), value.clone()))).collect();
+    adds.sort_by_key(|(rank, _)| *rank);
+    let anew = tracker.wanted(root).map(|(_, value)| Op::Add(root.clone(), value.clone()));
+    let adds = anew.into_iter().chain(adds.into_iter().map(|(_, op)| op));
+    Batch { ops: std::iter::once(Op::Rebuild(root.clone())).chain(adds).collect() }
+}
+
+/// An object that is to be written. Borrowed, since a first sync sorts hundreds of thousands of them.
+struct Addition<'a, D: Dialect> {
+    who: Claimant,
+    rank: Rank,
+    key: &'a D::Key,
+    value: &'a D::Value,
+    replaces: bool,
+}
+
+impl<D: Dialect> Addition<'_, D> {
+    fn op(&self) -> Op<D> {
+        let (key, value) = (self.key.clone(), self.value.clone());
+        if self.replaces { Op::Replace(key, value) } else { Op::Add(key, value) }
+    }
+
+    fn weight(&self) -> usize {
+        D::weight(self.key, self.value) + if self.replaces { KEY_WEIGHT } else { 0 }
+    }
+}
+
+/// Packs whole claimants into batches, and sorts each batch by rank and key, so that what belongs together in the kernel
+/// stands together. What several ServicePorts share is claimed by the first of them in order, so it is never in a later
+/// batch than the others need it.
+fn add_in_batches<D: Dialect>(mut additions: Vec<Addition<'_, D>>, limits: Limits, batches: &mut Vec<Batch<D>>) {
+    additions.sort_by_key(|addition| addition.who);
+    let mut rest = additions.as_mut_slice();
+    while !rest.is_empty() {
+        let length = batch_length(rest, limits);
+        let (batch, later) = rest.split_at_mut(length);
+        batch.sort_unstable_by(|a, b| a.rank.cmp(&b.rank).then_with(|| a.key.cmp(b.key)));
+        batches.push(Batch { ops: batch.iter().map(Addition::op).collect() });
+        rest = later;
+    }
+}
+
+/// How many of the additions go into the next batch: all of as many claimants as fit, and of one at least.
+fn batch_length<D: Dialect>(additions: &[Addition<'_, D>], limits: Limits) -> usize {
+    let (mut length, mut bytes) = (0, 0);
+    for group in additions.chunk_by(|a, b| a.who == b.who) {
+        bytes += group.iter().map(Addition::weight).sum::<usize>();
+        if length > 0 && (limits.isolate || bytes > limits.bytes) {
+            break;
+        }
+        length += group.len();
+    }
+    length
+}
+
+fn remove_in_batches<D: Dialect>(step: &[(Rank, &D::Key)], limits: Limits, batches: &mut Vec<Batch<D>>) {
+    for batch in step.chunks((limits.bytes / KEY_WEIGHT).max(1)) {
+        batches.push(Batch { ops: batch.iter().map(|(_, key)| Op::Remove((*key).clone())).collect() });
+    }
+}

@@ -1,0 +1,364 @@
+//! The sync engine: keeps a [`Tracker`] and brings a [`Backend`] to what is wanted.
+//!
+//! ```text
+//!            update(port) ... sync()
+//!                               |
+//!          +----- observe? -----+<-----------------------------+
+//!          |                    v                              |
+//!          |                  plan ---- empty ----> done       |
+//!          |                    | batch after batch            |
+//!          |                    v                              |
+//!          |                  apply                            |
+//!          |      +-------------+-----------+---------------+  |
+//!          |   applied       outcome      refused:          |  |
+//!          |  (tracker)      unknown,     first look again, |  |
+//!          |                 moved        then quarantine --+->|
+//!          +--------------------+---------------------------+--+
+//! ```
+//!
+//! Nothing is assumed about an unknown outcome: the kernel is observed and the plan made anew. A ServicePort whose
+//! objects the kernel refuses is put back to what was last good for it and set aside, so that the others go through.
+
+use std::collections::{BTreeMap, btree_map::Entry};
+
+use super::{
+    ApplyError, Backend, BackendError, Batch, Cause, Claimant, Dialect, Difference, Limits, Op, Plan, Refusal, Tracker,
+    roster::Roster,
+};
+use crate::desired::{DesiredPort, NodePolicy, PortChange, PortId};
+
+type Objects<B> = Vec<super::Object<B>>;
+
+/// How often in a row the kernel may be looked at without anything being written. Others would have to change our
+/// objects this often within milliseconds.
+const LOOKS: u32 = 8;
+
+/// Brings the kernel to what is wanted and keeps it there, whatever goes wrong on the way.
+pub struct Syncer<B: Backend> {
+    backend: B,
+    tracker: Tracker<B::Dialect>,
+    policy: Option<NodePolicy>,
+    observed: bool,
+    additions_only: bool,
+    roster: Roster,
+    /// What the ServicePorts that changed since the last complete sync wanted before.
+    last_good: BTreeMap<Claimant, Objects<B>>,
+    /// What the kernel refused, by ServicePort, and what that ServicePort wants nevertheless.
+    quarantine: BTreeMap<Claimant, (Cause, Objects<B>)>,
+    stats: Stats,
+}
+
+/// Counts over the life of a [`Syncer`]: what tests and metrics ask for.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Stats {
+    /// ServicePorts that were rendered.
+    pub rendered: u64,
+    /// Batches that the kernel applied.
+    pub batches: u64,
+    /// Operations in them.
+    pub operations: u64,
+    /// How often the kernel's state was read.
+    pub observations: u64,
+}
+
+/// What a sync did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SyncReport {
+    /// Batches that were applied.
+    pub batches: u64,
+    /// Operations in them.
+    pub operations: u64,
+    /// What the kernel held otherwise than we had left it, when it was observed.
+    pub drift: Vec<Drift>,
+    /// ServicePorts that the kernel refused in this sync. What was last good for them stays.
+    pub quarantined: Vec<Quarantined>,
+}
+
+/// An object that somebody else changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drift {
+    /// Which object, in words.
+    pub object: String,
+    /// What is wrong with it.
+    pub difference: Difference,
+}
+
+/// A ServicePort that is set aside because the kernel refuses it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Which one.
+    pub port: PortId,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// The kernel could not be brought to what is wanted.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// The backend failed as a whole.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// An object that every Service depends on was refused.
+    #[error("the kernel refused {object}, on which every Service depends: {cause}")]
+    Base {
+        /// Which object, in words.
+        object: String,
+        /// Why.
+        cause: Cause,
+    },
+    /// The batch that makes a table anew does not fit into the socket, or a similar limit.
+    #[error("the kernel's state could not be changed: {0}")]
+    Apply(#[source] ApplyError),
+    /// Somebody else kept changing our objects.
+    #[error("another program keeps changing our objects: {0} attempts in a row met a state that had moved")]
+    Unsettled(u32),
+}
+
+impl<B: Backend> Syncer<B> {
+    /// A syncer that knows nothing of the kernel yet: its first sync observes, and adopts what it finds.
+    pub fn new(backend: B) -> Self {
+        Self {
+            backend,
+            tracker: Tracker::default(),
+            policy: None,
+            observed: false,
+            additions_only: false,
+            roster: Roster::new(),
+            last_good: BTreeMap::new(),
+            quarantine: BTreeMap::new(),
+            stats: Stats::default(),
+        }
+    }
+
+    /// The backend.
+    pub const fn backend(&self) -> &B {
+        &self.backend
+    }
+
+    /// The backend, to be asked things that need it mutable.
+    pub const fn backend_mut(&mut self) -> &mut B {
+        &mut self.backend
+    }
+
+    /// Counts since the start.
+    pub const fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// What is wanted and what the kernel is known to hold.
+    pub const fn tracker(&self) -> &Tracker<B::Dialect> {
+        &self.tracker
+    }
+
+    /// Whether nothing may be changed or removed yet, since not everything that is wanted is known.
+    pub const fn set_additions_only(&mut self, additions_only: bool) {
+        self.additions_only = additions_only;
+    }
+
+    /// Sets what holds for every Service on this node.
+    pub fn set_policy(&mut self, policy: &NodePolicy) {
+        if self.policy.as_ref() != Some(policy) {
+            self.policy = Some(*policy);
+            self.claim_base();
+        }
+    }
+
+    /// Takes over what became of one ServicePort.
+    pub fn update(&mut self, change: &PortChange) {
+        let who = self.roster.number(&change.id);
+        let objects = self.render(change.desired.as_ref());
+        self.quarantine.remove(&who);
+        self.claim(who, objects);
+    }
+
+    /// Brings the kernel to what is wanted. Writes nothing when it is there already.
+    ///
+    /// # Errors
+    /// [`SyncError`]; what had been applied stays, and the next sync goes on from there.
+    pub fn sync(&mut self) -> Result<SyncReport, SyncError> {
+        let mut report = SyncReport::default();
+        let mut looks = 0;
+        let mut isolate = false;
+        while looks < LOOKS {
+            if !self.observed {
+                let known_before = self.stats.observations > 0;
+                self.observe()?;
+                looks += 1;
+                if known_before && report.drift.is_empty() {
+                    report.drift = self.drift();
+                }
+                self.tracker.sweep();
+            }
+            self.resize();
+            let limits = Limits { bytes: self.backend.batch_bytes(), isolate, additions_only: self.additions_only };
+            let plan = Plan::new(&self.tracker, limits);
+            let applied = self.apply_all(&plan, &mut report);
+            self.tracker.settle();
+            let Err((batch, error)) = applied else {
+                self.complete();
+                return Ok(report);
+            };
+            match error {
+                ApplyError::Moved | ApplyError::Unknown(_) => self.observed = false,
+                ApplyError::Refused(refusals) => {
+                    if looks == 0 && refusals.iter().all(|refusal| refusal.cause.is_stale_view()) {
+                        self.observed = false;
+                    } else if !isolate && refusals.iter().all(|refusal| refusal.op.is_none()) {
+                        isolate = true;
+                    } else {
+                        self.set_aside(batch, &refusals, &mut report)?;
+                    }
+                }
+                ApplyError::TooLarge { .. } if matches!(batch.ops.first(), Some(Op::Rebuild(_))) => {
+                    return Err(SyncError::Apply(error));
+                }
+                ApplyError::TooLarge { .. } if !isolate => isolate = true,
+                ApplyError::TooLarge { .. } => {
+                    let refusal = Refusal { op: None, cause: Cause::Other(error.to_string()) };
+                    self.set_aside(batch, &[refusal], &mut report)?;
+                }
+                ApplyError::Failed(error) => return Err(error.into()),
+            }
+        }
+        Err(SyncError::Unsettled(LOOKS))
+    }
+
+    /// Looks whether others have changed our objects, and puts right what they did; gives ServicePorts in quarantine
+    /// another try. Reads and writes nothing when neither is the case.
+    ///
+    /// # Errors
+    /// As [`sync`](Self::sync).
+    pub fn resync(&mut self) -> Result<SyncReport, SyncError> {
+        if self.backend.moved()? {
+            self.observed = false;
+        }
+        for (who, (_, objects)) in std::mem::take(&mut self.quarantine) {
+            self.claim(who, objects);
+        }
+        self.sync()
+    }
+
+    /// Observes the kernel and says what would be done. Writes nothing.
+    ///
+    /// # Errors
+    /// When the kernel cannot be observed.
+    pub fn diff(&mut self) -> Result<Plan<B::Dialect>, BackendError> {
+        self.observe()?;
+        self.resize();
+        let limits = Limits { bytes: usize::MAX, isolate: false, additions_only: self.additions_only };
+        Ok(Plan::new(&self.tracker, limits))
+    }
+
+    /// The kernel holds what is wanted: from now on that is what was last good.
+    fn complete(&mut self) {
+        for (who, _) in std::mem::take(&mut self.last_good) {
+            if !self.tracker.claims_anything(who) && !self.quarantine.contains_key(&who) {
+                self.roster.forget(who);
+            }
+        }
+    }
+
+    fn render(&mut self, desired: Option<&DesiredPort>) -> Objects<B> {
+        let mut objects = Vec::new();
+        if let Some(desired) = desired {
+            self.stats.rendered += 1;
+            B::Dialect::render(desired, &mut objects);
+        }
+        objects
+    }
+
+    fn claim(&mut self, who: Claimant, objects: Objects<B>) {
+        let before = self.tracker.claim(who, objects);
+        self.last_good.entry(who).or_insert(before);
+    }
+
+    fn claim_base(&mut self) {
+        if let Some(policy) = &self.policy {
+            let base = B::Dialect::base(policy, &|container| self.tracker.wanted_members(container));
+            self.tracker.claim(Claimant::BASE, base);
+        }
+    }
+
+    /// Sizes containers anew when there is less than half as much room again as is needed. That changes nothing in the
+    /// kernel by itself, where a container cannot be resized: only one that is made from now on gets the new size.
+    fn resize(&mut self) {
+        let outgrown = self.tracker.containers().any(|container| {
+            let need = self.tracker.wanted_members(container);
+            let capacity = self.tracker.wanted(container).and_then(|(_, value)| B::Dialect::capacity(value));
+            capacity.is_some_and(|capacity| capacity < need + need / 2)
+        });
+        if outgrown {
+            self.claim_base();
+        }
+    }
+
+    fn observe(&mut self) -> Result<(), BackendError> {
+        let live = self.backend.observe()?;
+        self.tracker.observed(live);
+        self.stats.observations += 1;
+        self.observed = true;
+        Ok(())
+    }
+
+    fn drift(&self) -> Vec<Drift> {
+        self.tracker
+            .pending()
+            .filter(|pending| pending.wanted.is_none_or(|(who, _)| !self.last_good.contains_key(&who)))
+            .map(|pending| Drift { object: pending.key.to_string(), difference: pending.difference })
+            .collect()
+    }
+
+    /// Applies batch after batch; stops at the first that fails and gives it back.
+    fn apply_all<'p>(
+        &mut self,
+        plan: &'p Plan<B::Dialect>,
+        report: &mut SyncReport,
+    ) -> Result<(), (&'p Batch<B::Dialect>, ApplyError)> {
+        for batch in &plan.batches {
+            self.backend.apply(batch).map_err(|error| (batch, error))?;
+            for op in &batch.ops {
+                self.tracker.applied(op);
+            }
+            let operations = u64::try_from(batch.ops.len()).unwrap_or(u64::MAX);
+            self.stats.batches += 1;
+            self.stats.operations += operations;
+            report.batches += 1;
+            report.operations += operations;
+        }
+        Ok(())
+    }
+
+    /// Puts the ServicePorts behind refused operations back to what was last good for them.
+    fn set_aside(
+        &mut self,
+        batch: &Batch<B::Dialect>,
+        refusals: &[Refusal],
+        report: &mut SyncReport,
+    ) -> Result<(), SyncError> {
+        let mut ports = BTreeMap::new();
+        for refusal in refusals {
+            let refused = refusal.op.and_then(|op| batch.ops.get(op));
+            for op in refused.map_or(batch.ops.as_slice(), std::slice::from_ref) {
+                match self.tracker.wanted(op.key()) {
+                    Some((who, _)) if who != Claimant::BASE => {
+                        ports.insert(who, refusal.cause.clone());
+                    }
+                    None if B::Dialect::lingers(op.key()) => self.tracker.let_linger(op.key()),
+                    _ => {
+                        return Err(SyncError::Base { object: op.key().to_string(), cause: refusal.cause.clone() });
+                    }
+                }
+            }
+        }
+        for (who, cause) in ports {
+            let good = self.last_good.remove(&who).unwrap_or_default();
+            let refused = self.tracker.claim(who, good);
+            if let Entry::Vacant(vacant) = self.quarantine.entry(who) {
+                let port = self.roster.name(who).cloned();
+                report.quarantined.extend(port.map(|port| Quarantined { port, cause: cause.clone() }));
+                vacant.insert((cause, refused));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,319 @@
+//! Wanted and present: for every object what is claimed, what the kernel is known to hold, and where the two differ.
+//!
+//! The tracker holds no kernel and does no I/O. It is told three things: what a claimant wants now, what was observed,
+//! and which operations were applied. What is left is `pending`, so that the cost of a change depends on the change.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Claimant, Dialect, Op, claims::Claims};
+use crate::desired::{DesiredPort, NodePolicy};
+
+/// What there is to do about one object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Difference {
+    /// Wanted and not there.
+    Missing,
+    /// There, but not as it is wanted.
+    Changed,
+    /// There and wanted by nobody.
+    Unwanted,
+}
+
+/// An object that differs from what is wanted.
+#[derive(Debug)]
+pub struct Pending<'a, D: Dialect> {
+    /// Which one.
+    pub key: &'a D::Key,
+    /// What is wrong with it.
+    pub difference: Difference,
+    /// Whose wish it is, and what is wanted; `None` for one that is in nobody's wish.
+    pub wanted: Option<(Claimant, &'a D::Value)>,
+}
+
+struct Entry<V> {
+    claims: Claims<V>,
+    present: Option<V>,
+    /// The round in which the key was put into [`Tracker::pending`].
+    queued: u32,
+}
+
+impl<V> Default for Entry<V> {
+    fn default() -> Self {
+        Self { claims: Claims::None, present: None, queued: 0 }
+    }
+}
+
+/// How many objects a container holds.
+#[derive(Debug, Default, Clone, Copy)]
+struct Members {
+    wanted: usize,
+    present: usize,
+}
+
+/// What is wanted, what the kernel is known to hold, and where the two differ.
+pub struct Tracker<D: Dialect> {
+    entries: BTreeMap<D::Key, Entry<D::Value>>,
+    claimed: BTreeMap<Claimant, Vec<D::Key>>,
+    members: BTreeMap<D::Key, Members>,
+    /// Every object that differs, each once, in the order in which they came to differ; and some that differ no more.
+    /// A list that is thrown away when nothing differs: looking up half a million keys again would cost more than all
+    /// the rest of a first sync.
+    pending: Vec<D::Key>,
+    /// Which list it is, counted from 1.
+    round: u32,
+    /// How many objects differ.
+    differing: usize,
+    /// Objects in the list that are neither wanted nor there.
+    emptied: Vec<D::Key>,
+    /// Objects that nobody claims and that may stay until the next sweep.
+    lingering: BTreeSet<D::Key>,
+}
+
+impl<D: Dialect> Default for Tracker<D> {
+    fn default() -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            claimed: BTreeMap::new(),
+            members: BTreeMap::new(),
+            pending: Vec::new(),
+            round: 1,
+            differing: 0,
+            emptied: Vec::new(),
+            lingering: BTreeSet::new(),
+        }
+    }
+}
+
+impl<D: Dialect> Tracker<D> {
+    /// What these ServicePorts want on this node, without a kernel.
+    #[must_use]
+    pub fn rendered(policy: &NodePolicy, ports: &[DesiredPort]) -> Self {
+        let mut tracker = Self::default();
+        for (number, port) in (1..).zip(ports) {
+            let mut objects = Vec::new();
+            D::render(port, &mut objects);
+            tracker.claim(Claimant(number), objects);
+        }
+        let base = D::base(policy, &|container| tracker.wanted_members(container));
+        tracker.claim(Claimant::BASE, base);
+        tracker
+    }
+
+    /// Replaces everything that one claimant wants, and returns what it wanted before.
+    pub fn claim(&mut self, who: Claimant, objects: Vec<(D::Key, D::Value)>) -> Vec<(D::Key, D::Value)> {
+        let keys: Vec<_> = objects.iter().map(|(key, _)| key.clone()).collect();
+        let old_keys = if keys.is_empty() { self.claimed.remove(&who) } else { self.claimed.insert(who, keys) };
+        let mut old = Vec::new();
+        if let Some(old_keys) = old_keys {
+            let kept: BTreeSet<_> = objects.iter().map(|(key, _)| key).collect();
+            for key in old_keys {
+                let value = if kept.contains(&key) {
+                    self.entries.get(&key).and_then(|entry| entry.claims.of(who)).cloned()
+                } else {
+                    self.edit(&key, |entry| entry.claims.remove(who))
+                };
+                old.extend(value.map(|value| (key, value)));
+            }
+        }
+        for (key, value) in objects {
+            self.edit(&key, |entry| {
+                if entry.claims.of(who) != Some(&value) {
+                    entry.claims.insert(who, value);
+                }
+            });
+        }
+        old
+    }
+
+    /// Whether a claimant wants anything at all.
+    pub fn claims_anything(&self, who: Claimant) -> bool {
+        self.claimed.contains_key(&who)
+    }
+
+    /// Takes over what the kernel holds, whatever was known before.
+    pub fn observed(&mut self, live: Vec<(D::Key, D::Value)>) {
+        let live: BTreeMap<_, _> = live.into_iter().collect();
+        let gone: Vec<_> = self
+            .entries
+            .iter()
+            .filter(|(key, entry)| entry.present.is_some() && !live.contains_key(*key))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in gone {
+            self.edit(&key, |entry| entry.present = None);
+        }
+        for (key, value) in live {
+            self.edit(&key, |entry| entry.present = Some(value));
+        }
+    }
+
+    /// Takes note of an operation that the kernel has carried out.
+    pub fn applied(&mut self, op: &Op<D>) {
+        match op {
+            Op::Add(key, value) | Op::Replace(key, value) => {
+                let value = value.clone();
+                self.edit(key, |entry| entry.present = Some(value));
+            }
+            Op::Remove(key) | Op::Rebuild(key) => {
+                if self.present_members(key) > 0 {
+                    let held: Vec<_> = self
+                        .held_by(key)
+                        .filter(|(_, entry)| entry.present.is_some())
+                        .map(|(key, _)| key.clone())
+                        .collect();
+                    for key in held {
+                        self.edit(&key, |entry| entry.present = None);
+                    }
+                }
+                self.edit(key, |entry| entry.present = None);
+            }
+        }
+    }
+
+    /// Makes objects that were left in the kernel unclaimed pending for removal.
+    pub fn sweep(&mut self) {
+        for key in std::mem::take(&mut self.lingering) {
+            if let Some(entry) = self.entries.get_mut(&key) {
+                self.differing += 1;
+                if entry.queued != self.round {
+                    entry.queued = self.round;
+                    self.pending.push(key);
+                }
+            }
+        }
+    }
+
+    /// Lets an object that could not be removed stay until the next sweep.
+    pub fn let_linger(&mut self, key: &D::Key) {
+        if self.lingering.insert(key.clone()) {
+            self.differing = self.differing.saturating_sub(1);
+        }
+    }
+
+    /// The objects that differ from what is wanted, with whose wish that is and what it is. What one claimant has
+    /// brought stands together.
+    pub fn pending(&self) -> impl Iterator<Item = Pending<'_, D>> {
+        self.pending.iter().filter_map(|key| {
+            let entry = self.entries.get(key)?;
+            let difference = self.difference(key, entry)?;
+            Some(Pending { key, difference, wanted: entry.claims.winner() })
+        })
+    }
+
+    /// Forgets about objects that differ no more.
+    pub fn settle(&mut self) {
+        if self.differing == 0 {
+            self.pending.clear();
+            self.round = self.round.wrapping_add(1).max(1);
+        }
+        for key in std::mem::take(&mut self.emptied) {
+            let is_empty = |entry: &Entry<D::Value>| entry.present.is_none() && entry.claims.wanted().is_none();
+            if self.entries.get(&key).is_some_and(is_empty) {
+                if self.differing == 0 {
+                    self.entries.remove(&key);
+                } else {
+                    self.emptied.push(key);
+                }
+            }
+        }
+    }
+
+    /// The value that is wanted, with the claimant whose it is.
+    pub fn wanted(&self, key: &D::Key) -> Option<(Claimant, &D::Value)> {
+        self.entries.get(key)?.claims.winner()
+    }
+
+    /// Everything that is wanted, in the order of the keys.
+    pub fn all_wanted(&self) -> impl Iterator<Item = (&D::Key, &D::Value)> {
+        self.entries.iter().filter_map(|(key, entry)| Some((key, entry.claims.wanted()?)))
+    }
+
+    /// What the kernel is known to hold under a key.
+    pub fn present(&self, key: &D::Key) -> Option<&D::Value> {
+        self.entries.get(key)?.present.as_ref()
+    }
+
+    /// Everything that the kernel is known to hold, in the order of the keys.
+    pub fn all_present(&self) -> impl Iterator<Item = (&D::Key, &D::Value)> {
+        self.entries.iter().filter_map(|(key, entry)| Some((key, entry.present.as_ref()?)))
+    }
+
+    /// Every object that holds others.
+    pub fn containers(&self) -> impl Iterator<Item = &D::Key> {
+        self.members.keys()
+    }
+
+    /// How many objects are wanted in a container.
+    pub fn wanted_members(&self, container: &D::Key) -> usize {
+        self.members.get(container).map_or(0, |members| members.wanted)
+    }
+
+    /// How many objects a container is known to hold.
+    pub fn present_members(&self, container: &D::Key) -> usize {
+        self.members.get(container).map_or(0, |members| members.present)
+    }
+
+    /// Everything that is wanted and held by a container, directly or not, in the order of the keys.
+    pub fn wanted_in<'a>(&'a self, container: &'a D::Key) -> impl Iterator<Item = (&'a D::Key, &'a D::Value)> {
+        self.held_by(container).filter_map(|(key, entry)| Some((key, entry.claims.wanted()?)))
+    }
+
+    fn held_by<'a>(&'a self, container: &'a D::Key) -> impl Iterator<Item = (&'a D::Key, &'a Entry<D::Value>)> {
+        self.entries.iter().filter(move |(key, _)| containers_of::<D>(key).any(|held_by| held_by == *container))
+    }
+
+    /// The only way in which an entry changes: keeps the counts and the pending objects true.
+    fn edit<R>(&mut self, key: &D::Key, change: impl FnOnce(&mut Entry<D::Value>) -> R) -> R {
+        let entry = self.entries.entry(key.clone()).or_default();
+        let before = (entry.claims.wanted().is_some(), entry.present.is_some());
+        let differed = !self.lingering.contains(key) && difference::<D>(key, entry).is_some();
+        let result = change(entry);
+        let after = (entry.claims.wanted().is_some(), entry.present.is_some());
+        if D::lingers(key) {
+            if after == (false, true) {
+                self.lingering.insert(key.clone());
+            } else {
+                self.lingering.remove(key);
+            }
+        }
+        let differs = !self.lingering.contains(key) && difference::<D>(key, entry).is_some();
+        self.differing = self.differing + usize::from(differs) - usize::from(differed);
+        if differs && entry.queued != self.round {
+            entry.queued = self.round;
+            self.pending.push(key.clone());
+        }
+        if after == (false, false) {
+            if entry.queued == self.round {
+                self.emptied.push(key.clone());
+            } else {
+                self.entries.remove(key);
+            }
+        }
+        if before != after
+            && let Some(container) = D::parent(key)
+        {
+            let members = self.members.entry(container).or_default();
+            members.wanted = members.wanted + usize::from(after.0) - usize::from(before.0);
+            members.present = members.present + usize::from(after.1) - usize::from(before.1);
+        }
+        result
+    }
+
+    fn difference(&self, key: &D::Key, entry: &Entry<D::Value>) -> Option<Difference> {
+        difference::<D>(key, entry).filter(|_| !self.lingering.contains(key))
+    }
+}
+
+fn difference<D: Dialect>(key: &D::Key, entry: &Entry<D::Value>) -> Option<Difference> {
+    match (entry.claims.wanted(), &entry.present) {
+        (Some(_), None) => Some(Difference::Missing),
+        (Some(wanted), Some(live)) => (!D::serves(key, live, wanted)).then_some(Difference::Changed),
+        (None, Some(_)) => Some(Difference::Unwanted),
+        (None, None) => None,
+    }
+}
+
+/// What holds an object, from the inside out.
+pub(super) fn containers_of<D: Dialect>(key: &D::Key) -> impl Iterator<Item = D::Key> {
+    std::iter::successors(D::parent(key), D::parent)
+}

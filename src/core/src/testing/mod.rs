@@ -1,0 +1,7 @@
+//! What tests of every backend need: a kernel in memory that keeps the real one's rules and misbehaves by seed.
+
+mod kernel;
+mod seed;
+
+pub use kernel::{Faults, MemoryKernel};
+pub use seed::Seed;

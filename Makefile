@@ -7,14 +7,17 @@ LAB_PACKAGES := nftables iproute2 util-linux procps
 ORACLE_PACKAGES := libnftnl-dev libmnl-dev pkg-config
 
 CARGO ?= cargo
+# Named to cargo so that a static C library is meant for the binary alone, and not for the build's own plug-ins.
+HOST = $(shell rustc --print host-tuple)
 INSTALL := ./e2e/install-packages
 
 .PHONY: help build demo test lint bench deny
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
-build: ## The optimised binary, target/release/portolan
-	$(CARGO) build --locked --release -p portolan
+build: ## The optimised binary, static: target/static/portolan
+	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --release -p portolan --target $(HOST)
+	install -D target/$(HOST)/release/portolan target/static/portolan
 
 demo: ## A small cluster in network namespaces: Services, curl, drift and its repair
 	$(INSTALL) $(LAB_PACKAGES) curl

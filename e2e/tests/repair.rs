@@ -31,7 +31,7 @@ use portolan_nftables::{
 };
 
 /// What is done by nft, and the object that the log must name.
-const EDITS: [(&str, &str, &str); 16] = [
+const EDITS: [(&str, &str, &str); 20] = [
     ("table deleted", "delete table ip portolan", "first=table ip portolan"),
     ("table flushed", "flush table ip portolan", "first=the rules of chain"),
     ("IPv6 table deleted", "delete table ip6 portolan", "first=table ip6 portolan"),
@@ -60,6 +60,23 @@ const EDITS: [(&str, &str, &str); 16] = [
         "add chain ip portolan a; add chain ip portolan b; add rule ip portolan a jump b; add map ip portolan mine { \
          type inet_service : verdict; elements = { 1 : jump a, 2 : jump pick-5 }; }",
         "first=chain a in table ip portolan",
+    ),
+    (
+        "rule with an anonymous set inserted",
+        "insert rule ip portolan services ip saddr { 10.0.0.1, 10.0.0.2 } drop",
+        "first=the rules of chain services",
+    ),
+    (
+        "foreign base chain with an anonymous set",
+        "add chain ip portolan mine { type filter hook input priority 0; }; add rule ip portolan mine tcp dport { 22, 80 } \
+         drop",
+        "mine",
+    ),
+    ("catch-all element in a set", "add element ip portolan no-endpoints { * }", "first=element * of set no-endpoints"),
+    (
+        "catch-all element in a map",
+        "add element ip portolan endpoints-1 { * : 192.0.2.1 . 9 }",
+        "first=element * of set endpoints-1",
     ),
     ("dormant flag set", "table ip portolan { flags dormant; }", "first=table ip portolan"),
 ];

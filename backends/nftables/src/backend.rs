@@ -112,6 +112,7 @@ impl Nftables {
         self.moved |= touched || drained.lost;
         if let Some(generation) = drained.foreign_generation
             && !self.moved
+            && is_newer(generation, self.expected)
         {
             self.expected = generation;
         }
@@ -128,12 +129,23 @@ impl Nftables {
         self.expected = self.connection.generation()?;
         let mut objects = Vec::new();
         for family in Family::ALL {
-            objects.append(&mut observe::observe(&mut self.connection, family)?);
+            objects.append(&mut self.observe_table(family)?);
         }
         if self.watch.is_none() {
             self.moved = self.connection.generation()? != self.expected;
         }
         Ok(objects)
+    }
+
+    /// A table that goes while it is read is read again: it is not there, or another is.
+    fn observe_table(&mut self, family: Family) -> Result<Vec<(Key, Value)>, Error> {
+        for _ in 1..TRIES {
+            match observe::observe(&mut self.connection, family) {
+                Err(error) if error.is_not_found() => {}
+                result => return Ok(result?),
+            }
+        }
+        Ok(observe::observe(&mut self.connection, family)?)
     }
 
     fn has_moved(&mut self) -> Result<bool, Error> {
@@ -200,7 +212,10 @@ impl Backend for Nftables {
             self.watch = None;
         }
         let result = self.commit(batch);
-        self.watch_again().map_err(failed)?;
+        if self.watch_again().is_err() {
+            // Nothing is known of others from here on; the outcome of the batch is.
+            self.moved = true;
+        }
         result
     }
 
@@ -215,6 +230,12 @@ impl Backend for Nftables {
     fn notifications(&self) -> Option<BorrowedFd<'_>> {
         self.watch.as_ref().map(AsFd::as_fd)
     }
+}
+
+/// Whether a generation comes after another: they are counted up and begin anew after 2^32.
+const fn is_newer(generation: u32, than: u32) -> bool {
+    let ahead = generation.wrapping_sub(than);
+    ahead != 0 && ahead < 1 << 31
 }
 
 /// The kernel skips 0, which says "no generation" in a transaction.

@@ -188,6 +188,7 @@ impl fmt::Display for Fields {
             Self::Slot(vip, slot) => write!(f, "{} . {} . {} . {slot}", vip.addr, vip.protocol, vip.port),
             Self::Address(addr) => write!(f, "{addr}"),
             Self::Pair(from, to) => write!(f, "{from} . {to}"),
+            Self::Strange(bytes) if bytes.as_slice().is_empty() => f.write_str("*"),
             Self::Strange(bytes) => write!(f, "{bytes:?}"),
         }
     }

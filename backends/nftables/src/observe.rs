@@ -6,6 +6,7 @@
 use portolan_core::addr::Family;
 use portolan_netlink::{
     Connection, DumpError,
+    uapi::set,
     wire::{self, Chain, ListedElement, Rule, Set, Table, Verdict},
 };
 
@@ -31,7 +32,9 @@ pub(crate) fn observe(connection: &mut Connection, family: Family) -> Result<Vec
         objects.push((Key::Chain(family, ChainName::parse(&chain.name)), read_chain(&chain)));
     }
     read_rules(family, &connection.rules(number, TABLE)?, &mut objects);
-    for set in connection.sets(number, TABLE)? {
+    // An anonymous set belongs to its rule, and comes and goes with it.
+    let is_named = |set: &Set| set.flags & set::F_ANONYMOUS == 0;
+    for set in connection.sets(number, TABLE)?.into_iter().filter(is_named) {
         let Some(name) = SetName::parse(&set.name) else {
             objects.push((Key::ForeignSet(family, set.name.as_str().into()), Value::Strange));
             continue;

@@ -1,14 +1,19 @@
 //! The sync engine on the kernel in memory: what is sent for a change, what happens when the kernel refuses, forgets or
 //! is changed by others.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by failing")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what is wrong by failing"
+)]
 
 use std::collections::BTreeMap;
 
 use portolan_core::{
     addr::Family,
     desired::{DesiredPort, PortChange, PortId},
-    object::{ApplyError, Backend, Cause, Dialect, Difference, SyncError, Syncer},
+    object::{ApplyError, Backend, Cause, Dialect, Difference, SyncError, SyncReport, Syncer},
     testing::{Faults, MemoryKernel, Seed},
 };
 use portolan_nftables::{
@@ -44,15 +49,23 @@ fn fresh(ports: &BTreeMap<PortId, DesiredPort>) -> BTreeMap<Key, Value> {
     syncer.backend().objects().clone()
 }
 
+fn differences(live: &BTreeMap<Key, Value>, wanted: &BTreeMap<Key, Value>) -> Vec<String> {
+    let keys: std::collections::BTreeSet<_> = live.keys().chain(wanted.keys()).collect();
+    let differ = keys.into_iter().filter(|key| live.get(key) != wanted.get(key));
+    differ.map(|key| format!("{key}: {:?} instead of {:?}", live.get(key), wanted.get(key))).collect()
+}
+
 /// A `pick` chain that nobody needs any more may stay.
 fn without_unused_picks(objects: &BTreeMap<Key, Value>) -> BTreeMap<Key, Value> {
-    let used = |chain: &ChainName| {
-        objects.values().any(|value| matches!(value, Value::Element(Data::Goto(to), _) if to == chain))
+    let used = |key: &Key, chain: &ChainName| {
+        objects.iter().any(|(element, value)| {
+            element.family() == key.family() && matches!(value, Value::Element(Data::Goto(to), _) if to == chain)
+        })
     };
     objects
         .iter()
         .filter(|(key, _)| match key {
-            Key::Chain(_, chain @ ChainName::Pick(_)) | Key::Rules(_, chain @ ChainName::Pick(_)) => used(chain),
+            Key::Chain(_, chain @ ChainName::Pick(_)) | Key::Rules(_, chain @ ChainName::Pick(_)) => used(key, chain),
             _ => true,
         })
         .map(|(key, value)| (key.clone(), value.clone()))
@@ -161,7 +174,7 @@ fn whatever_goes_wrong_the_end_is_the_same() {
         syncer.backend_mut().behave();
         syncer.resync().unwrap();
         let live = without_unused_picks(syncer.backend().objects());
-        assert_eq!(live, fresh(&ports), "seed {number}");
+        assert_eq!(differences(&live, &fresh(&ports)), [""; 0], "seed {number}");
         assert_eq!(syncer.resync().unwrap().operations, 0, "seed {number}");
     }
 }
@@ -271,6 +284,80 @@ fn drift_is_repaired_and_named() {
 }
 
 #[test]
+fn what_cannot_be_removed_is_left_and_named_and_everything_else_goes_on() {
+    let mut syncer = syncer(Kernel::new());
+    let gone_port = port(1, Family::V4, 2);
+    syncer.update(&change(gone_port.clone()));
+    syncer.sync().unwrap();
+    let mine = Key::Chain(Family::V4, ChainName::Foreign("mine".into()));
+    syncer.backend_mut().edit(|objects| {
+        objects.insert(mine.clone(), Value::Chain(None));
+    });
+    syncer.backend_mut().refuse(mine.clone());
+    syncer.update(&gone(&gone_port));
+    let report = syncer.check().unwrap();
+    assert_eq!(report.stuck.len(), 1);
+    assert_eq!(report.stuck[0].object, mine.to_string());
+    assert_eq!(syncer.sync().unwrap(), SyncReport::default(), "said once");
+    let left: Vec<_> = syncer.backend().objects().keys().filter(|key| matches!(key, Key::Element(..))).collect();
+    assert_eq!(left, Vec::<&Key>::new());
+
+    syncer.backend_mut().accept_all();
+    syncer.backend_mut().edit(|_| {});
+    syncer.check().unwrap();
+    assert!(!syncer.backend().objects().contains_key(&mine));
+}
+
+#[test]
+fn an_edit_that_nobody_was_told_of_is_found_when_the_sync_ends() {
+    let mut syncer = syncer(Kernel::with_faults(Faults { lose_notification: 1, edit: 1, forget: 0 }, 7));
+    syncer.sync().ok();
+    syncer.backend_mut().behave();
+    syncer.update(&change(port(1, Family::V4, 2)));
+    syncer.sync().unwrap();
+    let ports = [port(1, Family::V4, 2)].map(|port| (id(&port), port)).into();
+    assert_eq!(*syncer.backend().objects(), fresh(&ports));
+}
+
+#[test]
+fn where_nothing_may_be_rebuilt_what_does_not_fit_waits_whole() {
+    let mut first = syncer(Kernel::new());
+    first.sync().unwrap();
+    let mut kernel = Kernel::new();
+    kernel.edit(|objects| {
+        objects.clone_from(first.backend().objects());
+        objects.insert(Key::Set(Family::V4, SetName::Direct(2)), Value::Set { size: 3 });
+    });
+    let mut second = syncer(kernel);
+    second.set_additions_only(true);
+    second.update(&change(port(1, Family::V4, 2)));
+    second.update(&change(port(2, Family::V4, 2)));
+    second.update(&change(port(4, Family::V4, 1)));
+    let report = second.sync().unwrap();
+    assert_eq!(report.quarantined, []);
+    let objects = second.backend().objects();
+    let gate = |number| Key::Element(Family::V4, SetName::Services, ElementKey::vip(vip(number)));
+    assert_eq!([1, 2, 4].map(|number| objects.contains_key(&gate(number))), [false, false, true]);
+
+    second.set_additions_only(false);
+    second.sync().unwrap();
+    let ports = [(1, 2), (2, 2), (4, 1)].map(|(number, count)| port(number, Family::V4, count));
+    assert_eq!(
+        without_sizes(second.backend().objects()),
+        without_sizes(&fresh(&ports.map(|port| (id(&port), port)).into()))
+    );
+}
+
+fn vip(number: u16) -> portolan_core::desired::Vip {
+    port(number, Family::V4, 0).frontends[0].vip
+}
+
+fn without_sizes(objects: &BTreeMap<Key, Value>) -> BTreeMap<Key, Value> {
+    let same_size = |value: &Value| if let Value::Set { .. } = value { Value::Set { size: 0 } } else { value.clone() };
+    objects.iter().map(|(key, value)| (key.clone(), same_size(value))).collect()
+}
+
+#[test]
 fn while_not_everything_is_known_nothing_is_changed_or_removed() {
     let mut first = syncer(Kernel::new());
     let (one, two) = (port(1, Family::V4, 2), port(2, Family::V4, 2));
@@ -308,6 +395,7 @@ fn unused_pick_chains_stay_until_the_kernel_is_observed_again() {
     assert!(syncer.backend().objects().contains_key(&pick));
     assert_eq!(syncer.diff().unwrap().ops().count(), 0, "no drift");
     assert_eq!(syncer.sync().unwrap().operations, 0);
+    syncer.backend_mut().edit(|_| {});
     syncer.resync().unwrap();
     assert!(!syncer.backend().objects().contains_key(&pick));
 }

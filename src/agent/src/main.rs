@@ -33,8 +33,8 @@ fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Run(arguments) => commands::run(&arguments)?,
         Command::Render(desired) => commands::render(&desired)?,
         Command::Diff(desired) => commands::diff(&desired)?,
-        Command::List(List { rejected: true, manifests: Some(manifests), output }) => {
-            commands::rejected(&manifests, output)?
+        Command::List(List { rejected: true, manifests: Some(manifests), node, output }) => {
+            commands::rejected(&manifests, &node, output)?
         }
         Command::List(List { output, .. }) => commands::list(output)?,
         Command::Cleanup => commands::cleanup()?,

@@ -16,7 +16,7 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 use portolan_core::{
-    model::{Cluster, NodePortAddresses},
+    model::Cluster,
     object::{Backend, SyncError, SyncReport, Syncer},
 };
 
@@ -54,8 +54,10 @@ impl<B: Backend> SyncLoop<B> {
             if scanned {
                 self.sync();
             }
-            if self.scanned && (woken.notified || Instant::now() >= self.next) {
+            if self.scanned && Instant::now() >= self.next {
                 self.resync();
+            } else if woken.notified {
+                self.check();
             }
             if closed {
                 return;
@@ -66,11 +68,18 @@ impl<B: Backend> SyncLoop<B> {
     /// Sleeps until there is something to do.
     fn wait(&self) -> Woken {
         let mut fds = vec![PollFd::new(self.inbox.as_fd(), PollFlags::POLLIN)];
-        fds.extend(self.syncer.backend().notifications().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
-        let left = self.next.saturating_duration_since(Instant::now());
-        // Rounded up: a poll that returns early would spin through the last millisecond.
-        let left = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
-        match poll(&mut fds, left) {
+        if self.scanned && self.retry == RETRY {
+            // Not before there is something to repair, and not while a failed sync waits to be tried again.
+            fds.extend(self.syncer.backend().notifications().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        }
+        let timeout = if self.scanned {
+            let left = self.next.saturating_duration_since(Instant::now());
+            // Rounded up: a poll that returns early would spin through the last millisecond.
+            PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
+        } else {
+            PollTimeout::NONE
+        };
+        match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => tracing::error!(%error, "waiting for events failed"),
         }
@@ -101,10 +110,8 @@ impl<B: Backend> SyncLoop<B> {
     }
 
     fn sync(&mut self) {
-        if !self.scanned {
-            self.scanned = true;
-            warn_without_node_addresses(&self.cluster);
-        }
+        self.scanned = true;
+        warn_of_node_ports(&mut self.cluster);
         self.syncer.set_policy(&self.cluster.policy());
         for change in self.cluster.take_changes() {
             self.syncer.update(&change);
@@ -116,22 +123,26 @@ impl<B: Backend> SyncLoop<B> {
         self.schedule(&result);
     }
 
+    fn check(&mut self) {
+        let result = log_sync(|| self.syncer.check());
+        self.schedule(&result);
+    }
+
     fn resync(&mut self) {
+        self.next = Instant::now() + RESYNC;
         let result = log_sync(|| self.syncer.resync());
         self.schedule(&result);
     }
 
+    /// Has a failed sync tried again, after a wait that grows.
     fn schedule(&mut self, result: &Result<SyncReport, SyncError>) {
-        let wait = if let Err(error) = result {
-            let wait = self.retry;
+        if let Err(error) = result {
+            tracing::error!(retry_in = ?self.retry, "{}", ErrorChain(error));
+            self.next = Instant::now() + self.retry;
             self.retry = (self.retry * 2).min(RESYNC);
-            tracing::error!(retry_in = ?wait, "{:#}", ErrorChain(error));
-            wait
         } else {
             self.retry = RETRY;
-            RESYNC
-        };
-        self.next = Instant::now() + wait;
+        }
     }
 }
 
@@ -160,6 +171,14 @@ pub fn log_sync(sync: impl FnOnce() -> Result<SyncReport, SyncError>) -> Result<
     } else if report.operations > 0 {
         tracing::info!(changes = report.operations, transactions = report.batches, ?took, "programmed");
     }
+    for stuck in &report.stuck {
+        tracing::error!(
+            "another program's {} is in the way: the kernel does not let it be removed: {}. Services are programmed all \
+             the same; remove it by hand",
+            stuck.object,
+            stuck.cause,
+        );
+    }
     for quarantined in &report.quarantined {
         tracing::error!(
             "{} ({}): the kernel refuses this ServicePort: {}. What was last good for it stays, all others are \
@@ -173,15 +192,10 @@ pub fn log_sync(sync: impl FnOnce() -> Result<SyncReport, SyncError>) -> Result<
     Ok(report)
 }
 
-/// Says so when `primary` NodePorts have no address to be on.
-pub fn warn_without_node_addresses(cluster: &Cluster) {
-    let config = cluster.config();
-    if cluster.node().is_none() && config.nodeport_addresses == NodePortAddresses::Primary {
-        tracing::warn!(
-            "there is no Node object named `{}`: NodePorts are closed until there is one with an address, everything \
-             else is served; add it to the manifests, or name the right one with --hostname-override",
-            config.hostname
-        );
+/// Says why NodePorts are open at fewer or more addresses than somebody may expect, when that is news.
+pub fn warn_of_node_ports(cluster: &mut Cluster) {
+    for note in cluster.take_node_port_notes() {
+        tracing::warn!("{note}");
     }
 }
 

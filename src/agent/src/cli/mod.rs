@@ -135,8 +135,12 @@ impl NodeOptions {
     }
 }
 
+/// The heading in the help of `list` over what goes with --rejected only.
+const WITH_REJECTED: &str = "Options of --rejected";
+
 /// `portolan list`
 #[derive(Debug, Args)]
+#[command(mut_group("NodeOptions", |group| group.requires("rejected")))]
 pub struct List {
     /// How it is printed
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
@@ -144,9 +148,12 @@ pub struct List {
     /// Show what in the manifests is refused or served otherwise than written; the kernel is not asked
     #[arg(long, requires = "manifests")]
     pub rejected: bool,
-    /// The manifests for --rejected: a file or a folder
-    #[arg(short = 'f', long, value_name = "PATH", requires = "rejected")]
+    /// A file of Kubernetes YAML or JSON, or a folder of them
+    #[arg(short = 'f', long, value_name = "PATH", requires = "rejected", help_heading = WITH_REJECTED)]
     pub manifests: Option<PathBuf>,
+    /// The node that they are for.
+    #[command(flatten, next_help_heading = WITH_REJECTED)]
+    pub node: NodeOptions,
 }
 
 /// Which part of the kernel is programmed.
@@ -207,6 +214,9 @@ mod tests {
             assert_eq!(config.cluster_cidr.v6, Some("fd00::/48".parse().unwrap()));
             assert_eq!(config.nodeport_addresses, NodePortAddresses::Cidrs(vec!["192.168.0.0/16".parse().unwrap()]));
         }
+        let line = "portolan list --rejected -f x --hostname-override Node-A --nodeport-addresses 10.0.0.0/8";
+        let Command::List(list) = parse(line).unwrap().command else { panic!() };
+        assert_eq!(list.node.node_config().unwrap().hostname, "node-a");
         let Command::Run(run) = parse("portolan run -f x").unwrap().command else { panic!() };
         assert_eq!(run.desired.node.node_config().unwrap().nodeport_addresses, NodePortAddresses::Primary);
         assert!(!run.once);
@@ -224,6 +234,8 @@ mod tests {
             ("run -f x --mode ipvs", ["--mode", "ipvs", "nftables"]),
             ("list --rejected", ["--manifests", "<PATH>", "required"]),
             ("list -f x", ["--rejected", "not provided", "required"]),
+            ("list --hostname-override a", ["--rejected", "not provided", "required"]),
+            ("list --nodeport-addresses primary", ["--rejected", "not provided", "required"]),
             ("list -o yaml", ["--output", "yaml", "table, json"]),
         ] {
             let message = parse(&format!("portolan {arguments}")).unwrap_err();

@@ -11,8 +11,13 @@ use crate::{cli::Desired, exit::Exit, output::print};
 /// # Errors
 /// When there are no manifests at the path, the kernel cannot be read, or nothing can be printed.
 pub fn diff(desired: &Desired) -> Result<Exit, CommandError> {
-    let plan = syncer(&read(desired)?)?.diff()?;
+    let wanted = read(desired)?;
+    let plan = syncer(&wanted)?.diff()?;
     let count = plan.ops().count();
+    if count == 0 && !wanted.complete {
+        tracing::error!("not every file could be read, so whether the kernel holds too much cannot be told");
+        return Ok(Exit::Failure);
+    }
     print(|out| {
         for op in plan.ops() {
             writeln!(out, "{} {}", sign(op), op.key())?;

@@ -28,7 +28,7 @@ use crate::{
     load::load,
     manifest::{FollowError, WatchError},
     output::Problem,
-    sync_loop::warn_without_node_addresses,
+    sync_loop::warn_of_node_ports,
 };
 
 /// Why a command could not do what it was asked.
@@ -81,14 +81,15 @@ fn read(desired: &Desired) -> Result<Wanted, CommandError> {
     for problem in &problems {
         tracing::warn!("{problem}");
     }
-    warn_without_node_addresses(&loaded.cluster);
+    warn_of_node_ports(&mut loaded.cluster);
     let refused = problems.iter().any(Problem::is_rejection);
     Ok(Wanted { policy: loaded.cluster.policy(), changes, complete: loaded.complete, refused })
 }
 
 /// A sync engine that knows what is wanted and nothing of the kernel yet.
 fn syncer(wanted: &Wanted) -> Result<Syncer<Nftables>, CommandError> {
-    let mut syncer = Syncer::new(Nftables::open()?);
+    // Watching, so that commits of others that touch nothing of ours can be told from those that do.
+    let mut syncer = Syncer::new(Nftables::watching()?);
     syncer.set_additions_only(!wanted.complete);
     syncer.set_policy(&wanted.policy);
     wanted.changes.iter().for_each(|change| syncer.update(change));

@@ -2,14 +2,9 @@
 
 use std::path::Path;
 
-use portolan_core::{
-    addr::PerFamily,
-    model::{NodeConfig, NodePortAddresses},
-};
-
 use super::CommandError;
 use crate::{
-    cli::{Hostname, OutputFormat},
+    cli::{NodeOptions, OutputFormat},
     exit::Exit,
     load::load,
     output::{findings_table, json, print},
@@ -18,14 +13,9 @@ use crate::{
 /// Prints what is refused in manifests or served otherwise than written.
 ///
 /// # Errors
-/// When there are no manifests at the path, or nothing can be printed.
-pub fn rejected(manifests: &Path, output: OutputFormat) -> Result<Exit, CommandError> {
-    let node = NodeConfig {
-        hostname: Hostname::of_host()?.0,
-        cluster_cidr: PerFamily::default(),
-        nodeport_addresses: NodePortAddresses::Primary,
-    };
-    let mut loaded = load(manifests, node)?;
+/// When the node has no name, there are no manifests at the path, or nothing can be printed.
+pub fn rejected(manifests: &Path, node: &NodeOptions, output: OutputFormat) -> Result<Exit, CommandError> {
+    let mut loaded = load(manifests, node.node_config()?)?;
     loaded.cluster.take_changes();
     let problems = loaded.problems();
     print(|out| match output {

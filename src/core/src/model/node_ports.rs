@@ -33,8 +33,8 @@ pub enum NodePortNote {
         /// The CIDRs of the list that are of this family.
         cidrs: Vec<IpNet>,
     },
-    /// A CIDR of loopback addresses. nftables cannot lead connections to 127.0.0.1 out of the node: kube-proxy's nftables
-    /// mode has no NodePorts there either (KEP-3866).
+    /// A CIDR of loopback addresses. Connections to 127.0.0.1 leave the node only with the sysctl `route_localnet`, which
+    /// lets others in: kube-proxy's nftables mode has no NodePorts there either (KEP-3866).
     Loopback {
         /// The CIDR.
         cidr: IpNet,
@@ -124,7 +124,11 @@ mod tests {
         NodeConfig {
             hostname: "node-a".to_owned(),
             cluster_cidr: PerFamily::default(),
-            nodeport_addresses: if list.is_empty() { NodePortAddresses::Primary } else { NodePortAddresses::Cidrs(cidrs) },
+            nodeport_addresses: if list.is_empty() {
+                NodePortAddresses::Primary
+            } else {
+                NodePortAddresses::Cidrs(cidrs)
+            },
         }
     }
 
@@ -143,13 +147,23 @@ mod tests {
             (&[], NodeState::Unknown, &[no_node]),
             (&["192.0.2.0/24"], NodeState::Unknown, &[no_node]),
             (&[], NodeState::Refused, &[]),
-            (&[], known(&both[..1]), &["Node node-a: `status.addresses` has no InternalIP or ExternalIP that is an IPv6"]),
+            (
+                &[],
+                known(&both[..1]),
+                &["Node node-a: `status.addresses` has no InternalIP or ExternalIP that is an IPv6"],
+            ),
             (&["0.0.0.0/0", "::/0"], known(&both), &[]),
-            (&["192.0.2.0/24"], known(&both), &["--nodeport-addresses has no IPv6 CIDR: IPv6 NodePorts are open on all"]),
+            (
+                &["192.0.2.0/24"],
+                known(&both),
+                &["--nodeport-addresses has no IPv6 CIDR: IPv6 NodePorts are open on all"],
+            ),
             (
                 &["10.0.0.0/8", "11.0.0.0/8", "fd00::/8"],
                 known(&both),
-                &["--nodeport-addresses = `10.0.0.0/8,11.0.0.0/8`: no IPv4 address of Node node-a is inside: IPv4 NodePorts"],
+                &[
+                    "--nodeport-addresses = `10.0.0.0/8,11.0.0.0/8`: no IPv4 address of Node node-a is inside: IPv4 NodePorts",
+                ],
             ),
             (&["127.0.0.0/8", "192.0.2.0/24", "fd00::/8"], known(&both), &[loopback]),
             (
@@ -170,8 +184,8 @@ mod tests {
 
     #[test]
     fn a_family_without_node_ports_is_not_talked_about() {
-        let notes = |node| notes(&config(&["127.0.0.0/8"]), node, PerFamily::default());
-        assert_eq!(notes(&known(&[])), []);
-        assert_eq!(notes(&NodeState::Unknown).len(), 1);
+        let notes = |node: NodeState| notes(&config(&["127.0.0.0/8"]), &node, PerFamily::default());
+        assert_eq!(notes(known(&[])), []);
+        assert_eq!(notes(NodeState::Unknown).len(), 1);
     }
 }

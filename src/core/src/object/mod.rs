@@ -20,6 +20,7 @@
 mod backend;
 mod claims;
 mod dialect;
+mod entry;
 mod plan;
 mod roster;
 mod syncer;
@@ -29,5 +30,5 @@ pub use backend::{ApplyError, Backend, BackendError, Cause, LiveFrontend, Object
 pub use claims::Claimant;
 pub use dialect::{Dialect, Rank};
 pub use plan::{Batch, Limits, Op, Plan};
-pub use syncer::{Drift, Quarantined, Stats, SyncError, SyncReport, Syncer};
+pub use syncer::{Drift, Quarantined, Stats, Stuck, SyncError, SyncReport, Syncer};
 pub use tracker::{Difference, Pending, Tracker};

@@ -49,6 +49,20 @@ pub struct Batch<D: Dialect> {
     pub ops: Vec<Op<D>>,
 }
 
+impl<D: Dialect> Batch<D> {
+    /// Whether it only removes: such batches come last, and need those before them.
+    #[must_use]
+    pub fn is_removal(&self) -> bool {
+        self.ops.iter().all(|op| matches!(op, Op::Remove(_)))
+    }
+
+    /// Whether it makes a root anew.
+    #[must_use]
+    pub fn is_rebuild(&self) -> bool {
+        matches!(self.ops.first(), Some(Op::Rebuild(_)))
+    }
+}
+
 /// All that has to be done, batch after batch. Empty when the kernel holds what is wanted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan<D: Dialect> {
@@ -63,7 +77,7 @@ pub struct Limits {
     pub bytes: usize,
     /// Whether each ServicePort gets a batch of its own, to find the one that the kernel refuses.
     pub isolate: bool,
-    /// Whether objects may be changed or removed; if not, only what is missing is added.
+    /// Whether objects may be changed or removed; if not, only what is missing is added, as far as there is room.
     pub additions_only: bool,
 }
 
@@ -73,7 +87,8 @@ impl<D: Dialect> Plan<D> {
     pub fn new(tracker: &Tracker<D>, limits: Limits) -> Self {
         let mut batches = Vec::new();
         let pending: Vec<_> = tracker.pending().collect();
-        let rebuilt = if limits.additions_only { BTreeSet::new() } else { roots_to_rebuild(tracker, &pending) };
+        let full = overflowing(tracker, &pending);
+        let rebuilt = if limits.additions_only { BTreeSet::new() } else { roots_to_rebuild(&pending, &full) };
         for root in &rebuilt {
             batches.push(rebuild(tracker, root));
         }
@@ -94,6 +109,9 @@ impl<D: Dialect> Plan<D> {
                 }
                 _ => {}
             }
+        }
+        if limits.additions_only && !full.is_empty() {
+            leave_out_what_does_not_fit(&mut additions, &full);
         }
         add_in_batches(additions, limits, &mut batches);
         for (_, mut step) in removals {
@@ -133,30 +151,34 @@ const fn removal_order(rank: Rank) -> u8 {
     }
 }
 
-/// Roots that hold something which cannot be changed in place, or a container without room for what is missing.
-fn roots_to_rebuild<D: Dialect>(tracker: &Tracker<D>, pending: &[Pending<'_, D>]) -> BTreeSet<D::Key> {
-    let mut roots = BTreeSet::new();
+/// Containers without room for what is missing in them.
+fn overflowing<D: Dialect>(tracker: &Tracker<D>, pending: &[Pending<'_, D>]) -> BTreeSet<D::Key> {
     let mut incoming: BTreeMap<D::Key, usize> = BTreeMap::new();
-    for Pending { key, difference, .. } in pending {
-        match difference {
-            Difference::Changed if !D::replaceable(key) => {
-                roots.insert(root_of::<D>(key));
-            }
-            Difference::Missing => {
-                if let Some(container) = D::parent(key) {
-                    *incoming.entry(container).or_default() += 1;
-                }
-            }
-            Difference::Changed | Difference::Unwanted => {}
+    for pending in pending.iter().filter(|pending| pending.difference == Difference::Missing) {
+        if let Some(container) = D::parent(pending.key) {
+            *incoming.entry(container).or_default() += 1;
         }
     }
-    for (container, incoming) in incoming {
-        let capacity = tracker.present(&container).and_then(D::capacity);
-        if capacity.is_some_and(|capacity| tracker.present_members(&container) + incoming > capacity) {
-            roots.insert(root_of::<D>(&container));
-        }
-    }
-    roots
+    let overflows = |(container, incoming)| {
+        let capacity = tracker.present(&container).and_then(D::capacity)?;
+        (tracker.present_members(&container) + incoming > capacity).then_some(container)
+    };
+    incoming.into_iter().filter_map(overflows).collect()
+}
+
+/// Roots that hold something which cannot be changed in place, or a container that overflows.
+fn roots_to_rebuild<D: Dialect>(pending: &[Pending<'_, D>], full: &BTreeSet<D::Key>) -> BTreeSet<D::Key> {
+    let changed = |pending: &&Pending<'_, D>| pending.difference == Difference::Changed && !D::replaceable(pending.key);
+    let unchangeable = pending.iter().filter(changed).map(|pending| pending.key);
+    unchangeable.chain(full).map(root_of::<D>).collect()
+}
+
+/// Where nothing may be rebuilt, ServicePorts that need room in a full container wait, whole.
+fn leave_out_what_does_not_fit<D: Dialect>(additions: &mut Vec<Addition<'_, D>>, full: &BTreeSet<D::Key>) {
+    let needs_room =
+        |addition: &&Addition<'_, D>| D::parent(addition.key).is_some_and(|held_by| full.contains(&held_by));
+    let waiting: BTreeSet<_> = additions.iter().filter(needs_room).map(|addition| addition.who).collect();
+    additions.retain(|addition| !waiting.contains(&addition.who));
 }
 
 /// The outermost container of an object; the object itself where nothing holds it.

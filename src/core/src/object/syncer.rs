@@ -22,7 +22,7 @@
 use std::collections::{BTreeMap, btree_map::Entry};
 
 use super::{
-    ApplyError, Backend, BackendError, Batch, Cause, Claimant, Dialect, Difference, Limits, Op, Plan, Refusal, Tracker,
+    ApplyError, Backend, BackendError, Batch, Cause, Claimant, Dialect, Difference, Limits, Plan, Refusal, Tracker,
     roster::Roster,
 };
 use crate::desired::{DesiredPort, NodePolicy, PortChange, PortId};
@@ -32,6 +32,12 @@ type Objects<B> = Vec<super::Object<B>>;
 /// How often in a row the kernel may be looked at without anything being written. Others would have to change our
 /// objects this often within milliseconds.
 const LOOKS: u32 = 8;
+
+/// How often one sync plans anew. Each round writes something, or sets a ServicePort aside, or looks.
+const ROUNDS: u32 = 64;
+
+/// How many rounds a sync takes the kernel's word for which ServicePorts it refuses; then each is tried by itself.
+const REFUSALS: u32 = 3;
 
 /// Brings the kernel to what is wanted and keeps it there, whatever goes wrong on the way.
 pub struct Syncer<B: Backend> {
@@ -45,6 +51,8 @@ pub struct Syncer<B: Backend> {
     last_good: BTreeMap<Claimant, Objects<B>>,
     /// What the kernel refused, by ServicePort, and what that ServicePort wants nevertheless.
     quarantine: BTreeMap<Claimant, (Cause, Objects<B>)>,
+    /// Of the sync that is going on, or of one that failed: told with the next that succeeds.
+    report: SyncReport,
     stats: Stats,
 }
 
@@ -72,6 +80,17 @@ pub struct SyncReport {
     pub drift: Vec<Drift>,
     /// ServicePorts that the kernel refused in this sync. What was last good for them stays.
     pub quarantined: Vec<Quarantined>,
+    /// Objects that nobody wants and that the kernel does not let us remove; tried again when it is next observed.
+    pub stuck: Vec<Stuck>,
+}
+
+/// An object in our own containers that cannot be removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stuck {
+    /// Which object, in words.
+    pub object: String,
+    /// Why.
+    pub cause: Cause,
 }
 
 /// An object that somebody else changed.
@@ -126,6 +145,7 @@ impl<B: Backend> Syncer<B> {
             roster: Roster::new(),
             last_good: BTreeMap::new(),
             quarantine: BTreeMap::new(),
+            report: SyncReport::default(),
             stats: Stats::default(),
         }
     }
@@ -176,66 +196,79 @@ impl<B: Backend> Syncer<B> {
     /// # Errors
     /// [`SyncError`]; what had been applied stays, and the next sync goes on from there.
     pub fn sync(&mut self) -> Result<SyncReport, SyncError> {
-        let mut report = SyncReport::default();
-        let mut looks = 0;
-        let mut isolate = false;
-        while looks < LOOKS {
+        let (mut looks, mut refusals, mut isolate) = (0, 0, false);
+        for _ in 0..ROUNDS {
             if !self.observed {
-                let known_before = self.stats.observations > 0;
-                self.observe()?;
                 looks += 1;
-                if known_before && report.drift.is_empty() {
-                    report.drift = self.drift();
+                if looks > LOOKS {
+                    break;
                 }
-                self.tracker.sweep();
+                self.look()?;
             }
             self.resize();
             let limits = Limits { bytes: self.backend.batch_bytes(), isolate, additions_only: self.additions_only };
             let plan = Plan::new(&self.tracker, limits);
-            let applied = self.apply_all(&plan, &mut report);
+            let applied_before = self.stats.batches;
+            let failures = self.apply_all(&plan, isolate);
             self.tracker.settle();
-            let Err((batch, error)) = applied else {
-                self.complete();
-                return Ok(report);
-            };
-            match error {
-                ApplyError::Moved | ApplyError::Unknown(_) => self.observed = false,
-                ApplyError::Refused(refusals) => {
-                    if looks == 0 && refusals.iter().all(|refusal| refusal.cause.is_stale_view()) {
-                        self.observed = false;
-                    } else if !isolate && refusals.iter().all(|refusal| refusal.op.is_none()) {
-                        isolate = true;
-                    } else {
-                        self.set_aside(batch, &refusals, &mut report)?;
-                    }
-                }
-                ApplyError::TooLarge { .. } if matches!(batch.ops.first(), Some(Op::Rebuild(_))) => {
-                    return Err(SyncError::Apply(error));
-                }
-                ApplyError::TooLarge { .. } if !isolate => isolate = true,
-                ApplyError::TooLarge { .. } => {
-                    let refusal = Refusal { op: None, cause: Cause::Other(error.to_string()) };
-                    self.set_aside(batch, &[refusal], &mut report)?;
-                }
-                ApplyError::Failed(error) => return Err(error.into()),
+            if self.stats.batches > applied_before {
+                looks = 0;
             }
+            if failures.is_empty() {
+                // Somebody may have been waiting for us to finish, and nobody is told of what happened meanwhile.
+                if plan.batches.is_empty() || !self.backend.moved()? {
+                    return Ok(std::mem::take(&mut self.report));
+                }
+                self.observed = false;
+            }
+            for (batch, error) in failures {
+                match error {
+                    ApplyError::Moved | ApplyError::Unknown(_) => self.observed = false,
+                    ApplyError::Refused(refused) => {
+                        refusals += 1;
+                        if looks == 0 && refused.iter().all(|refusal| refusal.cause.is_stale_view()) {
+                            self.observed = false;
+                        } else if !isolate && refused.iter().all(|refusal| refusal.op.is_none()) {
+                            isolate = true;
+                        } else {
+                            self.set_aside(batch, &refused)?;
+                        }
+                    }
+                    ApplyError::TooLarge { .. } if batch.is_rebuild() => return Err(SyncError::Apply(error)),
+                    ApplyError::TooLarge { .. } if !isolate => isolate = true,
+                    ApplyError::TooLarge { .. } => {
+                        let refusal = Refusal { op: None, cause: Cause::Other(error.to_string()) };
+                        self.set_aside(batch, &[refusal])?;
+                    }
+                    ApplyError::Failed(error) => return Err(error.into()),
+                }
+            }
+            isolate |= refusals > REFUSALS;
         }
         Err(SyncError::Unsettled(LOOKS))
     }
 
-    /// Looks whether others have changed our objects, and puts right what they did; gives ServicePorts in quarantine
-    /// another try. Reads and writes nothing when neither is the case.
+    /// Looks whether others have changed our objects, and puts right what they did. Reads and writes nothing when they
+    /// have not.
+    ///
+    /// # Errors
+    /// As [`sync`](Self::sync).
+    pub fn check(&mut self) -> Result<SyncReport, SyncError> {
+        if self.backend.moved()? {
+            self.observed = false;
+        }
+        self.sync()
+    }
+
+    /// A [`check`](Self::check) that also gives ServicePorts in quarantine another try.
     ///
     /// # Errors
     /// As [`sync`](Self::sync).
     pub fn resync(&mut self) -> Result<SyncReport, SyncError> {
-        if self.backend.moved()? {
-            self.observed = false;
-        }
         for (who, (_, objects)) in std::mem::take(&mut self.quarantine) {
             self.claim(who, objects);
         }
-        self.sync()
+        self.check()
     }
 
     /// Observes the kernel and says what would be done. Writes nothing.
@@ -247,15 +280,6 @@ impl<B: Backend> Syncer<B> {
         self.resize();
         let limits = Limits { bytes: usize::MAX, isolate: false, additions_only: self.additions_only };
         Ok(Plan::new(&self.tracker, limits))
-    }
-
-    /// The kernel holds what is wanted: from now on that is what was last good.
-    fn complete(&mut self) {
-        for (who, _) in std::mem::take(&mut self.last_good) {
-            if !self.tracker.claims_anything(who) && !self.quarantine.contains_key(&who) {
-                self.roster.forget(who);
-            }
-        }
     }
 
     fn render(&mut self, desired: Option<&DesiredPort>) -> Objects<B> {
@@ -292,60 +316,94 @@ impl<B: Backend> Syncer<B> {
         }
     }
 
-    fn observe(&mut self) -> Result<(), BackendError> {
+    fn observe(&mut self) -> Result<Vec<Drift>, BackendError> {
         let live = self.backend.observe()?;
-        self.tracker.observed(live);
+        let drift = self.tracker.observed(live);
         self.stats.observations += 1;
         self.observed = true;
-        Ok(())
+        Ok(drift.into_iter().map(|(key, difference)| Drift { object: key.to_string(), difference }).collect())
     }
 
-    fn drift(&self) -> Vec<Drift> {
-        self.tracker
-            .pending()
-            .filter(|pending| pending.wanted.is_none_or(|(who, _)| !self.last_good.contains_key(&who)))
-            .map(|pending| Drift { object: pending.key.to_string(), difference: pending.difference })
-            .collect()
-    }
-
-    /// Applies batch after batch; stops at the first that fails and gives it back.
-    fn apply_all<'p>(
-        &mut self,
-        plan: &'p Plan<B::Dialect>,
-        report: &mut SyncReport,
-    ) -> Result<(), (&'p Batch<B::Dialect>, ApplyError)> {
-        for batch in &plan.batches {
-            self.backend.apply(batch).map_err(|error| (batch, error))?;
-            for op in &batch.ops {
-                self.tracker.applied(op);
-            }
-            let operations = u64::try_from(batch.ops.len()).unwrap_or(u64::MAX);
-            self.stats.batches += 1;
-            self.stats.operations += operations;
-            report.batches += 1;
-            report.operations += operations;
+    /// Observes in a sync. What is found at the first look is nobody's doing: it is what was there.
+    fn look(&mut self) -> Result<(), BackendError> {
+        let is_first = self.stats.observations == 0;
+        let mut drift = self.observe()?;
+        if !is_first {
+            self.report.drift.append(&mut drift);
         }
+        self.tracker.sweep();
         Ok(())
     }
 
-    /// Puts the ServicePorts behind refused operations back to what was last good for them.
-    fn set_aside(
-        &mut self,
-        batch: &Batch<B::Dialect>,
-        refusals: &[Refusal],
-        report: &mut SyncReport,
-    ) -> Result<(), SyncError> {
+    /// Applies batch after batch, up to the first that fails, which it gives back. Where every ServicePort has a batch of
+    /// its own, those after it are tried too; but nothing is removed before everything was added.
+    fn apply_all<'p>(&mut self, plan: &'p Plan<B::Dialect>, isolate: bool) -> Vec<(&'p Batch<B::Dialect>, ApplyError)> {
+        let mut failures = Vec::new();
+        let additions = plan.batches.iter().take_while(|batch| !batch.is_removal()).count();
+        for (index, batch) in plan.batches.iter().enumerate() {
+            if index == additions {
+                if !failures.is_empty() {
+                    break;
+                }
+                self.everything_is_added();
+            }
+            match self.backend.apply(batch) {
+                Ok(()) => self.applied(batch),
+                Err(error) => {
+                    let go_on = isolate && matches!(error, ApplyError::Refused(_) | ApplyError::TooLarge { .. });
+                    failures.push((batch, error));
+                    if !go_on {
+                        break;
+                    }
+                }
+            }
+        }
+        if failures.is_empty() {
+            self.everything_is_added();
+        }
+        failures
+    }
+
+    fn applied(&mut self, batch: &Batch<B::Dialect>) {
+        for op in &batch.ops {
+            self.tracker.applied(op);
+        }
+        let operations = u64::try_from(batch.ops.len()).unwrap_or(u64::MAX);
+        self.stats.batches += 1;
+        self.stats.operations += operations;
+        self.report.batches += 1;
+        self.report.operations += operations;
+    }
+
+    /// What every ServicePort wants is in the kernel: from now on that is what was last good.
+    fn everything_is_added(&mut self) {
+        for (who, _) in std::mem::take(&mut self.last_good) {
+            if !self.tracker.claims_anything(who) && !self.quarantine.contains_key(&who) {
+                self.roster.forget(who);
+            }
+        }
+    }
+
+    /// Puts the ServicePorts behind refused operations back to what was last good for them, and leaves alone what cannot
+    /// be removed.
+    fn set_aside(&mut self, batch: &Batch<B::Dialect>, refusals: &[Refusal]) -> Result<(), SyncError> {
         let mut ports = BTreeMap::new();
         for refusal in refusals {
             let refused = refusal.op.and_then(|op| batch.ops.get(op));
             for op in refused.map_or(batch.ops.as_slice(), std::slice::from_ref) {
                 match self.tracker.wanted(op.key()) {
-                    Some((who, _)) if who != Claimant::BASE => {
+                    Some((Claimant::BASE, _)) => {
+                        return Err(SyncError::Base { object: op.key().to_string(), cause: refusal.cause.clone() });
+                    }
+                    Some((who, _)) => {
                         ports.insert(who, refusal.cause.clone());
                     }
-                    None if B::Dialect::lingers(op.key()) => self.tracker.let_linger(op.key()),
-                    _ => {
-                        return Err(SyncError::Base { object: op.key().to_string(), cause: refusal.cause.clone() });
+                    None => {
+                        self.tracker.let_linger(op.key());
+                        if !B::Dialect::lingers(op.key()) {
+                            let stuck = Stuck { object: op.key().to_string(), cause: refusal.cause.clone() };
+                            self.report.stuck.push(stuck);
+                        }
                     }
                 }
             }
@@ -355,7 +413,7 @@ impl<B: Backend> Syncer<B> {
             let refused = self.tracker.claim(who, good);
             if let Entry::Vacant(vacant) = self.quarantine.entry(who) {
                 let port = self.roster.name(who).cloned();
-                report.quarantined.extend(port.map(|port| Quarantined { port, cause: cause.clone() }));
+                self.report.quarantined.extend(port.map(|port| Quarantined { port, cause: cause.clone() }));
                 vacant.insert((cause, refused));
             }
         }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Claimant, Dialect, Op, claims::Claims};
+use super::{Claimant, Dialect, Op, entry::Entry};
 use crate::desired::{DesiredPort, NodePolicy};
 
 /// What there is to do about one object.
@@ -28,19 +28,6 @@ pub struct Pending<'a, D: Dialect> {
     pub difference: Difference,
     /// Whose wish it is, and what is wanted; `None` for one that is in nobody's wish.
     pub wanted: Option<(Claimant, &'a D::Value)>,
-}
-
-struct Entry<V> {
-    claims: Claims<V>,
-    present: Option<V>,
-    /// The round in which the key was put into [`Tracker::pending`].
-    queued: u32,
-}
-
-impl<V> Default for Entry<V> {
-    fn default() -> Self {
-        Self { claims: Claims::None, present: None, queued: 0 }
-    }
 }
 
 /// How many objects a container holds.
@@ -108,19 +95,15 @@ impl<D: Dialect> Tracker<D> {
             let kept: BTreeSet<_> = objects.iter().map(|(key, _)| key).collect();
             for key in old_keys {
                 let value = if kept.contains(&key) {
-                    self.entries.get(&key).and_then(|entry| entry.claims.of(who)).cloned()
+                    self.entries.get(&key).and_then(|entry| entry.claim_of(who)).cloned()
                 } else {
-                    self.edit(&key, |entry| entry.claims.remove(who))
+                    self.edit(&key, |entry| entry.unclaim(who))
                 };
                 old.extend(value.map(|value| (key, value)));
             }
         }
         for (key, value) in objects {
-            self.edit(&key, |entry| {
-                if entry.claims.of(who) != Some(&value) {
-                    entry.claims.insert(who, value);
-                }
-            });
+            self.edit(&key, |entry| entry.claim(who, value));
         }
         old
     }
@@ -130,21 +113,32 @@ impl<D: Dialect> Tracker<D> {
         self.claimed.contains_key(&who)
     }
 
-    /// Takes over what the kernel holds, whatever was known before.
-    pub fn observed(&mut self, live: Vec<(D::Key, D::Value)>) {
+    /// Takes over what the kernel holds, and returns what was changed by others: what is not as it was known to be, and
+    /// not as it is wanted either.
+    pub fn observed(&mut self, live: Vec<(D::Key, D::Value)>) -> Vec<(D::Key, Difference)> {
         let live: BTreeMap<_, _> = live.into_iter().collect();
-        let gone: Vec<_> = self
-            .entries
-            .iter()
-            .filter(|(key, entry)| entry.present.is_some() && !live.contains_key(*key))
-            .map(|(key, _)| key.clone())
-            .collect();
+        let is_gone =
+            |(key, entry): &(&D::Key, &Entry<D::Value>)| entry.present().is_some() && !live.contains_key(*key);
+        let gone: Vec<_> = self.entries.iter().filter(is_gone).map(|(key, _)| key.clone()).collect();
+        let mut drift = Vec::new();
         for key in gone {
-            self.edit(&key, |entry| entry.present = None);
+            drift.extend(
+                self.edit(&key, |entry| {
+                    entry.set_present(None);
+                    difference::<D>(&key, entry)
+                })
+                .map(|difference| (key, difference)),
+            );
         }
         for (key, value) in live {
-            self.edit(&key, |entry| entry.present = Some(value));
+            let changed = self.edit(&key, |entry| {
+                let is_known = entry.present().is_some_and(|known| *known == value || D::serves(&key, &value, known));
+                entry.set_present(Some(value));
+                if is_known { None } else { difference::<D>(&key, entry) }
+            });
+            drift.extend(changed.map(|difference| (key, difference)));
         }
+        drift
     }
 
     /// Takes note of an operation that the kernel has carried out.
@@ -152,20 +146,20 @@ impl<D: Dialect> Tracker<D> {
         match op {
             Op::Add(key, value) | Op::Replace(key, value) => {
                 let value = value.clone();
-                self.edit(key, |entry| entry.present = Some(value));
+                self.edit(key, |entry| entry.set_present(Some(value)));
             }
             Op::Remove(key) | Op::Rebuild(key) => {
                 if self.present_members(key) > 0 {
                     let held: Vec<_> = self
                         .held_by(key)
-                        .filter(|(_, entry)| entry.present.is_some())
+                        .filter(|(_, entry)| entry.present().is_some())
                         .map(|(key, _)| key.clone())
                         .collect();
                     for key in held {
-                        self.edit(&key, |entry| entry.present = None);
+                        self.edit(&key, |entry| entry.set_present(None));
                     }
                 }
-                self.edit(key, |entry| entry.present = None);
+                self.edit(key, |entry| entry.set_present(None));
             }
         }
     }
@@ -196,46 +190,56 @@ impl<D: Dialect> Tracker<D> {
         self.pending.iter().filter_map(|key| {
             let entry = self.entries.get(key)?;
             let difference = self.difference(key, entry)?;
-            Some(Pending { key, difference, wanted: entry.claims.winner() })
+            Some(Pending { key, difference, wanted: entry.winner() })
         })
     }
 
-    /// Forgets about objects that differ no more.
+    /// Forgets about objects that differ no more, once they are the larger part of the list: so a change costs what it
+    /// touches even while something else cannot be settled.
     pub fn settle(&mut self) {
-        if self.differing == 0 {
-            self.pending.clear();
-            self.round = self.round.wrapping_add(1).max(1);
+        const FEW: usize = 64;
+        if self.differing > 0 && self.pending.len() <= 2 * self.differing + FEW {
+            return;
+        }
+        self.round = self.round.wrapping_add(1).max(1);
+        let mut pending = std::mem::take(&mut self.pending);
+        if self.differing > 0 {
+            pending.retain(|key| {
+                let Some(entry) = self.entries.get_mut(key) else { return false };
+                let differs = difference::<D>(key, entry).is_some() && !self.lingering.contains(key);
+                if differs {
+                    entry.queued = self.round;
+                }
+                differs
+            });
+            self.pending = pending;
         }
         for key in std::mem::take(&mut self.emptied) {
-            let is_empty = |entry: &Entry<D::Value>| entry.present.is_none() && entry.claims.wanted().is_none();
+            let is_empty = |entry: &Entry<D::Value>| entry.present().is_none() && entry.wanted().is_none();
             if self.entries.get(&key).is_some_and(is_empty) {
-                if self.differing == 0 {
-                    self.entries.remove(&key);
-                } else {
-                    self.emptied.push(key);
-                }
+                self.entries.remove(&key);
             }
         }
     }
 
     /// The value that is wanted, with the claimant whose it is.
     pub fn wanted(&self, key: &D::Key) -> Option<(Claimant, &D::Value)> {
-        self.entries.get(key)?.claims.winner()
+        self.entries.get(key)?.winner()
     }
 
     /// Everything that is wanted, in the order of the keys.
     pub fn all_wanted(&self) -> impl Iterator<Item = (&D::Key, &D::Value)> {
-        self.entries.iter().filter_map(|(key, entry)| Some((key, entry.claims.wanted()?)))
+        self.entries.iter().filter_map(|(key, entry)| Some((key, entry.wanted()?)))
     }
 
     /// What the kernel is known to hold under a key.
     pub fn present(&self, key: &D::Key) -> Option<&D::Value> {
-        self.entries.get(key)?.present.as_ref()
+        self.entries.get(key)?.present()
     }
 
     /// Everything that the kernel is known to hold, in the order of the keys.
     pub fn all_present(&self) -> impl Iterator<Item = (&D::Key, &D::Value)> {
-        self.entries.iter().filter_map(|(key, entry)| Some((key, entry.present.as_ref()?)))
+        self.entries.iter().filter_map(|(key, entry)| Some((key, entry.present()?)))
     }
 
     /// Every object that holds others.
@@ -255,7 +259,7 @@ impl<D: Dialect> Tracker<D> {
 
     /// Everything that is wanted and held by a container, directly or not, in the order of the keys.
     pub fn wanted_in<'a>(&'a self, container: &'a D::Key) -> impl Iterator<Item = (&'a D::Key, &'a D::Value)> {
-        self.held_by(container).filter_map(|(key, entry)| Some((key, entry.claims.wanted()?)))
+        self.held_by(container).filter_map(|(key, entry)| Some((key, entry.wanted()?)))
     }
 
     fn held_by<'a>(&'a self, container: &'a D::Key) -> impl Iterator<Item = (&'a D::Key, &'a Entry<D::Value>)> {
@@ -265,16 +269,14 @@ impl<D: Dialect> Tracker<D> {
     /// The only way in which an entry changes: keeps the counts and the pending objects true.
     fn edit<R>(&mut self, key: &D::Key, change: impl FnOnce(&mut Entry<D::Value>) -> R) -> R {
         let entry = self.entries.entry(key.clone()).or_default();
-        let before = (entry.claims.wanted().is_some(), entry.present.is_some());
+        let before = (entry.wanted().is_some(), entry.present().is_some());
         let differed = !self.lingering.contains(key) && difference::<D>(key, entry).is_some();
         let result = change(entry);
-        let after = (entry.claims.wanted().is_some(), entry.present.is_some());
-        if D::lingers(key) {
-            if after == (false, true) {
-                self.lingering.insert(key.clone());
-            } else {
-                self.lingering.remove(key);
-            }
+        let after = (entry.wanted().is_some(), entry.present().is_some());
+        if after != (false, true) {
+            self.lingering.remove(key);
+        } else if D::lingers(key) {
+            self.lingering.insert(key.clone());
         }
         let differs = !self.lingering.contains(key) && difference::<D>(key, entry).is_some();
         self.differing = self.differing + usize::from(differs) - usize::from(differed);
@@ -305,7 +307,10 @@ impl<D: Dialect> Tracker<D> {
 }
 
 fn difference<D: Dialect>(key: &D::Key, entry: &Entry<D::Value>) -> Option<Difference> {
-    match (entry.claims.wanted(), &entry.present) {
+    if entry.is_as_wanted() {
+        return None;
+    }
+    match (entry.wanted(), entry.present()) {
         (Some(_), None) => Some(Difference::Missing),
         (Some(wanted), Some(live)) => (!D::serves(key, live, wanted)).then_some(Difference::Changed),
         (None, Some(_)) => Some(Difference::Unwanted),

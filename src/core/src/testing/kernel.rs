@@ -42,7 +42,10 @@ pub struct MemoryKernel<D: Dialect> {
     objects: BTreeMap<D::Key, D::Value>,
     faults: Faults,
     seed: Seed,
+    /// Others changed something, and that was notified.
     moved: bool,
+    /// Others changed something.
+    edited: bool,
     batch_bytes: usize,
     refuse: BTreeSet<D::Key>,
 }
@@ -62,6 +65,7 @@ impl<D: Dialect> MemoryKernel<D> {
             faults,
             seed: Seed::new(seed),
             moved: false,
+            edited: false,
             batch_bytes: 1 << 20,
             refuse: BTreeSet::new(),
         }
@@ -77,7 +81,7 @@ impl<D: Dialect> MemoryKernel<D> {
         self.batch_bytes = bytes;
     }
 
-    /// Refuses to add this object from now on, for a reason of its own.
+    /// Refuses to add or remove this object from now on, for a reason of its own.
     pub fn refuse(&mut self, key: D::Key) {
         self.refuse.insert(key);
     }
@@ -95,6 +99,7 @@ impl<D: Dialect> MemoryKernel<D> {
     /// Changes it as another program would: noticed unless notifications are lost.
     pub fn edit(&mut self, change: impl FnOnce(&mut BTreeMap<D::Key, D::Value>)) {
         change(&mut self.objects);
+        self.edited = true;
         self.moved |= !self.seed.one_in(self.faults.lose_notification);
     }
 
@@ -107,7 +112,7 @@ impl<D: Dialect> MemoryKernel<D> {
         for (index, op) in ops.iter().enumerate() {
             let refused = |cause| Refusal { op: Some(index), cause };
             carry_out(&mut next, op).map_err(refused)?;
-            if matches!(op, Op::Add(key, _) if self.refuse.contains(key)) {
+            if matches!(op, Op::Add(key, _) | Op::Remove(key) if self.refuse.contains(key)) {
                 return Err(refused(Cause::Other("refused by the test".into())));
             }
         }
@@ -132,7 +137,7 @@ impl<D: Dialect> Backend for MemoryKernel<D> {
     type Dialect = D;
 
     fn observe(&mut self) -> Result<Vec<(D::Key, D::Value)>, BackendError> {
-        self.moved = false;
+        (self.moved, self.edited) = (false, false);
         Ok(self.objects.iter().map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 
@@ -157,7 +162,7 @@ impl<D: Dialect> Backend for MemoryKernel<D> {
 
     fn moved(&mut self) -> Result<bool, BackendError> {
         // Whoever asks compares generations, which an edit always raises, notified or not.
-        Ok(true)
+        Ok(self.edited)
     }
 
     fn batch_bytes(&self) -> usize {

@@ -7,6 +7,9 @@ use crate::{
     uapi::{data, elem},
 };
 
+/// `NFT_SET_ELEM_CATCHALL`
+const CATCH_ALL: u32 = 2;
+
 /// What an element leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Data<'a> {
@@ -21,7 +24,7 @@ pub enum Data<'a> {
 /// An element to be written. Each field of its key and value starts at a multiple of 4 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Element<'a> {
-    /// As long as the set's key.
+    /// As long as the set's key; empty for the one element that catches all else.
     pub key: &'a [u8],
     /// As the set says.
     pub data: Data<'a>,
@@ -38,7 +41,11 @@ impl<'a> Element<'a> {
 
     /// Writes it for NEWSETELEM and DELSETELEM.
     pub fn put(&self, w: &mut Writer<'_>) {
-        w.nest(elem::KEY, |w| w.bytes(data::VALUE, self.key));
+        if self.key.is_empty() {
+            w.be32(elem::FLAGS, CATCH_ALL);
+        } else {
+            w.nest(elem::KEY, |w| w.bytes(data::VALUE, self.key));
+        }
         match &self.data {
             Data::None => {}
             Data::Value(value) => w.nest(elem::DATA, |w| w.bytes(data::VALUE, value)),

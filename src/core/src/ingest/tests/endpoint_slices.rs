@@ -35,10 +35,11 @@ fn a_bad_value_in_a_slice() {
     for (path, value, left, expected) in [
         (
             "/ports/0/port",
-            json!(0),
+            json!(65536),
             Some((1, 2)),
-            "`ports[0].port` = `0` is not a port number from 1 to 65535; no endpoint is",
+            "`ports[0].port` = `65536` is not a port number from 1 to 65535; no endpoint is",
         ),
+        ("/ports/0/port", json!(0), Some((1, 2)), ""),
         ("/ports/0/port", json!(null), Some((1, 2)), ""),
         ("/ports/0/name", json!("A"), Some((1, 2)), "`ports[0].name` = `A` is not a DNS label"),
         ("/ports/0/protocol", json!(6), Some((1, 2)), "`ports[0].protocol` = `6` is not TCP, UDP or SCTP"),
@@ -97,5 +98,43 @@ fn a_bad_value_in_a_slice() {
             findings.iter().all(|finding| finding.contains(expected)),
             "{path} = {value}:\n{findings:?}\n{expected}"
         );
+    }
+}
+
+/// What is not honoured yet is named once in a slice, and only where it would be used.
+#[test]
+fn fields_that_are_not_honoured_yet_are_named_once() {
+    let ending = json!({"ready": false, "serving": true, "terminating": true});
+    let endpoints = |all: &[Value]| {
+        let endpoint = |(i, more): (usize, &Value)| with(more.clone(), "/addresses", json!([format!("10.0.0.{i}")]));
+        slice_with("/endpoints", all.iter().enumerate().map(endpoint).collect())
+    };
+    let zones = |hints: Value| json!({ "hints": hints });
+    let conditions = |conditions: &Value| json!({ "conditions": conditions });
+    for (all, expected) in [
+        (vec![zones(json!({})), zones(json!({"forZones": []})), zones(json!(5))], ""),
+        (
+            vec![
+                json!({}),
+                zones(json!({"forZones": [{"name": "a"}, {"name": "b"}]})),
+                zones(json!({"forZones": [{}]})),
+            ],
+            "`endpoints[1].hints.forZones` = `a, b` is not honoured yet; connections go to endpoints of every zone and node",
+        ),
+        (vec![zones(json!({"forNodes": [{"name": "n"}]}))], "`endpoints[0].hints.forNodes` = `n` is not honoured yet"),
+        (
+            vec![conditions(&json!({"ready": false})), conditions(&ending), conditions(&ending)],
+            "`endpoints[1].conditions.terminating` = `true` is not honoured yet; while no endpoint of the Service is ready",
+        ),
+        (
+            vec![conditions(&json!({"ready": false, "terminating": true}))],
+            "`endpoints[0].conditions.terminating` = `true` is not",
+        ),
+        (vec![conditions(&json!({"ready": false, "serving": false, "terminating": true}))], ""),
+        (vec![conditions(&ending), json!({})], ""),
+    ] {
+        let findings = slice(endpoints(&all)).1;
+        assert_eq!(findings.len(), usize::from(!expected.is_empty()), "{all:?}: {findings:?}");
+        assert!(findings.iter().all(|finding| finding.contains(expected)), "{all:?}: {findings:?}");
     }
 }

@@ -46,11 +46,37 @@ fn cluster_ips_by_family() {
         (json!(["fd00::1"]), json!([]), None, Some("fd00::1")),
         (json!([]), json!(["IPv4"]), Some("10.96.0.1"), None),
         (json!(["::ffff:10.96.0.9"]), json!(["IPv4"]), Some("10.96.0.9"), None),
+        (json!([""]), json!(["IPv4"]), Some("10.96.0.1"), None),
     ] {
         let object = with(web_with("/spec/clusterIPs", cluster_ips), "/spec/ipFamilies", families);
         let service = service(object).0.unwrap();
         assert_eq!(service.cluster_ips.v4, v4.map(|addr| addr.parse().unwrap()));
         assert_eq!(service.cluster_ips.v6, v6.map(|addr| addr.parse().unwrap()));
+    }
+}
+
+#[test]
+fn the_list_of_cluster_ips_stands_for_the_single_one() {
+    for single in [json!(null), json!("")] {
+        let object = with(web_with("/spec/clusterIPs", json!(["10.96.0.9"])), "/spec/clusterIP", single);
+        assert_eq!(service(object).0.unwrap().cluster_ips.v4, Some("10.96.0.9".parse().unwrap()));
+    }
+    let object = with(web_with("/spec/clusterIPs", json!(["10.96.0.9"])), "/spec/clusterIP", json!("None"));
+    assert_eq!(service(object), (None, vec![]));
+}
+
+#[test]
+fn a_refused_cluster_ip_says_what_is_left() {
+    let other = "the Service is not served in this address's family, in the other it is";
+    let none = "this Service is not served, all others are";
+    for (list, effects) in [
+        (json!(["10.96.0.1", "ff02::1"]), &[other][..]),
+        (json!(["ff02::1"]), &[none]),
+        (json!(["ff02::1", "127.0.0.1"]), &[none, none]),
+    ] {
+        let (service, findings) = service(web_with("/spec/clusterIPs", list.clone()));
+        assert_eq!((service.is_some(), findings.len()), (effects[0] == other, effects.len()), "{list}: {findings:?}");
+        assert!(findings.iter().zip(effects).all(|(finding, effect)| finding.contains(effect)), "{list}: {findings:?}");
     }
 }
 
@@ -73,6 +99,9 @@ fn a_bad_value_is_refused_in_the_smallest_unit() {
         ("/spec/ports/0/name", json!("we\"b\n"), 1, format!("`spec.ports[0].name` = `we\"b\\n` {name}")),
         ("/spec/ports/0/name", json!("dns"), 1, "`spec.ports[1].name` = `dns` is the name of an earlier port".to_owned()),
         ("/spec/ports/0/name", json!(5), 1, "`spec.ports[0].name` = `5` is not text".to_owned()),
+        ("/spec/type", json!("Foo"), 2, "`spec.type` = `Foo` is not ClusterIP, NodePort, LoadBalancer or ExternalName; the Service is served as if".to_owned()),
+        ("/spec/type", json!(5), 2, "`spec.type` = `5` is not ClusterIP".to_owned()),
+        ("/spec/ipFamilies", json!(["IPv4", "IPv5"]), 2, "`spec.ipFamilies[1]` = `IPv5` is not IPv4 or IPv6; the Service is served as if".to_owned()),
         ("/spec/ports/1", json!({"port": 80}), 1, "`spec.ports[1].port` = `80` is the number of an earlier port".to_owned()),
         ("/spec/ports/1/nodePort", json!(70000), 2, "`spec.ports[1].nodePort` = `70000` is not a port number".to_owned()),
         ("/spec/ports", json!("80"), 0, "`spec.ports` = `\"80\"` is not a list; this Service is not served".to_owned()),
@@ -118,22 +147,23 @@ fn a_service_that_cannot_be_served_at_all() {
         ("/metadata", json!([]), "Service default/(no name): `metadata` = `[...]` is not an object"),
         ("/metadata/labels", json!(5), "Service team-a/web: `metadata.labels` = `5` is not an object"),
         ("/spec", json!("x"), "Service team-a/web: `spec` = `\"x\"` is not an object"),
-        (
-            "/spec/type",
-            json!("Foo"),
-            "Service team-a/web: `spec.type` = `Foo` is not ClusterIP, NodePort, LoadBalancer or",
-        ),
         ("/spec/clusterIPs", json!(5), "Service team-a/web: `spec.clusterIPs` = `5` is not a list"),
         (
             "/spec/clusterIP",
             json!("0.0.0.0"),
-            "Service team-a/web: `spec.clusterIP` = `0.0.0.0` is the unspecified address",
+            "Service team-a/web: `spec.clusterIP` = `0.0.0.0` is the unspecified address, which can be neither a frontend nor \
+             an endpoint; this Service is not served, all others are; correct it",
         ),
-        ("/spec/clusterIP", json!(""), "Service team-a/web: `spec.clusterIP` is missing; this Service is not served"),
+        (
+            "/spec/clusterIP",
+            json!(""),
+            "Service team-a/web: `spec.clusterIP` is missing; this Service is not served, all others are; set it, to None",
+        ),
         (
             "/spec/ipFamilies",
             json!(["IPv6"]),
-            "Service team-a/web: `spec.clusterIP` = `10.96.0.1` is not an IPv6 address",
+            "Service team-a/web: `spec.clusterIP` = `10.96.0.1` is not an IPv6 address, as the object says; this Service is \
+             not served",
         ),
     ] {
         let (service, findings) = service(web_with(path, value.clone()));
@@ -171,11 +201,35 @@ fn fields_that_are_not_honoured_yet_are_named() {
     }
 }
 
+/// The filter is keyed by address, so an address must not be open by another field.
+#[test]
+fn source_ranges_close_an_external_ip_that_is_the_load_balancers() {
+    let object = web_with("/spec/externalIPs", json!(["203.0.113.1", "203.0.113.2", "203.000.113.002"]));
+    assert_eq!(service(object.clone()).0.unwrap().external_ips.len(), 3);
+    for ranges in [json!(["192.0.2.0/24"]), json!("192.0.2.0/24")] {
+        let service = service(with(object.clone(), "/spec/loadBalancerSourceRanges", ranges)).0.unwrap();
+        assert_eq!(*service.external_ips, ["203.0.113.1".parse::<IpAddr>().unwrap()]);
+        assert_eq!(service.load_balancer_ips.len(), 0);
+    }
+}
+
+#[test]
+fn a_second_port_without_a_name() {
+    let findings = service(web_with("/spec/ports", json!([{"port": 80}, {"port": 81}]))).1;
+    let expected =
+        "Service team-a/web: `spec.ports[1].name` = `(no name)` is the name of an earlier port too; this port";
+    assert!(findings.len() == 1 && findings[0].starts_with(expected), "{findings:?}");
+}
+
 #[test]
 fn load_balancer_modes() {
     for (mode, served) in [(json!(null), 1), (json!("VIP"), 1), (json!("Proxy"), 0), (json!("Future"), 0)] {
         let (service, findings) = service(web_with("/status/loadBalancer/ingress/0/ipMode", mode.clone()));
         assert_eq!((service.unwrap().load_balancer_ips.len(), findings.len()), (served, 0), "{mode}");
+    }
+    for ingress in [json!({"ip": "127.0.0.1", "ipMode": "Proxy"}), json!({"ip": "x", "ipMode": "Future"})] {
+        let (service, findings) = service(web_with("/status/loadBalancer/ingress/0", ingress));
+        assert_eq!((service.unwrap().load_balancer_ips.len(), findings), (0, vec![]));
     }
 }
 

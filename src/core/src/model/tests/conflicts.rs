@@ -32,15 +32,17 @@ fn the_order_of_precedence() {
         service
     };
     let node_port = json!({"ports": [{"port": 90, "nodePort": 80}]});
-    for (what, expected, objects) in [
+    for (what, expected, right, objects) in [
         (
             "cluster IP",
             "b/x",
+            "a cluster IP goes before an external IP",
             vec![external("a/x", "10.96.0.1", old), endpoints("a/x"), service("b/x", SHARED, json!({}))],
         ),
         (
             "external IP before NodePort",
             "b/x",
+            "an external IP goes before a NodePort",
             vec![
                 service("a/x", "10.96.0.1", node_port.clone()),
                 endpoints("a/x"),
@@ -51,6 +53,7 @@ fn the_order_of_precedence() {
         (
             "load-balancer IP before NodePort",
             "b/x",
+            "a load-balancer IP goes before a NodePort",
             vec![
                 service("a/x", "10.96.0.1", node_port),
                 endpoints("a/x"),
@@ -61,16 +64,35 @@ fn the_order_of_precedence() {
         (
             "endpoints",
             "b/x",
+            "it has endpoints and this one has none",
             vec![external("a/x", "10.96.0.1", old), balancer("b/x", "10.96.0.2", young), endpoints("b/x")],
         ),
-        ("age", "b/x", vec![external("a/x", "10.96.0.1", young), external("b/x", "10.96.0.2", old)]),
-        ("unknown age", "b/x", vec![external("a/x", "10.96.0.1", ""), external("b/x", "10.96.0.2", young)]),
-        ("name", "a/x", vec![external("b/x", "10.96.0.1", old), external("a/x", "10.96.0.2", old)]),
-        ("name alone", "a/x", vec![external("a/y", "10.96.0.1", old), external("a/x", "10.96.0.2", old)]),
+        ("age", "b/x", "it is older", vec![external("a/x", "10.96.0.1", young), external("b/x", "10.96.0.2", old)]),
+        (
+            "unknown age",
+            "b/x",
+            "it is older",
+            vec![external("a/x", "10.96.0.1", ""), external("b/x", "10.96.0.2", young)],
+        ),
+        (
+            "name",
+            "a/x",
+            "its name comes first",
+            vec![external("b/x", "10.96.0.1", old), external("a/x", "10.96.0.2", old)],
+        ),
+        (
+            "name alone",
+            "a/x",
+            "its name comes first",
+            vec![external("a/y", "10.96.0.1", old), external("a/x", "10.96.0.2", old)],
+        ),
     ] {
         let world = World::of(objects.clone());
         assert_eq!(winner(&world), expected, "{what}");
-        assert_eq!(world.findings().len(), 1, "{what}");
+        let findings = world.findings();
+        let expected =
+            format!("belongs to {expected}: {right}; it leads there, at its other addresses this Service is served");
+        assert!(findings.len() == 1 && findings[0].contains(&expected), "{what}: {findings:?}");
         assert_eq!(World::of(objects.into_iter().rev()).shown(), world.shown(), "{what}, other order");
     }
 }
@@ -79,9 +101,8 @@ fn the_order_of_precedence() {
 fn the_loser_is_told_and_takes_over() {
     let mut world = World::of([external("a/x", "10.96.0.1", ""), external("b/x", "10.96.0.2", "")]);
     assert_eq!(world.shown(), ["a/x 10.96.0.1:80/tcp 203.0.113.1:80/tcp ->", "b/x 10.96.0.2:80/tcp ->"]);
-    let text = "Service b/x: `spec.externalIPs` = `203.0.113.1:80/tcp` belongs to a/x, which goes before by kind of address, \
-                usable endpoints, age or name; it leads there, at its other addresses this Service is served; give one of \
-                the two another address or port";
+    let text = "Service b/x: `spec.externalIPs` = `203.0.113.1:80/tcp` belongs to a/x: its name comes first; it leads there, \
+                at its other addresses this Service is served; give one of the two another address or port";
     assert_eq!(world.findings(), [text]);
     let told: Vec<_> = world.cluster.take_conflicts().iter().map(ToString::to_string).collect();
     assert_eq!(told, [text]);
@@ -121,6 +142,12 @@ fn three_claimants() {
 fn a_service_without_a_frontend_left_is_not_programmed() {
     let mut world = World::of([service("a/x", "10.96.0.1", json!({})), service("b/x", "10.96.0.1", json!({}))]);
     assert_eq!(world.shown(), ["a/x 10.96.0.1:80/tcp ->"]);
+    let told: Vec<_> = world.cluster.take_conflicts().iter().map(ToString::to_string).collect();
+    assert!(
+        told.len() == 1 && told[0].contains("; it leads there, this port has no other address; give one"),
+        "{told:?}"
+    );
+    assert_eq!(world.findings(), told);
     world.delete(Kind::Service, "a", "x");
     world.sync();
     assert_eq!(world.shown(), ["b/x 10.96.0.1:80/tcp ->"]);

@@ -156,7 +156,7 @@ fn a_change_is_decided_for_its_own_ports_only() {
 fn node_ports_follow_the_node() {
     let with_port = json!({"ports": [{"name": "np", "port": 80, "nodePort": 30080}, {"name": "plain", "port": 81}]});
     let mut world = World::of([service("a/np", "10.96.0.1", with_port), service("a/plain", "10.96.0.2", json!({}))]);
-    assert!(world.cluster.node().is_none());
+    assert_eq!(told(&mut world), ["no Node object"]);
     assert_eq!(world.shown()[0], "a/np:np 10.96.0.1:80/tcp ->");
     world.apply(node(&["192.0.2.1", "192.0.2.2"]));
     assert_eq!(world.sync(), ["a/np:np IPv4"]);
@@ -199,4 +199,36 @@ fn findings_are_told_once_and_kept_while_they_hold() {
     assert_eq!(world.findings().len(), 1);
     world.delete(Kind::Service, "a", "web");
     assert_eq!(world.findings(), [""; 0]);
+}
+
+/// The beginnings of what is told about NodePorts and was not told the last time.
+fn told(world: &mut World) -> Vec<String> {
+    let notes = world.cluster.take_node_port_notes();
+    notes.iter().map(|note| note.to_string().split_whitespace().take(3).collect::<Vec<_>>().join(" ")).collect()
+}
+
+#[test]
+fn what_is_told_about_node_ports_is_told_when_it_is_news() {
+    let with_port = |cluster_ip| service("a/np", cluster_ip, json!({"ports": [{"port": 80, "nodePort": 30080}]}));
+    let mut world = World::of([service("a/plain", "10.96.0.2", json!({}))]);
+    assert_eq!(told(&mut world), ["no Node object"]);
+    assert_eq!(told(&mut world), [""; 0]);
+    world.apply(node(&["fd00::1"]));
+    assert_eq!(told(&mut world), [""; 0], "no Service has NodePorts");
+    world.apply(with_port("10.96.0.1"));
+    assert_eq!(told(&mut world), ["Node node-a: `status.addresses`"]);
+    assert_eq!(told(&mut world), [""; 0]);
+    world.apply(node(&["fd00::1", "192.0.2.1"]));
+    assert_eq!(told(&mut world), [""; 0]);
+    world.apply(node(&[]));
+    assert_eq!(told(&mut world), ["Node node-a: `status.addresses`"]);
+    world.apply(with_port("fd00:96::1"));
+    assert_eq!(told(&mut world), ["Node node-a: `status.addresses`"], "the other family");
+    world.delete(Kind::Service, "a", "np");
+    assert_eq!(told(&mut world), [""; 0]);
+    world.delete(Kind::Node, "", "node-a");
+    assert_eq!(told(&mut world), ["no Node object"]);
+    // One that is refused is not missing.
+    let findings = world.apply(json!({"kind": "Node", "metadata": {"name": "node-a"}, "status": 5}));
+    assert_eq!((findings.len(), told(&mut world).len()), (1, 0));
 }

@@ -211,6 +211,26 @@ fn a_refused_service_port_is_set_aside_and_the_others_go_through() {
 }
 
 #[test]
+fn what_is_left_of_a_service_port_stays_when_its_repair_is_refused() {
+    let mut syncer = syncer(Kernel::new());
+    let whole = port(1, Family::V4, 2);
+    syncer.update(&change(whole.clone()));
+    syncer.sync().unwrap();
+    let wanted = syncer.backend().objects().clone();
+    let slot = Key::Element(Family::V4, SetName::Direct(2), ElementKey::slot(whole.frontends[0].vip, 1));
+    syncer.backend_mut().refuse(slot.clone());
+    syncer.backend_mut().edit(|objects| drop(objects.remove(&slot)));
+    let report = syncer.check().unwrap();
+    assert_eq!(report.quarantined.len(), 1);
+    assert_eq!(syncer.backend().objects().len(), wanted.len() - 1);
+    assert_eq!(syncer.sync().unwrap(), SyncReport::default());
+    assert_eq!(syncer.resync().unwrap().quarantined.len(), 1, "tried again");
+    syncer.backend_mut().accept_all();
+    syncer.resync().unwrap();
+    assert_eq!(*syncer.backend().objects(), wanted);
+}
+
+#[test]
 fn a_service_port_that_is_too_large_is_set_aside_and_the_others_go_through() {
     let mut kernel = Kernel::new();
     kernel.set_batch_bytes(200_000);

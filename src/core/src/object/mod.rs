@@ -22,6 +22,7 @@ mod claims;
 mod dialect;
 mod entry;
 mod plan;
+mod report;
 mod roster;
 mod syncer;
 mod tracker;
@@ -30,5 +31,6 @@ pub use backend::{ApplyError, Backend, BackendError, Cause, LiveFrontend, Object
 pub use claims::Claimant;
 pub use dialect::{Dialect, Rank};
 pub use plan::{Batch, Limits, Op, Plan};
-pub use syncer::{Drift, Quarantined, Stats, Stuck, SyncError, SyncReport, Syncer};
+pub use report::{Drift, Quarantined, Stats, Stuck, SyncError, SyncReport};
+pub use syncer::Syncer;
 pub use tracker::{Difference, Pending, Tracker};

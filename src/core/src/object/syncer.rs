@@ -19,13 +19,13 @@
 //! Nothing is assumed about an unknown outcome: the kernel is observed and the plan made anew. A ServicePort whose
 //! objects the kernel refuses is put back to what was last good for it and set aside, so that the others go through.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::BTreeMap;
 
 use super::{
-    ApplyError, Backend, BackendError, Batch, Cause, Claimant, Dialect, Difference, Limits, Plan, Refusal, Tracker,
-    roster::Roster,
+    ApplyError, Backend, BackendError, Batch, Cause, Claimant, Dialect, Drift, Limits, Plan, Quarantined, Refusal,
+    Stats, Stuck, SyncError, SyncReport, Tracker, roster::Roster,
 };
-use crate::desired::{DesiredPort, NodePolicy, PortChange, PortId};
+use crate::desired::{DesiredPort, NodePolicy, PortChange};
 
 type Objects<B> = Vec<super::Object<B>>;
 
@@ -49,88 +49,11 @@ pub struct Syncer<B: Backend> {
     roster: Roster,
     /// What the ServicePorts that changed since the last complete sync wanted before.
     last_good: BTreeMap<Claimant, Objects<B>>,
-    /// What the kernel refused, by ServicePort, and what that ServicePort wants nevertheless.
-    quarantine: BTreeMap<Claimant, (Cause, Objects<B>)>,
+    /// What ServicePorts want that the kernel has refused.
+    quarantine: BTreeMap<Claimant, Objects<B>>,
     /// Of the sync that is going on, or of one that failed: told with the next that succeeds.
     report: SyncReport,
     stats: Stats,
-}
-
-/// Counts over the life of a [`Syncer`]: what tests and metrics ask for.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Stats {
-    /// ServicePorts that were rendered.
-    pub rendered: u64,
-    /// Batches that the kernel applied.
-    pub batches: u64,
-    /// Operations in them.
-    pub operations: u64,
-    /// How often the kernel's state was read.
-    pub observations: u64,
-}
-
-/// What a sync did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SyncReport {
-    /// Batches that were applied.
-    pub batches: u64,
-    /// Operations in them.
-    pub operations: u64,
-    /// What the kernel held otherwise than we had left it, when it was observed.
-    pub drift: Vec<Drift>,
-    /// ServicePorts that the kernel refused in this sync. What was last good for them stays.
-    pub quarantined: Vec<Quarantined>,
-    /// Objects that nobody wants and that the kernel does not let us remove; tried again when it is next observed.
-    pub stuck: Vec<Stuck>,
-}
-
-/// An object in our own containers that cannot be removed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stuck {
-    /// Which object, in words.
-    pub object: String,
-    /// Why.
-    pub cause: Cause,
-}
-
-/// An object that somebody else changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Drift {
-    /// Which object, in words.
-    pub object: String,
-    /// What is wrong with it.
-    pub difference: Difference,
-}
-
-/// A ServicePort that is set aside because the kernel refuses it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Quarantined {
-    /// Which one.
-    pub port: PortId,
-    /// Why.
-    pub cause: Cause,
-}
-
-/// The kernel could not be brought to what is wanted.
-#[derive(Debug, thiserror::Error)]
-pub enum SyncError {
-    /// The backend failed as a whole.
-    #[error(transparent)]
-    Backend(#[from] BackendError),
-    /// An object that every Service depends on was refused.
-    #[error("the kernel refused {object}, on which every Service depends: {cause}")]
-    Base {
-        /// Which object, in words.
-        object: String,
-        /// Why.
-        cause: Cause,
-    },
-    /// The batch that makes a table anew does not fit into the socket, or a similar limit.
-    #[error("the kernel's state could not be changed: {0}")]
-    Apply(#[source] ApplyError),
-    /// Somebody else kept changing our objects.
-    #[error("another program keeps changing our objects: {0} attempts in a row met a state that had moved")]
-    Unsettled(u32),
 }
 
 impl<B: Backend> Syncer<B> {
@@ -265,9 +188,10 @@ impl<B: Backend> Syncer<B> {
     /// # Errors
     /// As [`sync`](Self::sync).
     pub fn resync(&mut self) -> Result<SyncReport, SyncError> {
-        for (who, (_, objects)) in std::mem::take(&mut self.quarantine) {
+        for (who, objects) in std::mem::take(&mut self.quarantine) {
             self.claim(who, objects);
         }
+        self.tracker.retry();
         self.check()
     }
 
@@ -396,6 +320,10 @@ impl<B: Backend> Syncer<B> {
                         return Err(SyncError::Base { object: op.key().to_string(), cause: refusal.cause.clone() });
                     }
                     Some((who, _)) => {
+                        if !self.last_good.contains_key(&who) {
+                            // Nothing of it changed but by others: what is left of it is the best there is.
+                            self.tracker.let_linger(op.key());
+                        }
                         ports.insert(who, refusal.cause.clone());
                     }
                     None => {
@@ -409,12 +337,14 @@ impl<B: Backend> Syncer<B> {
             }
         }
         for (who, cause) in ports {
-            let good = self.last_good.remove(&who).unwrap_or_default();
-            let refused = self.tracker.claim(who, good);
-            if let Entry::Vacant(vacant) = self.quarantine.entry(who) {
+            let good = self.last_good.remove(&who);
+            let refused = good.map(|good| self.tracker.claim(who, good));
+            if !self.report.quarantined.iter().any(|known| self.roster.name(who) == Some(&known.port)) {
                 let port = self.roster.name(who).cloned();
-                self.report.quarantined.extend(port.map(|port| Quarantined { port, cause: cause.clone() }));
-                vacant.insert((cause, refused));
+                self.report.quarantined.extend(port.map(|port| Quarantined { port, cause }));
+            }
+            if let Some(refused) = refused {
+                self.quarantine.entry(who).or_insert(refused);
             }
         }
         Ok(())

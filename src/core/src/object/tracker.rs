@@ -52,7 +52,7 @@ pub struct Tracker<D: Dialect> {
     differing: usize,
     /// Objects in the list that are neither wanted nor there.
     emptied: Vec<D::Key>,
-    /// Objects that nobody claims and that may stay until the next sweep.
+    /// Objects that stay as they are until the next sweep.
     lingering: BTreeSet<D::Key>,
 }
 
@@ -164,9 +164,22 @@ impl<D: Dialect> Tracker<D> {
         }
     }
 
-    /// Makes objects that were left in the kernel unclaimed pending for removal.
+    /// Makes all objects pending again that were left as they are.
     pub fn sweep(&mut self) {
-        for key in std::mem::take(&mut self.lingering) {
+        let left = std::mem::take(&mut self.lingering);
+        self.put_back(left);
+    }
+
+    /// Makes objects pending again that the kernel refused; what may stay unclaimed stays.
+    pub fn retry(&mut self) {
+        let may_stay = |key: &D::Key| D::lingers(key) && self.wanted(key).is_none();
+        let (stay, refused) = self.lingering.iter().cloned().partition(may_stay);
+        self.lingering = stay;
+        self.put_back(refused);
+    }
+
+    fn put_back(&mut self, left: BTreeSet<D::Key>) {
+        for key in left {
             if let Some(entry) = self.entries.get_mut(&key) {
                 self.differing += 1;
                 if entry.queued != self.round {
@@ -177,7 +190,7 @@ impl<D: Dialect> Tracker<D> {
         }
     }
 
-    /// Lets an object that could not be removed stay until the next sweep.
+    /// Leaves an object as it is until the next sweep.
     pub fn let_linger(&mut self, key: &D::Key) {
         if self.lingering.insert(key.clone()) {
             self.differing = self.differing.saturating_sub(1);

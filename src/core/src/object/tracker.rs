@@ -250,11 +250,6 @@ impl<D: Dialect> Tracker<D> {
         self.entries.get(key)?.present()
     }
 
-    /// Everything that the kernel is known to hold, in the order of the keys.
-    pub fn all_present(&self) -> impl Iterator<Item = (&D::Key, &D::Value)> {
-        self.entries.iter().filter_map(|(key, entry)| Some((key, entry.present()?)))
-    }
-
     /// Every object that holds others.
     pub fn containers(&self) -> impl Iterator<Item = &D::Key> {
         self.members.keys()

@@ -3,7 +3,7 @@
 use super::{Chain, Element, Rule, Set, Table};
 use crate::{
     Transaction,
-    uapi::{chain, elem, flag, msg, rule, set, table},
+    uapi::{chain, flag, msg, rule, set, table},
 };
 
 /// `op` is the number that a refusal comes back with; `family` is one of `uapi::NFPROTO_*`.
@@ -37,15 +37,6 @@ impl Transaction {
     /// Adds a rule as the last of its chain.
     pub fn add_rule(&mut self, op: usize, family: u8, rule: &Rule) {
         self.message(op, msg::NEWRULE, flag::CREATE | flag::APPEND, family, |w| rule.put(w));
-    }
-
-    /// Deletes one rule.
-    pub fn delete_rule(&mut self, op: usize, family: u8, table: &str, chain: &str, handle: u64) {
-        self.message(op, msg::DELRULE, 0, family, |w| {
-            w.str(rule::TABLE, table);
-            w.str(rule::CHAIN, chain);
-            w.be64(rule::HANDLE, handle);
-        });
     }
 
     /// Deletes all rules of a chain.
@@ -92,13 +83,5 @@ impl Transaction {
         keys: impl IntoIterator<Item = &'a [u8]>,
     ) {
         self.elements(first_op, msg::DELSETELEM, 0, family, table, set, keys, |w, key| Element::of(key).put(w));
-    }
-
-    /// Deletes all elements of a set.
-    pub fn flush_set(&mut self, op: usize, family: u8, table: &str, set: &str) {
-        self.message(op, msg::DELSETELEM, 0, family, |w| {
-            w.str(elem::LIST_TABLE, table);
-            w.str(elem::LIST_SET, set);
-        });
     }
 }

@@ -5,15 +5,19 @@
 LAB_PACKAGES := nftables iproute2 util-linux procps
 # What the test oracle is compiled against.
 ORACLE_PACKAGES := libnftnl-dev libmnl-dev pkg-config
+# Tests that neither `cargo test` nor `--all-targets` takes for one.
+BY_HAND := --test kube_proxy --test endpointslices
+# Tests that end with the count of what they tried.
+COUNTED := --test scenarios --test trace --test orders --test properties --test rejected
 
 CARGO ?= cargo
 # Named to cargo so that a static C library is meant for the binary alone, and not for the build's own plug-ins.
 HOST = $(shell rustc --print host-tuple)
 INSTALL := ./e2e/install-packages
 
-.PHONY: help build demo test lint bench deny
+.PHONY: help build demo test test-kube-proxy summary lint bench deny
 help: ## This list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 build: ## The optimised binary, static: target/static/portolan
 	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --release -p portolan --target $(HOST)
@@ -29,10 +33,21 @@ test: lint ## All tests, with real packets
 	$(CARGO) build --locked -p portolan
 	$(CARGO) test --locked --workspace --all-features
 
+test-kube-proxy: ## The real kube-proxy in Portolan's place, and the real EndpointSlice controller (needs Go 1.26, takes minutes)
+	$(INSTALL) $(LAB_PACKAGES) iptables
+	$(CARGO) build --locked -p portolan
+	$(CARGO) test --locked -p portolan-e2e $(BY_HAND)
+
+summary: ## What the tests prove, counted: scenarios, flows as packets, rejected objects, orders, random worlds and histories
+	$(INSTALL) $(LAB_PACKAGES)
+	$(CARGO) build --locked -p portolan
+	@$(CARGO) test --locked -p portolan-e2e $(COUNTED) 2>/dev/null | sed -n 's|^     Running tests/\(.*\)\.rs.*|\n\1|p; /^[0-9][0-9]* /p; /^test result/p'
+
 lint: ## Format, clippy and documentation, with warnings as errors
 	$(INSTALL) $(ORACLE_PACKAGES)
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
+	$(CARGO) clippy --locked -p portolan-e2e $(BY_HAND) --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --all-features --no-deps --document-private-items --quiet
 
 bench: ## Speed and memory, as a table

@@ -28,10 +28,16 @@ use portolan_core::object::Backend as _;
 use portolan_netlink::Connection;
 use portolan_nftables::{Key, Nftables, Value};
 
-use crate::{Error, cast, cast::CLUSTER_CIDR, harness::Test, host::Host, product::Portolan};
+use crate::{
+    Error, cast,
+    cast::CLUSTER_CIDR,
+    harness::Test,
+    host::{Host, HostCommand},
+    product::Portolan,
+};
 
-/// How long something that must happen may take, on a machine under load.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+/// How long something that must happen may take: far more than it does on a slow machine under load.
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Something that must happen did not.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +45,14 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 pub struct TooLate {
     what: String,
     log: String,
+}
+
+impl TooLate {
+    /// With what is known about it.
+    #[must_use]
+    pub fn with_log(self, log: &str) -> Self {
+        Self { log: log.to_owned(), ..self }
+    }
 }
 
 /// A test that fails with whatever error its work ends with.
@@ -107,7 +121,15 @@ impl Daemon {
     /// # Errors
     /// When the process cannot be started.
     pub fn start(portolan: &Portolan, node: &Host, manifests: &Path) -> Result<Self, Error> {
-        let mut child = portolan.on(node).arg("run").args(arguments(manifests, node)).spawn()?;
+        Self::spawn(portolan.on(node).arg("run").args(arguments(manifests, node)))
+    }
+
+    /// Starts a command of `portolan run`.
+    ///
+    /// # Errors
+    /// When the process cannot be started.
+    pub fn spawn(run: HostCommand) -> Result<Self, Error> {
+        let mut child = run.spawn()?;
         let log = Arc::new(Log::default());
         if let Some(stderr) = child.stderr.take() {
             let log = Arc::clone(&log);

@@ -73,7 +73,7 @@ pub enum Error {
         /// The member of the cast.
         host: &'static str,
         /// Its protocol.
-        protocol: Protocol,
+        protocol: &'static str,
         /// What the kernel said.
         source: io::Error,
     },
@@ -108,6 +108,19 @@ pub enum Error {
         /// Why.
         source: crate::scenario::FlowError,
     },
+    /// A step says something that is not possible.
+    #[error("{}: step {step:?}", path.display())]
+    Step {
+        /// The flows.yaml.
+        path: PathBuf,
+        /// Its description.
+        step: String,
+        /// Why.
+        source: crate::scenario::StepError,
+    },
+    /// Something that must happen did not.
+    #[error(transparent)]
+    TooLate(#[from] crate::daemon::TooLate),
 }
 
 impl Error {

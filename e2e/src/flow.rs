@@ -1,13 +1,16 @@
 //! Runs a flow as packets and judges what came of it.
 
-use std::{collections::BTreeMap, fmt, net::IpAddr, time::Duration};
-
-use portolan_core::addr::Family;
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use crate::{
-    Error, Lab,
+    Error, Lab, cast,
     probe::Outcome,
-    scenario::{Expected, Flow},
+    scenario::{Expected, Flow, ServiceProxy},
 };
 
 /// What comes within this time comes at once, and what does not come within it is silence. Longer than a machine under load
@@ -21,37 +24,41 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Refusals must not run out: the kernel sends six ICMP errors to one host and then one a second, unless told otherwise.
 const REFUSALS: u32 = 8;
 
+/// Where nothing is chosen a few connections show as much as many.
+const UNTOUCHED: u32 = 3;
+
 /// The chance that a flow is misjudged.
 const CHANCE: f64 = 1e-9;
 
 /// How many connections of each kind a flow saw.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// By endpoint and the source that it saw.
-    pub answers: BTreeMap<(String, IpAddr), u32>,
+    /// By the place of the server and the source that it saw.
+    pub answers: BTreeMap<(SocketAddr, IpAddr), u32>,
     /// By the text of any other outcome.
     pub others: BTreeMap<String, u32>,
     /// All together.
     pub connections: u32,
 }
 
-/// Connects as often as the flow's expectation needs.
+/// Asks as often as what is expected of this proxy needs.
 ///
 /// # Errors
 /// When the lab does not work. What the packets met is in [`Seen`].
-pub fn run(lab: &Lab, flow: &Flow) -> Result<Seen, Error> {
-    let (timeout, count) = match &flow.expected {
-        Expected::Endpoints(endpoints) => (PATIENCE, connections_for(endpoints.len())),
+pub fn run(lab: &Lab, flow: &Flow, proxy: ServiceProxy) -> Result<Seen, Error> {
+    let (timeout, count) = match flow.expected_of(proxy) {
+        Expected::Endpoints { sources, .. } => (PATIENCE, connections_for(sources.len())),
+        Expected::Untouched => (PATIENCE, UNTOUCHED),
         Expected::Rejected => (AT_ONCE, REFUSALS),
         Expected::Dropped | Expected::Unreachable => (AT_ONCE, 1),
     };
     let host = lab.host(flow.from.name)?;
     let mut seen = Seen::default();
     for _ in 0..count {
-        // One at a time, so that silence where there should be answers is waited for only once.
-        let outcomes = host.connections(flow.protocol, flow.to, timeout, 1)?;
-        let silent = outcomes.contains(&Outcome::Silent);
-        outcomes.into_iter().for_each(|outcome| seen.add(outcome));
+        let outcome = host.ask(flow.source, flow.to, timeout)?;
+        let silent = outcome == Outcome::Silent;
+        seen.add(outcome);
+        // Silence where there should be answers is waited for only once.
         if silent {
             break;
         }
@@ -73,36 +80,44 @@ pub fn connections_for(endpoints: usize) -> u32 {
     connections
 }
 
-/// What is wrong, if the packets did not do what the flow says.
+/// What is wrong, if the packets did not do what the flow says of this proxy.
 #[must_use]
-pub fn mismatch(flow: &Flow, seen: &Seen) -> Option<Mismatch> {
-    let holds = match &flow.expected {
-        Expected::Endpoints(_) => seen.others.is_empty() && expected_answers(flow).eq(seen.answers.keys().cloned()),
+pub fn mismatch(flow: &Flow, proxy: ServiceProxy, seen: &Seen) -> Option<Mismatch> {
+    let expected = flow.expected_of(proxy);
+    let answers = || seen.answers.keys().copied();
+    let answered = !seen.answers.is_empty() && seen.others.is_empty();
+    let holds = match expected {
+        Expected::Endpoints { sources, sticky } => {
+            let mut pairs = sources.iter().map(|(at, source)| (*at, *source));
+            let right = if *sticky {
+                answers().count() == 1 && answers().all(|pair| pairs.any(|other| other == pair))
+            } else {
+                pairs.eq(answers())
+            };
+            answered && right
+        }
+        Expected::Untouched => seen.only(&Outcome::Echoed) || answered && answers().all(|pair| untouched(flow, pair)),
         Expected::Rejected => seen.only(&Outcome::Refused),
         Expected::Dropped => seen.only(&Outcome::Silent),
         Expected::Unreachable => seen.only(&Outcome::Unreachable),
     };
-    (!holds).then(|| Mismatch { flow: flow.clone(), seen: seen.clone() })
+    (!holds).then(|| Mismatch { flow: flow.clone(), expected: expected.clone(), seen: seen.clone() })
 }
 
-/// Pairs of endpoint and source, in the order of [`Seen::answers`].
-fn expected_answers(flow: &Flow) -> impl Iterator<Item = (String, IpAddr)> {
-    let family = Family::of(flow.to.ip());
-    let mut answers: Vec<_> = match &flow.expected {
-        Expected::Endpoints(endpoints) => {
-            endpoints.iter().map(|(target, source)| (target.to_string(), source.address(family))).collect()
-        }
-        _ => Vec::new(),
+/// Whether the very destination answered, and saw an address of the client.
+fn untouched(flow: &Flow, (at, source): (SocketAddr, IpAddr)) -> bool {
+    let clients = match flow.source {
+        Some(bound) => source == bound,
+        None => flow.from.addresses().any(|own| own == source),
     };
-    answers.sort();
-    answers.into_iter()
+    flow.to.socket() == Some(at) && clients
 }
 
 impl Seen {
     fn add(&mut self, outcome: Outcome) {
         self.connections += 1;
         let count = match outcome {
-            Outcome::Answered(answer) => self.answers.entry((answer.server, answer.source.ip())).or_default(),
+            Outcome::Answered(answer) => self.answers.entry((answer.at, answer.source.ip())).or_default(),
             other => self.others.entry(word(&other)).or_default(),
         };
         *count += 1;
@@ -116,6 +131,7 @@ impl Seen {
 fn word(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Answered(answer) => answer.server.clone(),
+        Outcome::Echoed => "an echo".to_owned(),
         Outcome::Refused => "refused at once".to_owned(),
         Outcome::Unreachable => "no route".to_owned(),
         Outcome::Silent => "silence".to_owned(),
@@ -123,17 +139,11 @@ fn word(outcome: &Outcome) -> String {
     }
 }
 
-/// As flows.yaml writes it: `pod-a1 -> 10.96.0.10:80/tcp`.
-impl fmt::Display for Flow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} -> {}/{}", self.from.name, self.to, self.protocol)
-    }
-}
-
 /// A flow that does not hold.
 #[derive(Debug, Clone)]
 pub struct Mismatch {
     flow: Flow,
+    expected: Expected,
     seen: Seen,
 }
 
@@ -141,19 +151,23 @@ impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.flow)?;
         writeln!(f, "    expected:")?;
-        match &self.flow.expected {
-            Expected::Endpoints(_) => {
-                for (endpoint, source) in expected_answers(&self.flow) {
-                    writeln!(f, "      {endpoint} sees {}", with_name(source))?;
+        match &self.expected {
+            Expected::Endpoints { sources, sticky } => {
+                if *sticky {
+                    writeln!(f, "      always the same of these")?;
+                }
+                for (endpoint, source) in sources {
+                    writeln!(f, "      {} sees {}", place(*endpoint), named(*source))?;
                 }
             }
+            Expected::Untouched => writeln!(f, "      the destination itself, and it sees {}", self.flow.from.name)?,
             Expected::Rejected => writeln!(f, "      {}", word(&Outcome::Refused))?,
             Expected::Dropped => writeln!(f, "      {}", word(&Outcome::Silent))?,
             Expected::Unreachable => writeln!(f, "      {}", word(&Outcome::Unreachable))?,
         }
         writeln!(f, "    seen in {} connections:", self.seen.connections)?;
         for ((endpoint, source), count) in &self.seen.answers {
-            writeln!(f, "      {endpoint} sees {}: {count} times", with_name(*source))?;
+            writeln!(f, "      {} sees {}: {count} times", place(*endpoint), named(*source))?;
         }
         for (other, count) in &self.seen.others {
             writeln!(f, "      {other}: {count} times")?;
@@ -162,9 +176,13 @@ impl fmt::Display for Mismatch {
     }
 }
 
-fn with_name(address: IpAddr) -> String {
-    crate::cast::with_address(address)
-        .map_or_else(|| format!("{address} (nobody's first address)"), |member| format!("{} ({address})", member.name))
+/// Endpoints as flows.yaml writes them, and the address.
+fn place(at: SocketAddr) -> String {
+    cast::with_address(at.ip()).map_or_else(|| at.to_string(), |member| format!("{}:{} ({at})", member.name, at.port()))
+}
+
+fn named(address: IpAddr) -> String {
+    cast::with_address(address).map_or_else(|| address.to_string(), |member| format!("{} ({address})", member.name))
 }
 
 #[cfg(test)]
@@ -180,5 +198,37 @@ mod tests {
             assert!(miss(f64::from(endpoints), connections) < CHANCE);
             assert!(miss(f64::from(endpoints) + 1.0, connections) < CHANCE, "an endpoint too many would be missed");
         }
+    }
+    fn holds(yaml: &str, answers: &[(&str, &str)], others: &[&str]) -> bool {
+        let flow = Flow::from_yaml(yaml).unwrap();
+        let answers = answers.iter().map(|(at, source)| ((at.parse().unwrap(), source.parse().unwrap()), 1));
+        let others = others.iter().map(|other| ((*other).to_owned(), 1));
+        let seen = Seen { answers: answers.collect(), others: others.collect(), connections: 1 };
+        mismatch(&flow, ServiceProxy::Portolan, &seen).is_none()
+    }
+
+    #[test]
+    fn every_endpoint_answers_or_where_they_are_sticky_any_one() {
+        let flow = "from: pod-a1, to: 10.96.0.10:80/tcp, endpoints: [pod-a2:8080, pod-b1:8080]";
+        let (every, sticky) = (format!("{{{flow}}}"), format!("{{{flow}, sticky: true}}"));
+        let (a2, b1) = (("10.244.1.12:8080", "10.244.1.11"), ("10.244.2.11:8080", "10.244.1.11"));
+        assert!(holds(&every, &[a2, b1], &[]));
+        assert!(!holds(&every, &[a2], &[]) && !holds(&every, &[a2, b1], &["silence"]));
+        assert!(holds(&sticky, &[a2], &[]) && holds(&sticky, &[b1], &[]));
+        assert!(!holds(&sticky, &[a2, b1], &[]) && !holds(&sticky, &[a2], &["silence"]));
+        let (masqueraded, stranger) = (("10.244.1.12:8080", "192.168.100.11"), ("10.244.1.12:8081", "10.244.1.11"));
+        assert!(!holds(&sticky, &[masqueraded], &[]) && !holds(&sticky, &[stranger], &[]) && !holds(&sticky, &[], &[]));
+    }
+
+    #[test]
+    fn untouched_is_the_very_destination_and_the_very_client() {
+        let flow = "{from: outside, to: 192.168.101.11:30080/tcp, verdict: untouched}";
+        assert!(holds(flow, &[("192.168.101.11:30080", "192.168.101.1")], &[]));
+        assert!(!holds(flow, &[("192.168.100.11:30080", "192.168.101.1")], &[]));
+        assert!(!holds(flow, &[("192.168.101.11:30080", "192.168.100.11")], &[]));
+        assert!(!holds(flow, &[], &["refused at once"]) && !holds(flow, &[], &[]));
+        let bound = "{from: outside, source: 192.168.100.1, to: 192.168.101.11:30080/tcp, verdict: untouched}";
+        assert!(!holds(bound, &[("192.168.101.11:30080", "192.168.101.1")], &[]));
+        assert!(holds("{from: outside, to: 192.168.101.11/icmp, verdict: untouched}", &[], &["an echo"]));
     }
 }

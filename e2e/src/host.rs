@@ -7,7 +7,7 @@ use std::{
     ffi::OsStr,
     fs::File,
     io::{self, Write as _},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr, TcpStream},
     os::fd::{AsRawFd as _, RawFd},
     process::{Child, Command, Output, Stdio},
     sync::Arc,
@@ -21,7 +21,8 @@ use portolan_core::addr::Protocol;
 use crate::{
     Error,
     cast::Member,
-    probe::{self, Outcome},
+    destination::Destination,
+    probe::{Client, Outcome},
 };
 
 /// A member of the cast, alive. Cheap to clone; the namespace lives as long as a clone does.
@@ -72,18 +73,26 @@ impl Host {
         HostCommand { host: self.clone(), command: Command::new(program), input: None }
     }
 
-    /// One connection from this host: TCP and SCTP connect and read the answer, UDP sends a datagram and waits for one.
+    /// Asks once, from an address of this host or, for `None`, from the one that the kernel chooses.
     ///
     /// # Errors
     /// When the client's own socket cannot be made. Whatever the network does is an [`Outcome`].
+    pub fn ask(&self, source: Option<IpAddr>, to: Destination, timeout: Duration) -> Result<Outcome, Error> {
+        self.enter(|| Client { member: self.member, source, timeout }.ask(to))?
+    }
+
+    /// One connection from this host: TCP and SCTP connect and read the answer, UDP sends a datagram and waits for one.
+    ///
+    /// # Errors
+    /// As [`Host::ask`].
     pub fn connect(&self, protocol: Protocol, to: SocketAddr, timeout: Duration) -> Result<Outcome, Error> {
-        self.connections(protocol, to, timeout, 1).map(|mut outcomes| outcomes.pop().unwrap_or(Outcome::Silent))
+        self.ask(None, Destination::Port(protocol, to), timeout)
     }
 
     /// So many connections, one after the other, each from another port.
     ///
     /// # Errors
-    /// As [`Host::connect`].
+    /// As [`Host::ask`].
     pub fn connections(
         &self,
         protocol: Protocol,
@@ -91,7 +100,17 @@ impl Host {
         timeout: Duration,
         count: u32,
     ) -> Result<Vec<Outcome>, Error> {
-        self.enter(|| (0..count).map(|_| probe::connect(self.member, protocol, to, timeout)).collect())?
+        let client = Client { member: self.member, source: None, timeout };
+        self.enter(|| (0..count).map(|_| client.ask(Destination::Port(protocol, to))).collect())?
+    }
+
+    /// A TCP connection that stays.
+    ///
+    /// # Errors
+    /// As [`Host::ask`]; what the network does is the inner error.
+    pub fn open(&self, to: SocketAddr, timeout: Duration) -> Result<io::Result<TcpStream>, Error> {
+        let client = Client { member: self.member, source: None, timeout };
+        self.enter(|| client.connect(Protocol::Tcp, to).map(|talk| talk.map(|(stream, _)| stream)))?
     }
 }
 

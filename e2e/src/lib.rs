@@ -12,10 +12,13 @@
 //! A test binary first calls [`inside::enter`] ([`harness::run`] does): it goes on in namespaces of its own, where nothing
 //! it does reaches the machine's rules and links. There it makes as many a [`lab::Lab`] as it likes, each with the same [`cast`].
 //! Servers and clients are sockets of the test process itself ([`server`], [`probe`]); Portolan runs as a real process
-//! ([`product`]). [`scenario`] reads what testdata/scenarios holds, [`flow`] says whether the packets did it.
+//! ([`product`]). [`scenario`] reads what testdata/scenarios holds, [`stage`] plays it in a lab, and [`flow`] says whether
+//! the packets did it.
 
 pub mod cast;
+pub mod controlplane;
 pub mod daemon;
+pub mod destination;
 pub mod diff;
 pub mod error;
 pub mod flow;
@@ -29,6 +32,9 @@ pub mod product;
 pub mod scenario;
 pub mod server;
 mod settle;
+pub mod specified;
+pub mod stage;
+pub mod traced;
 mod wiring;
 
 pub use error::Error;

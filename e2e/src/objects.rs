@@ -2,6 +2,10 @@
 
 use std::fmt::Write as _;
 
+use portolan_core::ingest::Object;
+use serde::Deserialize;
+use serde_json::Value;
+
 use crate::cast::{Member, Target};
 
 /// The Node object of node-a, with its first addresses.
@@ -45,4 +49,22 @@ pub fn tcp_targets(endpoints: &[(&'static Member, u16)]) -> impl Iterator<Item =
         protocol: portolan_core::addr::Protocol::Tcp,
     };
     endpoints.iter().map(target)
+}
+
+/// An object as Portolan reads it, without a manifest around it.
+///
+/// # Errors
+/// When it is of a kind that Portolan does not read, or not an object at all, in words.
+pub fn read(object: &Value) -> Result<Object, String> {
+    Ok(match object.get("kind").and_then(Value::as_str).unwrap_or_default() {
+        "Service" => Object::Service(fields(object)?),
+        "EndpointSlice" => Object::EndpointSlice(fields(object)?),
+        "Node" => Object::Node(fields(object)?),
+        "ServiceCIDR" => Object::ServiceCidr(fields(object)?),
+        kind => return Err(format!("{kind:?} is not a kind that Portolan reads")),
+    })
+}
+
+fn fields<'object, T: Deserialize<'object>>(object: &'object Value) -> Result<T, String> {
+    T::deserialize(object).map_err(|error| error.to_string())
 }

@@ -1,22 +1,28 @@
-//! A client: one connection, and what became of it.
+//! A client: one connection, datagram or echo request, and what became of it.
 
 use std::{
-    io::{self, ErrorKind, Read as _},
+    io::{self, BufRead as _, BufReader, ErrorKind},
     net::{IpAddr, SocketAddr, TcpStream, UdpSocket},
-    os::fd::{AsRawFd as _, OwnedFd},
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
     time::{Duration, Instant},
 };
 
-use nix::sys::socket::{self, AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::socket::{self, AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage},
+};
 use portolan_core::addr::{Family, Protocol};
 
-use crate::{Error, cast::Member};
+use crate::{Error, cast::Member, destination::Destination};
 
 /// What a client got.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// A server of the lab answered.
     Answered(Answer),
+    /// An echo request was answered.
+    Echoed,
     /// Refused at once: a TCP reset, or an ICMP error that says so.
     Refused,
     /// There is no way there, says the client's own routing table or an ICMP error.
@@ -32,19 +38,22 @@ pub enum Outcome {
 pub struct Answer {
     /// The server's host and port in the cast, such as `pod-a1:8080`.
     pub server: String,
+    /// Where the server is.
+    pub at: SocketAddr,
     /// From where the server saw the connection come.
     pub source: SocketAddr,
 }
 
 impl Answer {
-    /// One line: server, blank, source.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (server, source) = text.trim_end().split_once(' ')?;
-        Some(Self { server: server.to_owned(), source: source.parse().ok()? })
+    /// One line, with blanks between.
+    pub(crate) fn line(server: &str, at: SocketAddr, source: SocketAddr) -> String {
+        format!("{server} {at} {source}\n")
     }
 
-    pub(crate) fn line(server: &str, source: SocketAddr) -> String {
-        format!("{server} {source}\n")
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split_whitespace();
+        let (server, at, source) = (words.next()?, words.next()?, words.next()?);
+        Some(Self { server: server.to_owned(), at: at.parse().ok()?, source: source.parse().ok()? })
     }
 }
 
@@ -52,53 +61,95 @@ impl Answer {
 ///
 /// # Errors
 /// When a socket cannot be made for another reason.
-pub fn kernel_speaks(protocol: Protocol) -> io::Result<bool> {
+pub fn kernel_speaks(protocol: Protocol) -> Result<bool, Error> {
     if protocol != Protocol::Sctp {
         return Ok(true);
     }
-    match sctp_socket(Family::V4) {
+    match stream_socket(protocol, Family::V4) {
         Ok(_) => Ok(true),
         Err(error) if error.raw_os_error() == Some(nix::libc::EPROTONOSUPPORT) => Ok(false),
-        Err(error) => Err(error),
+        Err(source) => Err(Error::Client { host: "this machine", protocol: "sctp", source }),
     }
 }
 
-/// One connection of the calling thread's namespace.
-pub(crate) fn connect(
-    client: &'static Member,
-    protocol: Protocol,
-    to: SocketAddr,
-    timeout: Duration,
-) -> Result<Outcome, Error> {
-    let failed = |source| Error::Client { host: client.name, protocol, source };
-    let deadline = Instant::now() + timeout;
-    let talk = match protocol {
-        Protocol::Tcp => TcpStream::connect_timeout(&to, timeout).and_then(|stream| read_answer(stream, deadline)),
-        Protocol::Udp => {
-            let any = if to.is_ipv4() { IpAddr::V4([0; 4].into()) } else { IpAddr::V6([0; 16].into()) };
-            let socket = UdpSocket::bind((any, 0)).map_err(failed)?;
-            ask(&socket, to, timeout)
-        }
-        Protocol::Sctp => {
-            let family = Family::of(to.ip());
-            let socket = sctp_socket(family).map_err(failed)?;
-            // SCTP tells its peer all of its addresses unless it is bound to one; NAT knows nothing of those.
-            let local = SockaddrStorage::from(SocketAddr::new(client.address(family), 0));
-            socket::bind(socket.as_raw_fd(), &local).map_err(|errno| failed(errno.into()))?;
-            sctp_connect(socket, to, timeout).and_then(|stream| read_answer(stream, deadline))
-        }
-    };
-    Ok(match talk {
-        Ok(text) => Answer::parse(&text).map_or(Outcome::Strange(text), Outcome::Answered),
-        Err(error) => outcome_of(&error),
-    })
+/// A client of the calling thread's namespace, before it asks.
+pub(crate) struct Client {
+    /// Who it is.
+    pub(crate) member: &'static Member,
+    /// The address that it binds to; else the kernel chooses.
+    pub(crate) source: Option<IpAddr>,
+    /// How long it waits.
+    pub(crate) timeout: Duration,
+}
+
+impl Client {
+    /// Asks once, and says what became of it.
+    pub(crate) fn ask(&self, to: Destination) -> Result<Outcome, Error> {
+        let talk = match to {
+            Destination::Port(Protocol::Udp, to) => self.datagram(to)?,
+            Destination::Port(protocol, to) => self.connect(protocol, to)?.map(|(_, line)| line),
+            Destination::Echo(to) => return self.echo(to),
+        };
+        Ok(match talk {
+            Ok(text) => Answer::parse(&text).map_or(Outcome::Strange(text), Outcome::Answered),
+            Err(error) => outcome_of(&error),
+        })
+    }
+
+    /// A connection and the line that the server begins with.
+    pub(crate) fn connect(&self, protocol: Protocol, to: SocketAddr) -> Result<io::Result<(TcpStream, String)>, Error> {
+        let family = Family::of(to.ip());
+        // SCTP tells its peer all of its addresses unless it is bound to one; NAT knows nothing of those.
+        let only = || (protocol == Protocol::Sctp).then(|| self.member.address(family));
+        let made = || {
+            let socket = stream_socket(protocol, family)?;
+            if let Some(source) = self.source.or_else(only) {
+                socket::bind(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(source, 0)))?;
+            }
+            Ok(TcpStream::from(socket))
+        };
+        let word = if protocol == Protocol::Sctp { "sctp" } else { "tcp" };
+        let stream = made().map_err(|source| self.failed(word, source))?;
+        Ok(connect(&stream, to, self.timeout).map(|line| (stream, line)))
+    }
+
+    fn datagram(&self, to: SocketAddr) -> Result<io::Result<String>, Error> {
+        let any = if to.is_ipv4() { IpAddr::V4([0; 4].into()) } else { IpAddr::V6([0; 16].into()) };
+        let socket = UdpSocket::bind((self.source.unwrap_or(any), 0)).map_err(|source| self.failed("udp", source))?;
+        let talk = exchange(&socket, to, self.timeout, b"who?");
+        Ok(talk.map(|answer| String::from_utf8_lossy(&answer).into_owned()))
+    }
+
+    /// The kernel's ping socket: it fills in identifier and checksum (Documentation of `ping_group_range`, which
+    /// [`crate::wiring`] opens).
+    fn echo(&self, to: IpAddr) -> Result<Outcome, Error> {
+        let (family, protocol, request, reply) = match to {
+            IpAddr::V4(_) => (AddressFamily::Inet, SockProtocol::Icmp, 8, 0),
+            IpAddr::V6(_) => (AddressFamily::Inet6, SockProtocol::IcmpV6, 128, 129),
+        };
+        let made = || {
+            let socket = socket::socket(family, SockType::Datagram, SockFlag::SOCK_CLOEXEC, protocol)?;
+            if let Some(source) = self.source {
+                socket::bind(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(source, 0)))?;
+            }
+            Ok(UdpSocket::from(socket))
+        };
+        let socket = made().map_err(|source| self.failed("icmp", source))?;
+        // Type, code, checksum, identifier, sequence number.
+        let request = [request, 0, 0, 0, 0, 0, 0, 1];
+        Ok(match exchange(&socket, SocketAddr::new(to, 0), self.timeout, &request) {
+            Ok(answer) if answer.first() == Some(&reply) => Outcome::Echoed,
+            Ok(answer) => Outcome::Strange(format!("{answer:?}")),
+            Err(error) => outcome_of(&error),
+        })
+    }
+
+    const fn failed(&self, protocol: &'static str, source: io::Error) -> Error {
+        Error::Client { host: self.member.name, protocol, source }
+    }
 }
 
 fn outcome_of(error: &io::Error) -> Outcome {
-    // How SO_SNDTIMEO ends a connect.
-    if error.raw_os_error() == Some(nix::libc::EINPROGRESS) {
-        return Outcome::Silent;
-    }
     match error.kind() {
         ErrorKind::ConnectionRefused => Outcome::Refused,
         ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => Outcome::Unreachable,
@@ -107,19 +158,35 @@ fn outcome_of(error: &io::Error) -> Outcome {
     }
 }
 
-/// Servers answer at once and close, so the answer is all there is until the end.
-fn read_answer(mut stream: TcpStream, deadline: Instant) -> io::Result<String> {
+/// Connects and reads one line.
+fn connect(stream: &TcpStream, to: SocketAddr, timeout: Duration) -> io::Result<String> {
+    let deadline = Instant::now() + timeout;
+    // A connect that blocks would not hear of an ICMP error that comes while its SYN is sent, as it does between
+    // namespaces (net/ipv4/tcp_ipv4.c, tcp_v4_err, with the socket owned by its user); a poll does.
+    stream.set_nonblocking(true)?;
+    match socket::connect(stream.as_raw_fd(), &SockaddrStorage::from(to)) {
+        Err(Errno::EINPROGRESS) => {
+            let patience = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
+            if poll(&mut [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)], patience)? == 0 {
+                return Err(ErrorKind::TimedOut.into());
+            }
+            stream.take_error()?.map_or(Ok(()), Err)?;
+        }
+        done => done?,
+    }
+    stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(time_left(deadline)))?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
-    Ok(text)
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    Ok(line)
 }
 
-fn ask(socket: &UdpSocket, to: SocketAddr, timeout: Duration) -> io::Result<String> {
+/// Sends one datagram and waits for one.
+fn exchange(socket: &UdpSocket, to: SocketAddr, timeout: Duration, request: &[u8]) -> io::Result<Vec<u8>> {
     // Connected, so that an ICMP error reaches it and an answer from elsewhere does not.
     socket.connect(to)?;
     socket.set_read_timeout(Some(timeout))?;
-    match socket.send(b"who?") {
+    match socket.send(request) {
         // A rule in the output hook took the packet (nf_hook_slow gives EPERM to the sender): whether it refused or
         // dropped it shows in the ICMP error that follows or does not.
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
@@ -127,7 +194,7 @@ fn ask(socket: &UdpSocket, to: SocketAddr, timeout: Duration) -> io::Result<Stri
     }
     let mut buffer = [0; 256];
     let length = socket.recv(&mut buffer)?;
-    Ok(String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).into_owned())
+    Ok(buffer.get(..length).unwrap_or_default().to_vec())
 }
 
 /// Zero would mean "for ever".
@@ -135,19 +202,12 @@ fn time_left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
 }
 
-/// A one-to-one socket: it behaves as a TCP one does (RFC 6458, section 4).
-pub(crate) fn sctp_socket(family: Family) -> io::Result<OwnedFd> {
+/// TCP, or SCTP one-to-one, which behaves as TCP does (RFC 6458, section 4).
+pub(crate) fn stream_socket(protocol: Protocol, family: Family) -> io::Result<OwnedFd> {
     let family = match family {
         Family::V4 => AddressFamily::Inet,
         Family::V6 => AddressFamily::Inet6,
     };
-    Ok(socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, SockProtocol::Sctp)?)
-}
-
-fn sctp_connect(socket: OwnedFd, to: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
-    let stream = TcpStream::from(socket);
-    // SO_SNDTIMEO, which bounds a connect too.
-    stream.set_write_timeout(Some(timeout))?;
-    socket::connect(stream.as_raw_fd(), &SockaddrStorage::from(to))?;
-    Ok(stream)
+    let protocol = if protocol == Protocol::Sctp { SockProtocol::Sctp } else { SockProtocol::Tcp };
+    Ok(socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, protocol)?)
 }

@@ -1,15 +1,22 @@
 //! Portolan itself, run as people run it: the binary that was built beside the test binary, as a process on a node.
 
-use std::{env, io, path::PathBuf};
+use std::{
+    env, io,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     Error,
+    daemon::Daemon,
     host::{Host, HostCommand},
     scenario::Scenario,
 };
 
 /// What `run --once` and `render` exit with when they refused a part of the input.
 const REFUSED_A_PART: i32 = 3;
+
+/// What `diff` exits with when something is different.
+const DRIFT: i32 = 2;
 
 /// The binary.
 #[derive(Debug, Clone)]
@@ -48,29 +55,59 @@ impl Portolan {
         host.command(&self.binary)
     }
 
-    /// Programs a node's kernel with a scenario's objects, once.
+    /// Programs a node's kernel with a scenario's objects as it begins, once.
     ///
     /// # Errors
     /// When Portolan's exit status is not the scenario's.
     pub fn run_once(&self, scenario: &Scenario, node: &Host) -> Result<(), Error> {
-        let manifests = scenario.input();
-        let command = self.on(node).args(["run", "--once", "--mode=nftables", "--manifests"]).arg(manifests);
-        finish(command, scenario, node).map(drop)
+        let command = self.on(node).args(["run", "--once", "--mode=nftables", "--manifests"]).arg(scenario.input());
+        let refused = scenario.steps.first().is_some_and(|step| step.rejected);
+        command.args(arguments(scenario, node)).expect_exit(exit(refused)).map(drop)
     }
 
-    /// What Portolan would program on a node, as nft text.
+    /// What Portolan would program on a node for these manifests, as nft text; `refused` says whether a part of them
+    /// is refused.
     ///
     /// # Errors
-    /// When Portolan's exit status is not the scenario's.
-    pub fn render(&self, scenario: &Scenario, node: &Host) -> Result<String, Error> {
-        finish(self.on(node).args(["render", "-f"]).arg(scenario.input()), scenario, node)
+    /// When Portolan's exit status is another.
+    pub fn render(&self, scenario: &Scenario, manifests: &Path, refused: bool, node: &Host) -> Result<String, Error> {
+        let command = self.on(node).args(["render", "--manifests"]).arg(manifests);
+        command.args(arguments(scenario, node)).expect_exit(exit(refused))
+    }
+
+    /// Keeps a node's kernel programmed with these manifests.
+    ///
+    /// # Errors
+    /// When the process cannot be started.
+    pub fn run(&self, scenario: &Scenario, manifests: &Path, node: &Host) -> Result<Daemon, Error> {
+        Daemon::spawn(self.on(node).args(["run", "--manifests"]).arg(manifests).args(arguments(scenario, node)))
+    }
+
+    /// What is different between a node's kernel and these manifests, in Portolan's words; `None` when nothing is.
+    ///
+    /// # Errors
+    /// When Portolan cannot tell.
+    pub fn diff(&self, scenario: &Scenario, manifests: &Path, node: &Host) -> Result<Option<String>, Error> {
+        let command = self.on(node).args(["diff", "--manifests"]).arg(manifests).args(arguments(scenario, node));
+        let line = command.line();
+        let output = command.output()?;
+        match output.status.code() {
+            Some(0) => Ok(None),
+            Some(DRIFT) => Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned())),
+            _ => {
+                let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+                Err(Error::Ended { command: line, status: output.status, expected: 0, stderr })
+            }
+        }
     }
 }
 
-fn finish(command: HostCommand, scenario: &Scenario, node: &Host) -> Result<String, Error> {
-    let mut command = command.args(["--hostname-override", node.name()]);
-    if !scenario.cluster_cidr.is_empty() {
-        command = command.args(["--cluster-cidr", &scenario.cluster_cidr]);
-    }
-    command.args(&scenario.args).expect_exit(if scenario.rejected { REFUSED_A_PART } else { 0 })
+fn arguments(scenario: &Scenario, node: &Host) -> Vec<String> {
+    let mut arguments = scenario.proxy.arguments();
+    arguments.push(format!("--hostname-override={}", node.name()));
+    arguments
+}
+
+const fn exit(refused: bool) -> i32 {
+    if refused { REFUSED_A_PART } else { 0 }
 }

@@ -1,11 +1,12 @@
-//! Servers in pods and on nodes. Each answers every connection with one line, its name and the source it saw, and
-//! closes; so the line tells a client all that a test wants to know.
+//! Servers in pods and on nodes. Each answers every connection with one line: its name, where it is, and the source it
+//! saw; so the line tells a client all that a test wants to know. Then it closes, or echoes until the client closes.
 //!
 //! One thread serves all sockets of one [`Servers`]: they were made inside their namespaces and stay there.
 
 use std::{
-    io::{self, Write as _},
-    net::{SocketAddr, TcpListener, UdpSocket},
+    fmt,
+    io::{self, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::{
         fd::{AsFd, AsRawFd as _, BorrowedFd},
         unix::net::UnixStream,
@@ -21,9 +22,35 @@ use portolan_core::addr::{Family, Protocol};
 
 use crate::{
     Error, Lab,
-    cast::{Member, Target},
-    probe::{Answer, sctp_socket},
+    probe::{Answer, stream_socket},
 };
+
+/// Where a server is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Listener {
+    /// The name of the host.
+    pub host: &'static str,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// Its address, which the host must have, and its port.
+    pub at: SocketAddr,
+}
+
+/// The server's name: `pod-a1:8080`.
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.at.port())
+    }
+}
+
+/// What a server does with a connection when it has answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// It closes.
+    Close,
+    /// It sends back what comes, until the client closes.
+    Echo,
+}
 
 /// Servers at work; they stop when this is dropped.
 #[derive(Debug)]
@@ -33,17 +60,12 @@ pub struct Servers {
 }
 
 impl Servers {
-    pub(crate) fn start(lab: &Lab, targets: impl IntoIterator<Item = Target>) -> Result<Self, Error> {
-        let mut sockets = Vec::new();
-        for target in targets {
-            let host = lab.host(target.host)?;
-            for family in Family::ALL {
-                sockets.push(host.enter(|| Server::new(host.member(), target, family))??);
-            }
-        }
+    pub(crate) fn start(lab: &Lab, listeners: impl IntoIterator<Item = Listener>, then: Then) -> Result<Self, Error> {
+        let servers = listeners.into_iter().map(|listener| lab.host(listener.host)?.enter(|| Server::new(listener))?);
+        let servers = servers.collect::<Result<Vec<_>, _>>()?;
         let (stop, stopped) =
             UnixStream::pair().map_err(|source| Error::Start { program: "servers".to_owned(), source })?;
-        let thread = thread::spawn(move || serve(&sockets, &stopped));
+        let thread = thread::spawn(move || serve(&servers, &stopped, then));
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }
@@ -61,7 +83,7 @@ impl Drop for Servers {
 
 #[derive(Debug)]
 struct Server {
-    name: String,
+    listener: Listener,
     socket: Socket,
 }
 
@@ -73,26 +95,25 @@ enum Socket {
 }
 
 impl Server {
-    fn new(host: &'static Member, target: Target, family: Family) -> Result<Self, Error> {
-        let address = SocketAddr::new(host.address(family), target.port);
-        let socket = listen(target.protocol, address).map_err(|source| Error::Server {
-            host: host.name,
-            protocol: target.protocol,
-            address,
-            source,
-        })?;
-        Ok(Self { name: target.to_string(), socket })
+    fn new(listener: Listener) -> Result<Self, Error> {
+        let Listener { host, protocol, at } = listener;
+        let socket = listen(protocol, at).map_err(|source| Error::Server { host, protocol, address: at, source })?;
+        Ok(Self { listener, socket })
     }
 
-    fn answer(&self) -> io::Result<()> {
+    /// Answers one client; returns its connection, if it is one.
+    fn answer(&self) -> io::Result<Option<TcpStream>> {
+        let line = |source| Answer::line(&self.listener.to_string(), self.listener.at, source);
         match &self.socket {
             Socket::Listener(listener) => {
                 let (mut stream, source) = listener.accept()?;
-                stream.write_all(Answer::line(&self.name, source).as_bytes())
+                stream.write_all(line(source).as_bytes())?;
+                Ok(Some(stream))
             }
             Socket::Datagrams(socket) => {
                 let (_, source) = socket.recv_from(&mut [0; 16])?;
-                socket.send_to(Answer::line(&self.name, source).as_bytes(), source).map(drop)
+                socket.send_to(line(source).as_bytes(), source)?;
+                Ok(None)
             }
         }
     }
@@ -107,7 +128,7 @@ fn listen(protocol: Protocol, address: SocketAddr) -> io::Result<Socket> {
             return Ok(Socket::Datagrams(socket));
         }
         Protocol::Sctp => {
-            let socket = sctp_socket(Family::of(address.ip()))?;
+            let socket = stream_socket(Protocol::Sctp, Family::of(address.ip()))?;
             socket::bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
             socket::listen(&socket, Backlog::MAXCONN)?;
             TcpListener::from(socket)
@@ -128,10 +149,11 @@ impl AsFd for Server {
 }
 
 /// Until the other end of `stopped` is closed.
-fn serve(servers: &[Server], stopped: &UnixStream) {
-    let watched = servers.iter().map(AsFd::as_fd).chain([stopped.as_fd()]);
-    let mut polled: Vec<_> = watched.map(|socket| PollFd::new(socket, PollFlags::POLLIN)).collect();
+fn serve(servers: &[Server], stopped: &UnixStream, then: Then) {
+    let mut kept = Vec::<TcpStream>::new();
     loop {
+        let watched = servers.iter().map(AsFd::as_fd).chain([stopped.as_fd()]).chain(kept.iter().map(AsFd::as_fd));
+        let mut polled: Vec<_> = watched.map(|socket| PollFd::new(socket, PollFlags::POLLIN)).collect();
         match poll(&mut polled, PollTimeout::NONE) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(errno) => {
@@ -139,15 +161,23 @@ fn serve(servers: &[Server], stopped: &UnixStream) {
                 return;
             }
         }
-        // More sockets than servers: the last one is `stopped`.
-        if polled.last().and_then(PollFd::any).unwrap_or(false) {
-            return;
-        }
-        for (server, ready) in servers.iter().zip(&polled) {
-            if ready.any().unwrap_or(false) {
-                // A client that went away is no matter of the server; what it missed shows in its outcome.
-                let _ = server.answer();
-            }
+        let ready: Vec<_> = polled.iter().map(|socket| socket.any().unwrap_or(false)).collect();
+        let (of_servers, others) = ready.split_at(servers.len());
+        let Some((false, of_kept)) = others.split_first() else { return };
+        let mut of_kept = of_kept.iter();
+        kept.retain_mut(|stream| of_kept.next() != Some(&true) || echo(stream).unwrap_or(false));
+        for (server, _) in servers.iter().zip(of_servers).filter(|(_, ready)| **ready) {
+            // A client that went away is no matter of the server; what it missed shows in its outcome.
+            let connection = server.answer().unwrap_or_default();
+            kept.extend(connection.filter(|_| then == Then::Echo));
         }
     }
+}
+
+/// Sends back what has come; whether more may come.
+fn echo(stream: &mut TcpStream) -> io::Result<bool> {
+    let mut buffer = [0; 256];
+    let length = stream.read(&mut buffer)?;
+    stream.write_all(buffer.get(..length).unwrap_or_default())?;
+    Ok(length > 0)
 }

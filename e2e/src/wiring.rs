@@ -6,24 +6,33 @@
 //! ```
 //!
 //! A pod has one address and a default route through 169.254.1.1 and fe80::1, which are its node's end of the pair;
-//! so pods share no network and every packet between two of them meets their node's rules.
+//! so pods share no network and every packet between two of them meets their node's rules. Where a scenario wants it the
+//! node's ends hang on a bridge, which then has the gateway's addresses: pods still share no network.
 //!
 //! A cable's first end to be up sends nothing until the kernel has seen its carrier come. That is done at once only when
 //! the two ends have different interface numbers, and otherwise once a second (net/core/link_watch.c,
 //! `linkwatch_urgent_event`); so the numbers are given here. `link show` makes the kernel see to it before it goes on, and
 //! hosts are configured from the outside in, so that an address never meets a link without carrier.
 
-use std::{fmt::Write as _, path::Path};
+use std::{fmt::Write as _, net::IpAddr, path::Path};
+
+use portolan_core::addr::Family;
 
 use crate::{
     Options,
-    cast::{CAST, Member, Role, SERVICE_CIDRS},
+    cast::{CAST, Member, OUTSIDE, Role, SERVICE_CIDRS},
+    scenario::AddressChange,
 };
 
+/// The routing table of `outside` for what it sends itself.
+const OWN_PACKETS: u8 = 100;
+
 /// What is written to /proc/sys/net in every namespace before it has links; later links inherit `default`.
-pub(crate) const SYSCTLS: [(&str, &str); 14] = [
+pub(crate) const SYSCTLS: [(&str, &str); 15] = [
     ("ipv4/conf/all/rp_filter", "0"),
     ("ipv4/conf/default/rp_filter", "0"),
+    // Ping sockets, for the group that this process has in its namespaces.
+    ("ipv4/ping_group_range", "0 0"),
     // A node sends back packets over the link they came from (a pod of node-b asked through node-a): no redirects.
     ("ipv4/conf/all/send_redirects", "0"),
     ("ipv4/conf/default/send_redirects", "0"),
@@ -46,6 +55,9 @@ pub(crate) const SYSCTLS: [(&str, &str); 14] = [
 /// What nodes have besides.
 pub(crate) const NODE_SYSCTLS: [(&str, &str); 3] =
     [("ipv4/ip_forward", "1"), ("ipv6/conf/all/forwarding", "1"), ("ipv6/conf/default/forwarding", "1")];
+
+/// What `outside` has besides: what it sends to an address for which it stands in comes back to it, from itself.
+pub(crate) const OUTSIDE_SYSCTLS: [(&str, &str); 1] = [("ipv4/conf/all/accept_local", "1")];
 
 /// All virtual cables of a lab, each with the end up that is nearer to a pod: the other one cannot be, before there is
 /// this one. `path` gives the file that names a member's namespace.
@@ -72,30 +84,36 @@ pub(crate) fn links(path: impl Fn(&str) -> String) -> String {
 }
 
 /// The names of a member's links.
-pub(crate) fn link_names(member: &Member) -> Vec<String> {
+pub(crate) fn link_names(member: &Member, options: &Options) -> Vec<String> {
     let pods = CAST.iter().filter(|other| matches!(other.role, Role::Pod { node } if node == member.name));
     let nodes = CAST.iter().filter(|other| other.is_node());
     match member.role {
         Role::Outside => ["lan".to_owned()].into_iter().chain(nodes.map(|node| format!("to-{}", node.name))).collect(),
-        Role::Node { .. } => ["lan".to_owned()].into_iter().chain(pods.map(|pod| pod.name.to_owned())).collect(),
+        Role::Node { .. } => {
+            let lan = ["lan".to_owned()].into_iter().chain(options.pod_bridge.clone());
+            lan.chain(pods.map(|pod| pod.name.to_owned())).collect()
+        }
         Role::Pod { .. } => vec!["eth0".to_owned()],
     }
 }
 
 /// Addresses and routes of one member.
-pub(crate) fn configuration(member: &Member, options: Options) -> String {
+pub(crate) fn configuration(member: &Member, options: &Options) -> String {
     let mut batch = String::from("link set lo up\n");
     match &member.role {
-        Role::Outside => outside(&mut batch),
-        Role::Node { second, .. } => {
+        Role::Outside => outside(&mut batch, member),
+        Role::Node { .. } => {
             line(&mut batch, format_args!("link show dev lan"));
-            first_addresses(&mut batch, "lan", &format!("{}/24", member.v4), &format!("{}/64", member.v6));
-            second_addresses(&mut batch, &format!("{}/24", second.0), &format!("{}/64", second.1));
+            addresses(&mut batch, member);
+            if let Some(bridge) = &options.pod_bridge {
+                bridge_for_pods(&mut batch, bridge);
+            }
             node_routes(&mut batch, member, options);
         }
         Role::Pod { .. } => {
             line(&mut batch, format_args!("link show dev eth0"));
-            first_addresses(&mut batch, "eth0", &format!("{}/32", member.v4), &format!("{}/128", member.v6));
+            line(&mut batch, format_args!("addr add {}/32 dev eth0", member.v4));
+            line(&mut batch, format_args!("addr add {}/128 dev eth0 nodad", member.v6));
             line(&mut batch, format_args!("route add 169.254.1.1 dev eth0 scope link"));
             line(&mut batch, format_args!("route add default via 169.254.1.1 dev eth0 src {}", member.v4));
             line(&mut batch, format_args!("route add default via fe80::1 dev eth0 src {}", member.v6));
@@ -104,14 +122,13 @@ pub(crate) fn configuration(member: &Member, options: Options) -> String {
     batch
 }
 
-fn outside(batch: &mut String) {
+fn outside(batch: &mut String, member: &Member) {
     line(batch, format_args!("link add lan type bridge stp_state 0 forward_delay 0 mcast_snooping 0"));
     line(batch, format_args!("link set lan up"));
     for node in CAST.iter().filter(|member| member.is_node()) {
         line(batch, format_args!("link set to-{} master lan up", node.name));
     }
-    first_addresses(batch, "lan", "192.168.100.1/24", "fd00:100::1/64");
-    second_addresses(batch, "192.168.101.1/24", "fd00:101::1/64");
+    addresses(batch, member);
     for node in &CAST {
         if let Role::Node { pod_cidrs, .. } = &node.role {
             via(batch, pod_cidrs, node);
@@ -122,15 +139,38 @@ fn outside(batch: &mut String) {
     }
 }
 
-fn node_routes(batch: &mut String, node: &Member, options: Options) {
+fn bridge_for_pods(batch: &mut String, bridge: &str) {
+    line(batch, format_args!("link add {bridge} type bridge stp_state 0 forward_delay 0 mcast_snooping 0"));
+    line(batch, format_args!("link set {bridge} up"));
+    gateway(batch, bridge);
+}
+
+/// What pods have as their gateway.
+fn gateway(batch: &mut String, link: &str) {
+    line(batch, format_args!("addr add 169.254.1.1/32 dev {link} scope link"));
+    line(batch, format_args!("addr add fe80::1/64 dev {link} nodad"));
+}
+
+fn node_routes(batch: &mut String, node: &Member, options: &Options) {
     for other in &CAST {
         match &other.role {
             Role::Pod { node: home } if *home == node.name => {
-                line(batch, format_args!("link set {} up", other.name));
-                line(batch, format_args!("addr add 169.254.1.1/32 dev {} scope link", other.name));
-                line(batch, format_args!("addr add fe80::1/64 dev {} nodad", other.name));
-                line(batch, format_args!("route add {} dev {} src {}", other.v4, other.name, node.v4));
-                line(batch, format_args!("route add {} dev {} src {}", other.v6, other.name, node.v6));
+                let link = match &options.pod_bridge {
+                    Some(bridge) => {
+                        line(batch, format_args!("link set {} master {bridge} up", other.name));
+                        // Where bridged packets pass the rules too (br_netfilter) the bridge itself brings a pod's
+                        // packet back to the pod.
+                        line(batch, format_args!("link set {} type bridge_slave hairpin on", other.name));
+                        bridge
+                    }
+                    None => {
+                        line(batch, format_args!("link set {} up", other.name));
+                        gateway(batch, other.name);
+                        other.name
+                    }
+                };
+                line(batch, format_args!("route add {} dev {link} src {}", other.v4, node.v4));
+                line(batch, format_args!("route add {} dev {link} src {}", other.v6, node.v6));
             }
             Role::Node { pod_cidrs, .. } if other.name != node.name => via(batch, pod_cidrs, other),
             Role::Outside if options.default_routes => via(batch, &["default"], other),
@@ -139,16 +179,38 @@ fn node_routes(batch: &mut String, node: &Member, options: Options) {
     }
 }
 
-fn first_addresses(batch: &mut String, link: &str, v4: &str, v6: &str) {
-    line(batch, format_args!("addr add {v4} dev {link}"));
-    line(batch, format_args!("addr add {v6} dev {link} nodad"));
+/// All addresses of a host on the lan. The kernel takes the IPv4 address that came first as a source, but the IPv6 address
+/// that came last, unless it is deprecated (RFC 6724, rule 3).
+fn addresses(batch: &mut String, member: &Member) {
+    line(batch, format_args!("addr add {}/24 dev lan", member.v4));
+    line(batch, format_args!("addr add {}/64 dev lan nodad", member.v6));
+    for (v4, v6) in member.others {
+        line(batch, format_args!("addr add {v4}/24 dev lan"));
+        line(batch, format_args!("addr add {v6}/64 dev lan nodad preferred_lft 0"));
+    }
 }
 
-/// The kernel takes the IPv4 address that came first as a source, but the IPv6 address that came last, unless it is
-/// deprecated (RFC 6724, rule 3).
-fn second_addresses(batch: &mut String, v4: &str, v6: &str) {
-    line(batch, format_args!("addr add {v4} dev lan"));
-    line(batch, format_args!("addr add {v6} dev lan nodad preferred_lft 0"));
+/// `outside` takes packets for these addresses, of one family, but what it sends there itself goes to node-a all the same:
+/// its own packets have a table that is looked up before its own addresses are.
+pub(crate) fn stand_in<'all>(family: Family, addresses: impl Iterator<Item = &'all IpAddr>) -> String {
+    let mut batch =
+        format!("rule add iif lo pref 1 lookup {OWN_PACKETS}\nrule add pref 2 lookup local\nrule del pref 0\n");
+    let first = |name| CAST.iter().find(|member| member.name == name).map(|member| member.address(family));
+    if let (Some(node), Some(outside)) = (first("node-a"), first(OUTSIDE)) {
+        for cidr in SERVICE_CIDRS.iter().filter(|cidr| cidr.contains(':') == outside.is_ipv6()) {
+            line(&mut batch, format_args!("route add {cidr} via {node} src {outside} table {OWN_PACKETS}"));
+        }
+    }
+    let host = if family == Family::V4 { "32" } else { "128 nodad preferred_lft 0" };
+    addresses.for_each(|address| line(&mut batch, format_args!("addr add dev lo {address}/{host}")));
+    batch
+}
+
+/// A host gets an address that its connections do not come from unasked, or loses one.
+pub(crate) fn change(change: &AddressChange) -> String {
+    let verb = if change.added { "add" } else { "del" };
+    let quiet = if change.added && change.address.is_ipv6() { " nodad preferred_lft 0" } else { "" };
+    format!("addr {verb} {change} dev {}{quiet}\n", change.link())
 }
 
 /// `default` is one word for two routes, so the gateway decides the family.

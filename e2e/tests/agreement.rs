@@ -15,7 +15,7 @@ use portolan_e2e::{
     host::Host,
 };
 use portolan_nftables::{
-    ChainName, Data, Key, Nft, Nftables, Value,
+    Data, Key, Nft, Nftables, Value,
     testing::{agree, policy, port, random_batch, random_change},
 };
 
@@ -165,10 +165,7 @@ fn edited_history(node: &Host, number: u64) -> Result<u32> {
 
 /// A `pick` chain that no Service needs any more may stay.
 fn without_unused_picks(wanted: &BTreeMap<Key, Value>, mut live: Vec<(Key, Value)>) -> Vec<(Key, Value)> {
-    live.retain(|(key, _)| {
-        !matches!(key, Key::Chain(_, ChainName::Pick(_)) | Key::Rules(_, ChainName::Pick(_)))
-            || wanted.contains_key(key)
-    });
+    live.retain(|(key, _)| !Nft::lingers(key) || wanted.contains_key(key));
     live
 }
 

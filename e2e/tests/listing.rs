@@ -137,7 +137,8 @@ fn every_scenario_lists_as_its_text() -> Result<()> {
     for scenario in Scenario::load_all(&folder)? {
         let checked = || -> Result<()> {
             let (ours, nfts) = (lone()?, lone()?);
-            let text = portolan.render(&scenario, &ours)?;
+            let refused = scenario.steps.first().is_some_and(|step| step.rejected);
+            let text = portolan.render(&scenario, &scenario.input(), refused, &ours)?;
             nfts.command("nft").args(["-c", "-f", "-"]).input(text.clone()).expect_exit(0)?;
             ensure!(nfts.listing()?.is_empty(), "nft -c changed something");
             nfts.nft(&text)?;

@@ -48,7 +48,7 @@ fn holds(node: &Host, daemon: &Daemon, wanted: &[(u8, u16)]) -> Result<()> {
 }
 
 fn packets_follow_files() -> Result<()> {
-    let lab = Lab::new(Options::default())?;
+    let lab = Lab::new(&Options::default())?;
     let (a2, b1) = (named("pod-a2")?, named("pod-b1")?);
     let _servers = lab.serve(tcp_targets(&[(a2, 8080), (b1, 8080)]))?;
     let (node, client) = (lab.host("node-a")?, lab.host("pod-a1")?);

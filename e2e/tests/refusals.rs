@@ -142,7 +142,7 @@ fn without_privileges_it_says_what_to_do() -> Result<()> {
 }
 
 fn a_set_that_is_full_is_made_anew() -> Result<()> {
-    let lab = Lab::new(Options::default())?;
+    let lab = Lab::new(&Options::default())?;
     let (node, client) = (lab.host("node-a")?, lab.host("pod-a1")?);
     let endpoints = [(named("pod-a2")?, 8080), (named("pod-b1")?, 8080)];
     let _servers = lab.serve(tcp_targets(&endpoints))?;

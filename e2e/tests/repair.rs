@@ -145,7 +145,7 @@ fn handle(node: &Host) -> Result<String> {
 
 /// As another firewall does it when it starts. Tells how long new connections were without Services.
 fn ruleset_flushed() -> Result<()> {
-    let lab = Lab::new(Options::default())?;
+    let lab = Lab::new(&Options::default())?;
     let (node, client) = (lab.host("node-a")?, lab.host("pod-a2")?);
     let endpoints = [(named("pod-a1")?, 8080), (named("pod-b1")?, 8080)];
     let _servers = lab.serve(tcp_targets(&endpoints))?;

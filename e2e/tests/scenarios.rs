@@ -6,21 +6,22 @@ use std::{
     env,
     fmt::Write as _,
     fs, io,
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    thread,
 };
 
-use portolan_core::addr::Protocol;
 use portolan_e2e::{
-    Error, Lab, diff,
-    flow::{self, Seen},
+    Error, Lab,
+    daemon::{Daemon, until},
+    diff,
     harness::{self, Failure, Test},
-    probe,
+    host::Host,
     product::Portolan,
-    scenario::{Flow, Scenario},
+    scenario::{self, Flow, Scenario, ServiceProxy, Step},
+    stage::Stage,
 };
+use tempfile::TempDir;
 
 fn main() -> ExitCode {
     let summary = Arc::new(Mutex::new(Summary::default()));
@@ -41,7 +42,7 @@ fn test(scenario: Scenario, portolan: Portolan, summary: Arc<Mutex<Summary>>) ->
         if checked.failures.is_empty() {
             return Ok(());
         }
-        Err(format!("{}\n\n{}", scenario.description, checked.failures.join("\n")))
+        Err(format!("{}\n\n{}", scenario.description(), checked.failures.join("\n")))
     })
 }
 
@@ -60,45 +61,85 @@ struct Checked {
 
 fn check(scenario: &Scenario, portolan: &Portolan) -> Result<Checked, Error> {
     let mut checked = Checked::default();
-    let lab = Lab::new(scenario.lab)?;
-    checked.failures.extend(check_golden(scenario, &portolan.render(scenario, lab.host("node-a")?)?)?);
-    for node in lab.nodes() {
-        portolan.run_once(scenario, node)?;
-    }
-    let sctp = probe::kernel_speaks(Protocol::Sctp).map_err(|source| Error::Client {
-        host: "node-a",
-        protocol: Protocol::Sctp,
-        source,
-    })?;
-    let carried = |protocol| protocol != Protocol::Sctp || sctp;
-    let _servers = lab.serve(scenario.servers()?.into_iter().filter(|target| carried(target.protocol)))?;
-    let (flows, skipped) = scenario.flows.iter().cloned().partition::<Vec<_>, _>(|flow| carried(flow.protocol));
-    checked.skipped = skipped;
-    for (flow, seen) in flows.iter().zip(run_together(&lab, &flows)) {
-        let seen = seen?;
-        checked.flows += 1;
-        checked.connections += seen.connections;
-        checked.failures.extend(flow::mismatch(flow, &seen).map(|mismatch| mismatch.to_string()));
+    let mut stage = Stage::new(scenario)?;
+    let mut programmed = Programmed::new(scenario, portolan)?;
+    for (number, step) in scenario.steps.iter().enumerate() {
+        stage.enter(number)?;
+        programmed.follow(step, stage.lab())?;
+        let rendered = portolan.render(scenario, &programmed.manifests, step.rejected, stage.lab().host("node-a")?)?;
+        let golden = check_golden(&scenario.golden(number), &rendered)?;
+        let played = stage.play(step, ServiceProxy::Portolan)?;
+        checked.flows += played.flows;
+        checked.connections += played.connections;
+        checked.skipped.extend(played.skipped);
+        let failures = golden.into_iter().chain(played.failures);
+        let heading = if number == 0 { String::new() } else { format!("step {number}: {}\n", step.description) };
+        checked.failures.extend(failures.map(|failure| format!("{heading}{failure}")));
     }
     Ok(checked)
 }
 
-fn run_together(lab: &Lab, flows: &[Flow]) -> Vec<Result<Seen, Error>> {
-    thread::scope(|scope| {
-        let running: Vec<_> = flows.iter().map(|flow| scope.spawn(|| flow::run(lab, flow))).collect();
-        running.into_iter().map(|flow| flow.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
-    })
+/// Both nodes' kernels, programmed by Portolan: once where the scenario has one step, and else by daemons that follow the
+/// steps.
+struct Programmed<'scenario> {
+    scenario: &'scenario Scenario,
+    portolan: &'scenario Portolan,
+    /// What Portolan reads.
+    manifests: PathBuf,
+    /// Where the manifests of a scenario with steps are.
+    folder: Option<TempDir>,
+    daemons: Vec<Daemon>,
+}
+
+impl<'scenario> Programmed<'scenario> {
+    fn new(scenario: &'scenario Scenario, portolan: &'scenario Portolan) -> Result<Self, Error> {
+        let follows = scenario.steps.len() > 1;
+        let failed = |source| Error::File { path: env::temp_dir(), source };
+        let folder = follows.then(tempfile::tempdir).transpose().map_err(failed)?;
+        let manifests = folder.as_ref().map_or_else(|| scenario.input(), |folder| folder.path().to_owned());
+        Ok(Self { scenario, portolan, manifests, folder, daemons: Vec::new() })
+    }
+
+    /// Returns when the kernels hold what this step wants.
+    fn follow(&mut self, step: &Step, lab: &Lab) -> Result<(), Error> {
+        let Some(folder) = &self.folder else {
+            return lab.nodes().try_for_each(|node| self.portolan.run_once(self.scenario, node));
+        };
+        // One file, renamed into its place: the step is seen as a whole.
+        let (new, path) = (folder.path().join("objects.new"), folder.path().join("objects.json"));
+        let failed = |source| Error::File { path: path.clone(), source };
+        fs::write(&new, scenario::manifest(&step.objects)).map_err(failed)?;
+        fs::rename(&new, &path).map_err(failed)?;
+        if self.daemons.is_empty() {
+            let started = lab.nodes().map(|node| self.portolan.run(self.scenario, &self.manifests, node));
+            self.daemons = started.collect::<Result<_, _>>()?;
+        }
+        lab.nodes().zip(&self.daemons).try_for_each(|(node, daemon)| self.wait(node, daemon))
+    }
+
+    fn wait(&self, node: &Host, daemon: &Daemon) -> Result<(), Error> {
+        let mut differs = None;
+        let converged = until("the kernel to hold what the step wants", || {
+            differs = self.portolan.diff(self.scenario, &self.manifests, node)?;
+            Ok(differs.is_none().then_some(()))
+        });
+        converged.map_err(|error: Error| match error {
+            Error::TooLate(late) => {
+                Error::TooLate(late.with_log(&format!("{}\n{}", differs.unwrap_or_default(), daemon.log().join("\n"))))
+            }
+            other => other,
+        })
+    }
 }
 
 /// The difference to the golden, if there is one.
-fn check_golden(scenario: &Scenario, rendered: &str) -> Result<Option<String>, Error> {
-    let path = scenario.golden();
-    let failed = |source| Error::File { path: path.clone(), source };
+fn check_golden(path: &Path, rendered: &str) -> Result<Option<String>, Error> {
+    let failed = |source| Error::File { path: path.to_owned(), source };
     if env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
-        fs::write(&path, rendered).map_err(failed)?;
+        fs::write(path, rendered).map_err(failed)?;
         return Ok(None);
     }
-    let golden = match fs::read_to_string(&path) {
+    let golden = match fs::read_to_string(path) {
         Ok(golden) => golden,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Ok(Some(format!("{} is missing; UPDATE_GOLDEN=1 writes it\n", path.display())));
@@ -119,6 +160,7 @@ fn check_golden(scenario: &Scenario, rendered: &str) -> Result<Option<String>, E
 #[derive(Default)]
 struct Summary {
     scenarios: usize,
+    steps: usize,
     flows: usize,
     connections: u32,
     skipped: Vec<String>,
@@ -127,6 +169,7 @@ struct Summary {
 impl Summary {
     fn add(&mut self, scenario: &Scenario, checked: &Checked) {
         self.scenarios += 1;
+        self.steps += scenario.steps.len() - 1;
         self.flows += checked.flows;
         self.connections += checked.connections;
         self.skipped.extend(checked.skipped.iter().map(|flow| format!("{}: {flow}", scenario.name)));
@@ -134,8 +177,9 @@ impl Summary {
 
     fn text(&self) -> String {
         let mut text = format!(
-            "{} scenarios, {} flows as packets, {} connections, {} flows skipped",
+            "{} scenarios, {} later steps, {} flows as packets, {} connections, {} flows skipped",
             self.scenarios,
+            self.steps,
             self.flows,
             self.connections,
             self.skipped.len()

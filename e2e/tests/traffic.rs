@@ -13,7 +13,8 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use portolan_core::{
     addr::{Family, Protocol},
-    desired::{DesiredPort, Endpoint, Frontend, FrontendKind, Masquerade, PortChange, PortId, Vip},
+    desired::{DesiredPort, Endpoint, Frontend, FrontendKind, PortChange, PortId, Vip},
+    model::TrafficPolicy,
     name::{ServiceName, ServicePortName},
     object::{Backend as _, Batch, Dialect as _, Op, Syncer},
     testing::Seed,
@@ -59,8 +60,16 @@ fn service(name: &str, cluster_ip: [u8; 4], endpoints: &[(&Member, u16)]) -> Por
     let desired = DesiredPort {
         name: name.clone(),
         family: Family::V4,
-        frontends: vec![Frontend { vip, kind: FrontendKind::ClusterIp, masquerade: Masquerade::NonLocal }],
+        frontends: vec![Frontend {
+            vip,
+            kind: FrontendKind::ClusterIp,
+            policy: TrafficPolicy::Cluster,
+            restricted: false,
+        }],
         endpoints,
+        local_endpoints: Vec::new(),
+        affinity: None,
+        sources: Vec::new(),
     };
     PortChange { id: PortId { name, family: Family::V4 }, desired: Some(desired) }
 }
@@ -139,7 +148,7 @@ fn strangers() -> Result<[(&'static Member, u16); 2]> {
 }
 
 fn moving() -> Result<()> {
-    let lab = Lab::new(Options::default())?;
+    let lab = Lab::new(&Options::default())?;
     let (six, strangers) = (six()?, strangers()?);
     let _servers = lab.serve(tcp_targets(&six).chain(tcp_targets(&strangers)))?;
     let mut syncer = lab.host("node-a")?.enter(|| -> Result<_> {
@@ -175,7 +184,7 @@ fn moving() -> Result<()> {
 /// is met.
 fn rebuilding() -> Result<()> {
     const REBUILDS: u32 = 100;
-    let lab = Lab::new(Options::default())?;
+    let lab = Lab::new(&Options::default())?;
     let (six, strangers) = (six()?, strangers()?);
     let _servers = lab.serve(tcp_targets(&six).chain(tcp_targets(&strangers)))?;
     let (met, took) = flood(&lab, |count| {

@@ -82,6 +82,11 @@ impl Nftables {
         Ok(Self { connection, watching, watch, expected, moved: true })
     }
 
+    /// The connection, for what else is read by it.
+    pub(crate) const fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
     /// Removes both our tables and returns those that were there.
     ///
     /// # Errors

@@ -24,13 +24,25 @@ impl Dialect for Nft {
     fn rank(key: &Key) -> Rank {
         match key {
             Key::Table(_) => Rank::Table,
-            Key::Set(..) | Key::ForeignSet(..) => Rank::Set,
+            Key::Set(..) | Key::Clients(..) | Key::ForeignSet(..) => Rank::Set,
             Key::Chain(..) => Rank::Chain,
             Key::Rules(..) => Rank::Rules,
             Key::Element(_, set, _) => match set {
-                SetName::Services => Rank::Gate,
-                SetName::ServicePolicies | SetName::ServicesLarge | SetName::NoEndpoints => Rank::Policy,
-                SetName::Direct(_) | SetName::Endpoints | SetName::ClusterIps | SetName::Hairpin => Rank::Endpoint,
+                SetName::Services(_) => Rank::Gate,
+                SetName::Policies(_)
+                | SetName::Large(_)
+                | SetName::LocalServices(_)
+                | SetName::Affinities(_)
+                | SetName::LocalAffinities(_)
+                | SetName::RestrictedPolicies
+                | SetName::NoEndpoints(_) => Rank::Policy,
+                SetName::Direct(_)
+                | SetName::Endpoints(_)
+                | SetName::LocalEndpoints(_)
+                | SetName::NoLocalEndpoints(_)
+                | SetName::Restricted
+                | SetName::ClusterIps
+                | SetName::Hairpin => Rank::Endpoint,
             },
         }
     }
@@ -38,7 +50,9 @@ impl Dialect for Nft {
     fn parent(key: &Key) -> Option<Key> {
         match key {
             Key::Table(_) => None,
-            Key::Set(family, _) | Key::ForeignSet(family, _) | Key::Chain(family, _) => Some(Key::Table(*family)),
+            Key::Set(family, _) | Key::Clients(family, _) | Key::ForeignSet(family, _) | Key::Chain(family, _) => {
+                Some(Key::Table(*family))
+            }
             Key::Rules(family, chain) => Some(Key::Chain(*family, chain.clone())),
             Key::Element(family, set, _) => Some(Key::Set(*family, *set)),
         }
@@ -46,7 +60,7 @@ impl Dialect for Nft {
 
     fn capacity(value: &Value) -> Option<usize> {
         match value {
-            Value::Set { size } => usize::try_from(*size).ok(),
+            Value::Set { size: Some(size), .. } => usize::try_from(*size).ok(),
             _ => None,
         }
     }
@@ -57,7 +71,7 @@ impl Dialect for Nft {
             Value::Element(Data::Jump(chain) | Data::Goto(chain), _) => visit(Key::Chain(family, chain.clone())),
             Value::Rules(rules) => {
                 for statement in rules.iter().flat_map(|rule| &rule.statements) {
-                    statement.set().into_iter().for_each(|set| visit(Key::Set(family, set)));
+                    statement.set(family).into_iter().for_each(&mut *visit);
                     statement.chain().into_iter().for_each(|chain| visit(Key::Chain(family, chain.clone())));
                 }
             }
@@ -68,7 +82,9 @@ impl Dialect for Nft {
     fn serves(key: &Key, live: &Value, wanted: &Value) -> bool {
         match (live, wanted) {
             // Whether there is room is counted apart: a set that is larger or smaller than we would make it now is fine.
-            (Value::Set { .. }, Value::Set { .. }) => true,
+            (Value::Set { size: live, counts: live_counts }, Value::Set { size, counts }) => {
+                live.is_some() == size.is_some() && live_counts == counts
+            }
             (Value::LiveRules(live), Value::Rules(wanted)) => lower::is_same(key.family(), live, wanted),
             (Value::Strange, _) => false,
             (live, wanted) => live == wanted,
@@ -80,14 +96,16 @@ impl Dialect for Nft {
     }
 
     fn lingers(key: &Key) -> bool {
-        matches!(key, Key::Chain(_, ChainName::Pick(_)) | Key::Rules(_, ChainName::Pick(_)))
+        use ChainName::{Pick, PickLocal};
+        matches!(key, Key::Chain(_, Pick(..) | PickLocal(..)) | Key::Rules(_, Pick(..) | PickLocal(..)))
     }
 
     fn weight(key: &Key, value: &Value) -> usize {
         match (key, value) {
             // Header, key and data at their largest, and the comment.
             (_, Value::Element(_, comment)) => 160 + comment.as_ref().map_or(0, |comment| comment.as_str().len()),
-            (_, Value::Rules(rules)) => 1024 * rules.len(),
+            // Five expressions at most for each, and a name.
+            (_, Value::Rules(rules)) => rules.iter().map(|rule| 256 + 512 * rule.statements.len()).sum(),
             _ => 1024,
         }
     }

@@ -14,7 +14,11 @@ use portolan_core::{
     desired::Vip,
 };
 
-use crate::{names::SetName, rule::Field, sets};
+use crate::{
+    names::{Scope, SetName},
+    rule::Field,
+    sets,
+};
 
 /// The key of an element of a set of ours.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,7 +30,8 @@ pub struct ElementKey {
 /// What a key says, by the kinds of key that our sets have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fields {
-    /// `ip daddr . meta l4proto . th dport`
+    /// `ip daddr . meta l4proto . th dport`, or `meta l4proto . th dport` of NodePorts, whose address is the unspecified
+    /// one.
     Vip(Vip),
     /// The same `. numgen random`: the endpoint of this number, counted from 0.
     Slot(Vip, u32),
@@ -41,7 +46,8 @@ pub enum Fields {
 impl ElementKey {
     /// The longest is two IPv6 addresses, or one with protocol, port and number.
     const MAX: usize = 32;
-    const EMPTY: Self = Self { bytes: [0; Self::MAX], len: 0 };
+    /// To be filled field by field.
+    pub(crate) const EMPTY: Self = Self { bytes: [0; Self::MAX], len: 0 };
 
     /// The key of a VIP.
     #[must_use]
@@ -49,10 +55,19 @@ impl ElementKey {
         Self::EMPTY.put_address(vip.addr).put(&[vip.protocol.number()]).put(&vip.port.to_be_bytes())
     }
 
-    /// The key of one endpoint of a VIP, counted from 0.
+    /// The key of a frontend.
     #[must_use]
-    pub fn slot(vip: Vip, slot: u32) -> Self {
-        Self::vip(vip).put(&slot.to_ne_bytes())
+    pub fn frontend(scope: Scope, vip: Vip) -> Self {
+        match scope {
+            Scope::Vip => Self::vip(vip),
+            Scope::NodePort => Self::EMPTY.put(&[vip.protocol.number()]).put(&vip.port.to_be_bytes()),
+        }
+    }
+
+    /// The key of one endpoint of a frontend, counted from 0.
+    #[must_use]
+    pub fn slot(scope: Scope, vip: Vip, slot: u32) -> Self {
+        Self::frontend(scope, vip).put(&slot.to_ne_bytes())
     }
 
     /// The key of an address.
@@ -86,7 +101,8 @@ impl ElementKey {
     }
 
     /// Appends a field, padded to whole words.
-    fn put(mut self, field: &[u8]) -> Self {
+    #[must_use]
+    pub(crate) fn put(mut self, field: &[u8]) -> Self {
         let at = usize::from(self.len);
         let end = at + field.len().next_multiple_of(4);
         if let (Some(place), Ok(len)) = (self.bytes.get_mut(at..at + field.len()), u8::try_from(end)) {
@@ -96,7 +112,9 @@ impl ElementKey {
         self
     }
 
-    fn put_address(self, addr: IpAddr) -> Self {
+    /// Appends an address.
+    #[must_use]
+    pub(crate) fn put_address(self, addr: IpAddr) -> Self {
         match addr {
             IpAddr::V4(addr) => self.put(&addr.octets()),
             IpAddr::V6(addr) => self.put(&addr.octets()),
@@ -107,17 +125,18 @@ impl ElementKey {
     #[must_use]
     pub fn read(&self, family: Family, set: SetName) -> Fields {
         let mut rest = self.as_slice();
+        let scope = set.scope();
         let read = match *sets::shape(set).key {
             [Field::Destination] => address(family, &mut rest).map(|addr| (Self::address(addr), Fields::Address(addr))),
             [Field::Source, Field::Destination] => address(family, &mut rest)
                 .and_then(|from| Some((from, address(family, &mut rest)?)))
                 .map(|(from, to)| (Self::pair(from, to), Fields::Pair(from, to))),
-            [Field::Destination, Field::Protocol, Field::Port] => {
-                vip(family, &mut rest).map(|vip| (Self::vip(vip), Fields::Vip(vip)))
+            [.., Field::Port] => {
+                frontend(family, scope, &mut rest).map(|vip| (Self::frontend(scope, vip), Fields::Vip(vip)))
             }
-            _ => vip(family, &mut rest)
+            _ => frontend(family, scope, &mut rest)
                 .and_then(|vip| Some((vip, u32::from_ne_bytes(*take(&mut rest)?))))
-                .map(|(vip, slot)| (Self::slot(vip, slot), Fields::Slot(vip, slot))),
+                .map(|(vip, slot)| (Self::slot(scope, vip, slot), Fields::Slot(vip, slot))),
         };
         read.filter(|(ours, _)| ours == self).map_or(Fields::Strange(*self), |(_, fields)| fields)
     }
@@ -149,8 +168,12 @@ fn port(rest: &mut &[u8]) -> Option<u16> {
     Some(u16::from_be_bytes([high, low]))
 }
 
-fn vip(family: Family, rest: &mut &[u8]) -> Option<Vip> {
-    let addr = address(family, rest)?;
+fn frontend(family: Family, scope: Scope, rest: &mut &[u8]) -> Option<Vip> {
+    let addr = match (scope, family) {
+        (Scope::Vip, _) => address(family, rest)?,
+        (Scope::NodePort, Family::V4) => Ipv4Addr::UNSPECIFIED.into(),
+        (Scope::NodePort, Family::V6) => Ipv6Addr::UNSPECIFIED.into(),
+    };
     let &[number, ..] = take::<4>(rest)?;
     let protocol = Protocol::ALL.into_iter().find(|protocol| protocol.number() == number)?;
     Some(Vip { addr, protocol, port: port(rest)? })
@@ -184,14 +207,21 @@ impl fmt::Debug for ElementKey {
 impl fmt::Display for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Vip(vip) => write!(f, "{} . {} . {}", vip.addr, vip.protocol, vip.port),
-            Self::Slot(vip, slot) => write!(f, "{} . {} . {} . {slot}", vip.addr, vip.protocol, vip.port),
+            Self::Vip(vip) => write_frontend(f, *vip),
+            Self::Slot(vip, slot) => write_frontend(f, *vip).and_then(|()| write!(f, " . {slot}")),
             Self::Address(addr) => write!(f, "{addr}"),
             Self::Pair(from, to) => write!(f, "{from} . {to}"),
             Self::Strange(bytes) if bytes.as_slice().is_empty() => f.write_str("*"),
             Self::Strange(bytes) => write!(f, "{bytes:?}"),
         }
     }
+}
+
+fn write_frontend(f: &mut fmt::Formatter<'_>, vip: Vip) -> fmt::Result {
+    if !vip.addr.is_unspecified() {
+        write!(f, "{} . ", vip.addr)?;
+    }
+    write!(f, "{} . {}", vip.protocol, vip.port)
 }
 
 #[cfg(test)]
@@ -213,8 +243,8 @@ mod tests {
             for family in Family::ALL {
                 let found = ElementKey::found(&bytes);
                 let again = match found.read(family, set) {
-                    Fields::Vip(vip) => ElementKey::vip(vip),
-                    Fields::Slot(vip, slot) => ElementKey::slot(vip, slot),
+                    Fields::Vip(vip) => ElementKey::frontend(set.scope(), vip),
+                    Fields::Slot(vip, slot) => ElementKey::slot(set.scope(), vip, slot),
                     Fields::Address(addr) => ElementKey::address(addr),
                     Fields::Pair(from, to) => ElementKey::pair(from, to),
                     Fields::Strange(bytes) => bytes,
@@ -235,9 +265,9 @@ mod tests {
         ) {
             let vip = Vip { addr: a, protocol, port };
             for (set, key, fields) in [
-                (SetName::Services, ElementKey::vip(vip), Fields::Vip(vip)),
+                (SetName::Services(Scope::Vip), ElementKey::vip(vip), Fields::Vip(vip)),
                 (SetName::Direct(1), ElementKey::vip(vip), Fields::Vip(vip)),
-                (SetName::Endpoints, ElementKey::slot(vip, slot), Fields::Slot(vip, slot)),
+                (SetName::Endpoints(Scope::Vip), ElementKey::slot(Scope::Vip, vip, slot), Fields::Slot(vip, slot)),
                 (SetName::ClusterIps, ElementKey::address(a), Fields::Address(a)),
                 (SetName::Hairpin, ElementKey::pair(a, b), Fields::Pair(a, b)),
             ] {

@@ -10,7 +10,7 @@ use portolan_netlink::{
     Transaction,
     attr::Writer,
     uapi::{flag, hook, msg, set},
-    wire::{self, Element, Policy, SetData, Verdict, userdata as wire_userdata},
+    wire::{self, Counter, Element, Expr, Policy, SetData, Verdict, userdata as wire_userdata},
 };
 
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     element::ElementKey,
     key::Key,
     lower::{self, protocol_family},
-    names::{ChainName, SetName, TABLE},
+    names::{ChainName, PortName, SetName, TABLE},
     rule::Rule,
     sets::{self, DataKind},
     userdata,
@@ -80,22 +80,21 @@ fn key_bytes(op: &Op<Nft>) -> &[u8] {
 }
 
 fn put_element(w: &mut Writer<'_>, op: &Op<Nft>) {
-    let key = key_bytes(op);
     let (Op::Add(_, Value::Element(data, comment)) | Op::Replace(_, Value::Element(data, comment))) = op else {
         return;
     };
-    let comment = comment.as_ref().map(|comment| comment.as_str());
+    let element = Element { comment: comment.as_ref().map(|comment| comment.as_str()), ..Element::of(key_bytes(op)) };
     match data {
-        Data::None => Element { key, data: wire::Data::None, comment }.put(w),
+        Data::None => element.put(w),
         Data::Endpoint(addr, port) => {
             let endpoint = ElementKey::endpoint(*addr, *port);
-            Element { key, data: wire::Data::Value(endpoint.as_slice()), comment }.put(w);
+            Element { data: wire::Data::Value(endpoint.as_slice()), ..element }.put(w);
         }
         Data::Jump(chain) => {
-            Element { key, data: wire::Data::Verdict(Verdict::Jump(&chain.to_string())), comment }.put(w);
+            Element { data: wire::Data::Verdict(Verdict::Jump(&chain.to_string())), ..element }.put(w);
         }
         Data::Goto(chain) => {
-            Element { key, data: wire::Data::Verdict(Verdict::Goto(&chain.to_string())), comment }.put(w);
+            Element { data: wire::Data::Verdict(Verdict::Goto(&chain.to_string())), ..element }.put(w);
         }
     }
 }
@@ -107,6 +106,7 @@ fn structure(tx: &mut Transaction, index: usize, op: &Op<Nft>) {
         Op::Remove(key) | Op::Rebuild(key) => match key {
             Key::Table(_) => tx.delete_table(index, number, TABLE),
             Key::Set(_, set) => tx.delete_set(index, number, TABLE, set.as_str()),
+            Key::Clients(_, set) => tx.delete_set(index, number, TABLE, set.as_str()),
             Key::ForeignSet(_, set) => tx.delete_set(index, number, TABLE, set),
             Key::Chain(_, chain) => tx.delete_chain(index, number, TABLE, &chain.to_string()),
             Key::Rules(_, chain) => tx.flush_chain(index, number, TABLE, &chain.to_string()),
@@ -117,12 +117,10 @@ fn structure(tx: &mut Transaction, index: usize, op: &Op<Nft>) {
                 let table = wire::Table { name: TABLE.to_owned(), ..wire::Table::default() };
                 tx.message(index, msg::NEWTABLE, NEW, number, |w| table.put(w));
             }
-            (Key::Set(_, set), Value::Set { size }) => {
-                let set = wire_set(family, *set, *size);
-                // Tells the sets of one transaction from each other.
-                let id = u32::try_from(index).unwrap_or(u32::MAX);
-                tx.message(index, msg::NEWSET, NEW, number, |w| set.put(w, id));
+            (Key::Set(_, set), Value::Set { size, counts }) => {
+                new_set(tx, index, number, &wire_set(family, *set, *size, *counts));
             }
+            (Key::Clients(_, set), _) => new_set(tx, index, number, &wire_clients(family, set)),
             (Key::Chain(_, chain), Value::Chain(hook)) => {
                 let chain = wire_chain(chain, *hook);
                 tx.message(index, msg::NEWCHAIN, NEW, number, |w| chain.put(w));
@@ -140,9 +138,15 @@ fn structure(tx: &mut Transaction, index: usize, op: &Op<Nft>) {
     }
 }
 
+fn new_set(tx: &mut Transaction, index: usize, family: u8, set: &wire::Set) {
+    // Tells the sets of one transaction from each other.
+    let id = u32::try_from(index).unwrap_or(u32::MAX);
+    tx.message(index, msg::NEWSET, NEW, family, |w| set.put(w, id));
+}
+
 /// A set of ours as it is sent.
 #[must_use]
-pub(crate) fn wire_set(family: Family, name: SetName, size: u32) -> wire::Set {
+pub(crate) fn wire_set(family: Family, name: SetName, size: Option<u32>, counts: bool) -> wire::Set {
     let shape = sets::shape(name);
     let data = match shape.data {
         DataKind::None => None,
@@ -159,8 +163,24 @@ pub(crate) fn wire_set(family: Family, name: SetName, size: u32) -> wire::Set {
         key_type: lower::key_type(family, &shape.key),
         key_len: lower::key_len(family, &shape.key),
         data,
-        size: Some(size),
+        size,
+        exprs: if counts { vec![Expr::Counter(Counter::default())] } else { Vec::new() },
         userdata: userdata::of_set(family, &shape),
+        ..wire::Set::default()
+    }
+}
+
+/// A set that packets fill, as it is sent.
+#[must_use]
+pub(crate) fn wire_clients(family: Family, name: &PortName) -> wire::Set {
+    wire::Set {
+        table: TABLE.to_owned(),
+        name: name.to_string(),
+        flags: set::F_EVAL | set::F_TIMEOUT,
+        key_type: lower::key_type(family, &sets::CLIENT),
+        key_len: lower::key_len(family, &sets::CLIENT),
+        size: Some(sets::CLIENTS),
+        userdata: userdata::of_clients(family),
         ..wire::Set::default()
     }
 }

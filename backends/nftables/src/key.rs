@@ -6,7 +6,7 @@ use portolan_core::addr::Family;
 
 use crate::{
     element::ElementKey,
-    names::{ChainName, SetName, TABLE, keyword},
+    names::{ChainName, PortName, SetName, TABLE, keyword},
 };
 
 /// One object in one of our tables.
@@ -16,6 +16,8 @@ pub enum Key {
     Table(Family),
     /// A set or map of ours, without its elements.
     Set(Family, SetName),
+    /// The set of one endpoint's clients; its elements come and go with connections, and are no objects.
+    Clients(Family, PortName),
     /// A chain, without its rules.
     Chain(Family, ChainName),
     /// The rules of a chain, in order.
@@ -33,6 +35,7 @@ impl Key {
         match self {
             Self::Table(family)
             | Self::Set(family, _)
+            | Self::Clients(family, _)
             | Self::Chain(family, _)
             | Self::Rules(family, _)
             | Self::Element(family, ..)
@@ -48,6 +51,7 @@ impl fmt::Display for Key {
         match self {
             Self::Table(_) => write!(f, "{table}"),
             Self::Set(_, set) => write!(f, "set {set} in {table}"),
+            Self::Clients(_, set) => write!(f, "set {set} in {table}"),
             Self::Chain(_, chain) => write!(f, "chain {chain} in {table}"),
             Self::Rules(_, chain) => write!(f, "the rules of chain {chain} in {table}"),
             Self::Element(family, set, element) => {
@@ -64,6 +68,6 @@ mod tests {
 
     #[test]
     fn a_key_is_small_since_there_are_many() {
-        assert!(size_of::<Key>() <= 48, "{}", size_of::<Key>());
+        assert!(size_of::<Key>() <= 40, "{}", size_of::<Key>());
     }
 }

@@ -1,36 +1,37 @@
-//! The ruleset: what is there whatever the Services are. No chain, rule or verdict belongs to a Service; only elements
-//! of sets change (docs/design/nftables.md gives the reasons and the measurements).
+//! The ruleset: what is there whatever the Services are. No chain, rule or verdict belongs to a Service that is nothing
+//! special; only elements of sets change (docs/design/nftables.md gives the reasons and the measurements).
 //!
 //! ```text
 //!  in --> nat-prerouting --+--> services ----------------> DNAT --> routing --+--> nat-postrouting --> out
-//!                          |    gate? mark? pick endpoint                     |    masquerade
+//!                          |    mark? policy? pick endpoint                   |    masquerade
 //!  node -> nat-output -----+                                                  |
 //!                                        what was not sent to an endpoint:    |
 //!                                        filter-input, -forward, -output  <---+    reject
 //! ```
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
 use ipnet::IpNet;
-use portolan_core::{addr::Family, addr::Protocol, desired::NodePolicy};
+use portolan_core::{
+    addr::{Family, Protocol},
+    desired::{DesiredPort, LocalDetector, NodePolicy, NodePortsAt},
+};
 
 use crate::{
     key::Key,
-    names::{ChainName, DIRECT, SetName},
+    names::{ChainName, DIRECT, PortName, Scope, SetName},
     rule::{
-        Field, Rule, Statement,
+        Field::{self, Destination, Source},
+        Rule, Statement,
         Statement::{
-            In, Is, Jump, Lookup, Mark, Marked, Masquerade, New, NotIn, NotNew, Reject, RejectWithReset, Return,
-            SourceOutside, Translate, Translated, Unmark,
+            Drop, FromPod, Goto, In, Is, Jump, Local, Lookup, Mark, Marked, Masquerade, NotFromPod, NotNew, Outside,
+            Reject, RejectWithReset, Return, Translate, Translated, Unmark, Within,
         },
-        VIP,
+        VIP, frontend, frontend_and,
     },
+    sets::{self, Counts, DataKind},
     value::{Hook, HookKind, HookPoint, Value},
 };
-
-/// The mark that says "masquerade": kube-proxy's default bit 14, cleared again before the packet leaves, so that no
-/// other program masquerades it twice.
-pub(crate) const MASQUERADE: u32 = 1 << 14;
 
 /// One behind kube-proxy's -100: whoever translates first wins, so a table of ours that was left behind loses to a
 /// kube-proxy that is started later.
@@ -42,44 +43,87 @@ const FILTER_PRIORITY: i32 = -110;
 /// After `nat-output`, which must have had its chance to send the packet to an endpoint.
 const FILTER_OUTPUT_PRIORITY: i32 = -90;
 
-/// Elements that a set has room for at least. The kernel allocates and clears a hash table for them at once: for the
-/// sets of both families 4 MB and 10 ms of the first sync, and of the repair after a flush, at this size; four times
-/// that at 65,536. A cluster of up to 8,000 Services grows without a rebuild.
+/// Elements that the sets of ordinary Services have room for at least. The kernel allocates and clears a hash table for
+/// them at once: for both families 4 MB and 10 ms of the first sync, and of the repair after a flush, at this size; four
+/// times that at 65,536. A cluster of up to 8,000 Services grows without a rebuild.
 const MIN_SIZE: usize = 1 << 14;
+/// The same for the sets of what is special.
+const MIN_SIZE_SPECIAL: usize = 1 << 12;
 
 /// All objects of the layout, for both families.
 pub(crate) fn objects(policy: &NodePolicy, need: &dyn Fn(&Key) -> usize) -> Vec<(Key, Value)> {
     let mut objects = Vec::new();
     for family in Family::ALL {
+        let in_use = |scope| scope == Scope::Vip || *policy.node_ports.get(family) != NodePortsAt::Frontends;
         objects.push((Key::Table(family), Value::Table));
-        for set in SetName::ALL {
+        for set in SetName::ALL.into_iter().filter(|set| in_use(set.scope())) {
             let key = Key::Set(family, set);
-            let size = size_for(need(&key));
-            objects.push((key, Value::Set { size }));
+            let value = set_value(set, need(&key), policy.count_connections);
+            objects.push((key, value));
         }
-        for chain in ChainName::BASE {
-            let rules = rules(family, &chain, policy);
+        for chain in ChainName::BASE.into_iter().filter(|chain| in_use(chain.scope())) {
+            let rules = View { family, policy }.rules(&chain);
             objects.push((Key::Chain(family, chain.clone()), Value::Chain(hook(&chain))));
-            objects.push((Key::Rules(family, chain), Value::Rules(rules)));
+            objects.push((Key::Rules(family, chain), Value::Rules(rules.into())));
         }
     }
     objects
 }
 
+fn set_value(set: SetName, need: usize, count_connections: bool) -> Value {
+    let shape = sets::shape(set);
+    let least = match set {
+        SetName::Services(Scope::Vip)
+        | SetName::Direct(_)
+        | SetName::Endpoints(Scope::Vip)
+        | SetName::NoEndpoints(Scope::Vip)
+        | SetName::ClusterIps
+        | SetName::Hairpin => MIN_SIZE,
+        _ => MIN_SIZE_SPECIAL,
+    };
+    // For each verdict that is added the kernel looks at every place of the map, also at the empty ones, once for each
+    // base chain: 180 us where there are 32,768. Without a size the map has as many places as it needs.
+    let sized = shape.data != DataKind::Verdict;
+    let counts = shape.counts.is_some_and(|counts| count_connections || counts == Counts::Refusals);
+    Value::Set { size: sized.then(|| size_for(need, least)), counts }
+}
+
 /// A power of two with room for twice what is needed: a set cannot be resized, and with a size the kernel uses a hash
 /// table that never has to grow inside a transaction (0.65 us an element instead of up to 3).
-fn size_for(need: usize) -> u32 {
-    let size = need.saturating_mul(2).max(MIN_SIZE).checked_next_power_of_two().unwrap_or(usize::MAX);
+fn size_for(need: usize, least: usize) -> u32 {
+    let size = need.saturating_mul(2).max(least).checked_next_power_of_two().unwrap_or(usize::MAX);
     u32::try_from(size).unwrap_or(u32::MAX)
 }
 
 /// The chain that picks one of `count` endpoints of a large Service.
-pub(crate) fn pick(family: Family, count: u32) -> [(Key, Value); 2] {
-    let chain = ChainName::Pick(count);
-    let rules = [rule([Translate(slot(count), SetName::Endpoints)])];
+pub(crate) fn pick(family: Family, scope: Scope, count: u32) -> [(Key, Value); 2] {
+    pick_from(family, ChainName::Pick(scope, count), SetName::Endpoints(scope), count)
+}
+
+/// The chain that picks one of `count` local endpoints.
+pub(crate) fn pick_local(family: Family, scope: Scope, count: u32) -> [(Key, Value); 2] {
+    pick_from(family, ChainName::PickLocal(scope, count), SetName::LocalEndpoints(scope), count)
+}
+
+fn pick_from(family: Family, chain: ChainName, set: SetName, count: u32) -> [(Key, Value); 2] {
+    let rules = [rule([Translate(frontend_and(set.scope(), Field::Random(count)), set)])];
     [
         (Key::Chain(family, chain.clone()), Value::Chain(None)),
         (Key::Rules(family, chain), Value::Rules(Arc::new(rules))),
+    ]
+}
+
+/// The chain that lets a ServicePort's sources go on to the policy of their frontend, and drops all others. Rules and no
+/// set of ranges: those are changed as one, where ranges of old and new lists overlap, and cost nobody else anything (a
+/// set of 5,000 ranges takes the kernel 40 ms for each one that is deleted).
+pub(crate) fn sources(port: &DesiredPort) -> [(Key, Value); 2] {
+    let chain = ChainName::OfPort(PortName::sources(&port.name));
+    let allowed = port.sources.iter().map(|net| rule([Within(Source, *net), Goto(ChainName::RestrictedPolicies)]));
+    let refused = [rule([In(VIP.to_vec(), SetName::Restricted), Drop]), rule([Drop])];
+    let rules = allowed.chain(refused).collect();
+    [
+        (Key::Chain(port.family, chain.clone()), Value::Chain(None)),
+        (Key::Rules(port.family, chain), Value::Rules(rules)),
     ]
 }
 
@@ -92,61 +136,168 @@ fn hook(chain: &ChainName) -> Option<Hook> {
         ChainName::FilterInput => (Filter, HookPoint::Input, FILTER_PRIORITY),
         ChainName::FilterForward => (Filter, HookPoint::Forward, FILTER_PRIORITY),
         ChainName::FilterOutput => (Filter, HookPoint::Output, FILTER_OUTPUT_PRIORITY),
-        ChainName::Pick(_) | ChainName::MasqueradeAlways | ChainName::Services | ChainName::Foreign(_) => return None,
+        _ => return None,
     };
     Some(Hook { kind, point, priority })
 }
 
-fn rules(family: Family, chain: &ChainName, policy: &NodePolicy) -> Arc<[Rule]> {
-    match chain {
-        ChainName::MasqueradeAlways => vec![rule([Mark(MASQUERADE)])],
-        ChainName::Services => services(*policy.pod_cidr.get(family)),
-        ChainName::NatPrerouting | ChainName::NatOutput => vec![rule([Jump(ChainName::Services)])],
-        ChainName::NatPostrouting => vec![
-            rule([Translated, Marked(MASQUERADE), Unmark(MASQUERADE), Masquerade]),
-            // A pod that is sent to itself would answer itself directly, and drop the answer.
-            rule([Translated, In(vec![Field::Source, Field::Destination], SetName::Hairpin), Masquerade]),
-        ],
-        ChainName::FilterInput => vec![
-            rule([New, Is(Protocol::Tcp), In(VIP.to_vec(), SetName::NoEndpoints), RejectWithReset]),
-            rule([New, In(VIP.to_vec(), SetName::NoEndpoints), Reject]),
-        ],
-        ChainName::FilterForward | ChainName::FilterOutput => {
-            let cluster_ip = || In(vec![Field::Destination], SetName::ClusterIps);
-            vec![
-                rule([NotNew, Return]),
-                rule([Is(Protocol::Tcp), In(VIP.to_vec(), SetName::NoEndpoints), RejectWithReset]),
-                commented("no such port", [Is(Protocol::Tcp), cluster_ip(), RejectWithReset]),
-                rule([In(VIP.to_vec(), SetName::NoEndpoints), Reject]),
-                commented("no such port", [cluster_ip(), Reject]),
-            ]
+/// The rules of one family on this node.
+struct View<'a> {
+    family: Family,
+    policy: &'a NodePolicy,
+}
+
+impl View<'_> {
+    fn rules(&self, chain: &ChainName) -> Vec<Rule> {
+        let mark = self.policy.masquerade_mark;
+        match chain {
+            ChainName::MasqueradeAlways => vec![rule([Mark(mark)])],
+            ChainName::MasqueradeAffinity(scope) => {
+                vec![rule([Mark(mark), Lookup(frontend(*scope), SetName::Affinities(*scope))])]
+            }
+            ChainName::ShortCut(scope) => vec![rule([Lookup(frontend(*scope), SetName::Affinities(*scope))])],
+            ChainName::ExternalLocal(scope) => self.external_local(*scope),
+            ChainName::NoLocalEndpoints => {
+                vec![rule([In(VIP.to_vec(), SetName::NoLocalEndpoints(Scope::Vip)), Drop]), rule([Drop])]
+            }
+            ChainName::RestrictedPolicies => vec![rule([Lookup(VIP.to_vec(), SetName::RestrictedPolicies)])],
+            ChainName::Services(Scope::Vip) => self.services(),
+            ChainName::Services(Scope::NodePort) => node_ports(),
+            ChainName::NatPrerouting | ChainName::NatOutput => self.gates(),
+            ChainName::NatPostrouting => vec![
+                rule([Translated, Marked(mark), Unmark(mark), Masquerade]),
+                // A pod that is sent to itself would answer itself directly, and drop the answer.
+                rule([Translated, In(vec![Source, Destination], SetName::Hairpin), Masquerade]),
+            ],
+            ChainName::FilterInput => self.reject_input(),
+            ChainName::FilterForward | ChainName::FilterOutput => self.reject_passing(),
+            ChainName::Pick(..) | ChainName::PickLocal(..) | ChainName::OfPort(_) | ChainName::Foreign(_) => Vec::new(),
         }
-        ChainName::Pick(_) | ChainName::Foreign(_) => Vec::new(),
     }
-    .into()
+
+    /// Most connections are for no Service, so one lookup must tell. An address of the Service's own comes before
+    /// NodePorts.
+    fn gates(&self) -> Vec<Rule> {
+        let vip = rule([In(VIP.to_vec(), SetName::Services(Scope::Vip)), Jump(ChainName::Services(Scope::Vip))]);
+        let node_port = In(frontend(Scope::NodePort), SetName::Services(Scope::NodePort));
+        let node_ports = self.at_node_ports(&[node_port], &[Jump(ChainName::Services(Scope::NodePort))]);
+        iter::once(vip).chain(node_ports).collect()
+    }
+
+    /// Rules for packets to an address of the node's that has NodePorts, one for each way in which that can be; none where
+    /// NodePorts are VIPs. The route, the dearest question, comes after `first`. Loopback addresses have none: what is sent there must not leave the node.
+    fn at_node_ports(&self, first: &[Statement], last: &[Statement]) -> Vec<Rule> {
+        let NodePortsAt::Local(cidrs) = self.policy.node_ports.get(self.family) else { return Vec::new() };
+        let loopback = loopback(self.family);
+        let not_loopback = || Outside(Destination, loopback);
+        let cases = if cidrs.is_empty() {
+            vec![vec![not_loopback()]]
+        } else {
+            let outside = cidrs.iter().filter(|cidr| !loopback.contains(*cidr));
+            let guard = |cidr: &IpNet| cidr.contains(&loopback).then(not_loopback);
+            outside.map(|cidr| iter::once(Within(Destination, *cidr)).chain(guard(cidr)).collect()).collect()
+        };
+        let whole = |case: Vec<Statement>| Rule {
+            statements: [first, &case, &[Local(Destination)], last].concat(),
+            comment: None,
+        };
+        cases.into_iter().map(whole).collect()
+    }
+
+    /// `externalTrafficPolicy: Local`: pods of this node and the node itself are inside the cluster already, and reach
+    /// every endpoint; anybody else only those of this node, and keeps the source address.
+    fn external_local(&self, scope: Scope) -> Vec<Rule> {
+        let short_cut = || Goto(ChainName::ShortCut(scope));
+        let pod = self.detector().map(|detector| rule([FromPod(detector.clone()), short_cut()]));
+        pod.into_iter()
+            .chain([
+                rule([Local(Source), Mark(self.policy.masquerade_mark), short_cut()]),
+                rule([Lookup(frontend(scope), SetName::LocalAffinities(scope))]),
+                rule([Lookup(frontend(scope), SetName::LocalServices(scope))]),
+                rule([In(frontend(scope), SetName::NoLocalEndpoints(scope)), Drop]),
+                // Between two commits there may be none of the two: still not to an endpoint elsewhere.
+                rule([Drop]),
+            ])
+            .collect()
+    }
+
+    /// The way of a connection to its endpoint. The policies come first, since they need the VIP; then one rule for each
+    /// number of endpoints.
+    fn services(&self) -> Vec<Rule> {
+        let mut rules = Vec::new();
+        let cluster_ip = In(vec![Destination], SetName::ClusterIps);
+        let mark = Mark(self.policy.masquerade_mark);
+        if self.policy.masquerade_all {
+            rules.push(rule([cluster_ip, mark]));
+        } else if let Some(detector) = self.detector() {
+            rules.push(rule([cluster_ip, NotFromPod(detector.clone()), mark]));
+        }
+        rules.push(rule([Lookup(VIP.to_vec(), SetName::Policies(Scope::Vip))]));
+        rules.push(rule([Translate(VIP.to_vec(), SetName::Direct(1))]));
+        for count in 2..=DIRECT {
+            let slot = frontend_and(Scope::Vip, Field::Random(u32::from(count)));
+            rules.push(rule([Translate(slot, SetName::Direct(count))]));
+        }
+        rules.push(rule([Lookup(VIP.to_vec(), SetName::Large(Scope::Vip))]));
+        rules
+    }
+
+    fn detector(&self) -> Option<&LocalDetector> {
+        self.policy.detector.get(self.family).as_ref()
+    }
+
+    fn reject_input(&self) -> Vec<Rule> {
+        let mut rules = vec![
+            rule([NotNew, Return]),
+            rule([Translated, Return]),
+            rule([Is(Protocol::Tcp), In(VIP.to_vec(), SetName::NoEndpoints(Scope::Vip)), RejectWithReset]),
+            rule([In(VIP.to_vec(), SetName::NoEndpoints(Scope::Vip)), Reject]),
+        ];
+        // It counts, so it is asked last.
+        let node_port = || In(frontend(Scope::NodePort), SetName::NoEndpoints(Scope::NodePort));
+        for last in [vec![Is(Protocol::Tcp), node_port(), RejectWithReset], vec![node_port(), Reject]] {
+            rules.extend(self.at_node_ports(&[], &last));
+        }
+        rules
+    }
+
+    fn reject_passing(&self) -> Vec<Rule> {
+        let cluster_ip = || In(vec![Destination], SetName::ClusterIps);
+        let no_endpoints = || In(VIP.to_vec(), SetName::NoEndpoints(Scope::Vip));
+        let mut rules = vec![
+            rule([NotNew, Return]),
+            // On its way to an endpoint, whose address may be somebody's frontend too.
+            rule([Translated, Return]),
+            rule([Is(Protocol::Tcp), no_endpoints(), RejectWithReset]),
+            commented("no such port", [Is(Protocol::Tcp), cluster_ip(), RejectWithReset]),
+            rule([no_endpoints(), Reject]),
+            commented("no such port", [cluster_ip(), Reject]),
+        ];
+        let cidrs = self.policy.service_cidrs.get(self.family).iter();
+        rules.extend(cidrs.map(|cidr| commented("no such cluster IP", [Within(Destination, *cidr), Drop])));
+        rules
+    }
 }
 
-/// The way of a connection to its endpoint. The gate comes first, since most connections are for no Service; the
-/// policies next, since they need the VIP; then one rule for each number of endpoints.
-fn services(pod_cidr: Option<IpNet>) -> Vec<Rule> {
-    let mut rules = vec![rule([NotIn(VIP.to_vec(), SetName::Services), Return])];
-    if let Some(pods) = pod_cidr {
-        rules.push(rule([In(vec![Field::Destination], SetName::ClusterIps), SourceOutside(pods), Mark(MASQUERADE)]));
-    }
-    rules.push(rule([Lookup(VIP.to_vec(), SetName::ServicePolicies)]));
-    rules.push(rule([Translate(VIP.to_vec(), SetName::Direct(1))]));
-    for count in 2..=DIRECT {
-        rules.push(rule([Translate(slot(u32::from(count)), SetName::Direct(count))]));
-    }
-    rules.push(rule([Lookup(VIP.to_vec(), SetName::ServicesLarge)]));
-    rules
+fn node_ports() -> Vec<Rule> {
+    let scope = Scope::NodePort;
+    vec![
+        // An external IP that is one of the node's addresses comes first, also when it has no endpoint.
+        rule([In(VIP.to_vec(), SetName::NoEndpoints(Scope::Vip)), Return]),
+        rule([Lookup(frontend(scope), SetName::Policies(scope))]),
+        rule([Lookup(frontend(scope), SetName::Large(scope))]),
+    ]
 }
 
-fn slot(count: u32) -> Vec<Field> {
-    VIP.into_iter().chain([Field::Random(count)]).collect()
+fn loopback(family: Family) -> IpNet {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+    match family {
+        Family::V4 => ipnet::Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8).into(),
+        Family::V6 => ipnet::Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128).into(),
+    }
 }
 
-fn rule<const N: usize>(statements: [Statement; N]) -> Rule {
+pub(crate) fn rule<const N: usize>(statements: [Statement; N]) -> Rule {
     Rule { statements: Vec::from(statements), comment: None }
 }
 
@@ -162,7 +313,7 @@ mod tests {
     fn sets_have_room_for_twice_what_is_needed() {
         for (need, size) in [(0, 16_384), (8_192, 16_384), (8_193, 32_768), (100_000, 262_144), (usize::MAX, u32::MAX)]
         {
-            assert_eq!(size_for(need), size, "{need}");
+            assert_eq!(size_for(need, MIN_SIZE), size, "{need}");
         }
     }
 }

@@ -8,7 +8,9 @@
 //!
 //! docs/design/nftables.md explains the layout and what it costs.
 
+mod affinity;
 mod backend;
+mod counters;
 mod dialect;
 mod element;
 mod encode;
@@ -18,12 +20,14 @@ mod listing;
 mod lower;
 mod names;
 mod observe;
+mod raise;
 mod render;
 mod rule;
 mod sets;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod text;
+pub mod trace;
 mod userdata;
 mod value;
 
@@ -32,6 +36,6 @@ pub use dialect::Nft;
 pub use element::{ElementKey, Fields};
 pub use key::Key;
 pub use listing::frontends;
-pub use names::{ChainName, SetName, TABLE};
-pub use text::text;
+pub use names::{ChainName, PortName, Scope, SetName, TABLE};
+pub use text::{Seconds, text};
 pub use value::{Comment, Data, Hook, HookKind, HookPoint, Value};

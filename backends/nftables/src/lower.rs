@@ -9,14 +9,19 @@
 //!   IPv6    | ip6 daddr: words 0 to 3 | l4proto | dport  | random |           the random number in host order
 //! ```
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
-use portolan_core::addr::Family;
+use portolan_core::{addr::Family, desired::LocalDetector};
 use portolan_netlink::{
     uapi::{self, key},
-    wire::{CmpOp, Expr, Register, Reject, Verdict},
+    wire::{CmpOp, DynsetOp, Expr, Register, Reject, Verdict},
 };
 
-use crate::rule::{Field, Rule, Statement};
+use crate::{
+    rule::{Field, Rule, Statement},
+    sets,
+};
 
 /// ICMP's and ICMPv6's numbers for "port unreachable".
 const PORT_UNREACHABLE: u8 = 3;
@@ -47,28 +52,48 @@ pub(crate) fn expressions(family: Family, rule: &Rule) -> Vec<Expr> {
     out
 }
 
-fn lower(out: &mut Vec<Expr>, family: Family, statement: &Statement) {
+/// Appends the instructions of a statement.
+pub(crate) fn lower(out: &mut Vec<Expr>, family: Family, statement: &Statement) {
     match statement {
-        Statement::In(fields, set) => lookup(out, family, fields, set.as_str(), None, false),
-        Statement::NotIn(fields, set) => lookup(out, family, fields, set.as_str(), None, true),
-        Statement::Lookup(fields, map) => lookup(out, family, fields, map.as_str(), Some(Register::VERDICT), false),
+        Statement::In(fields, set) => lookup(out, family, fields, set.as_str(), None),
+        Statement::Lookup(fields, map) => lookup(out, family, fields, map.as_str(), Some(Register::VERDICT)),
         Statement::Translate(fields, map) => {
-            lookup(out, family, fields, map.as_str(), Some(Register::FIRST), false);
-            out.push(Expr::Dnat {
-                family: protocol_family(family),
-                addr: Register::FIRST,
-                proto: Some(Register::word(words(family, Field::Destination))),
-                flags: 0,
-            });
+            lookup(out, family, fields, map.as_str(), Some(Register::FIRST));
+            out.push(dnat(family));
         }
         Statement::Is(protocol) => {
             out.push(Expr::MetaLoad { key: key::META_L4PROTO, dreg: Register::FIRST });
             compare(out, CmpOp::Eq, &[protocol.number()]);
         }
-        Statement::SourceOutside(net) => source_outside(out, *net),
-        Statement::New => {
-            out.push(Expr::CtLoad { key: key::CT_STATE, dreg: Register::FIRST });
-            has_any_bit(out, key::CT_STATE_NEW);
+        Statement::Within(field, net) => compare_prefix(out, family, *field, *net, CmpOp::Eq),
+        Statement::Outside(field, net) => compare_prefix(out, family, *field, *net, CmpOp::Neq),
+        Statement::Local(field) => {
+            let flags = if *field == Field::Source { key::FIB_SADDR } else { key::FIB_DADDR };
+            out.push(Expr::Fib { flags, result: key::FIB_RESULT_ADDRTYPE, dreg: Register::FIRST });
+            compare(out, CmpOp::Eq, &key::RTN_LOCAL.to_ne_bytes());
+        }
+        Statement::FromPod(detector) => detect(out, family, detector, CmpOp::Eq),
+        Statement::NotFromPod(detector) => detect(out, family, detector, CmpOp::Neq),
+        Statement::OneIn(modulus) => {
+            out.push(Expr::Random { dreg: Register::FIRST, modulus: *modulus, offset: 0 });
+            compare(out, CmpOp::Eq, &0_u32.to_ne_bytes());
+        }
+        Statement::Known(clients) => lookup(out, family, &sets::CLIENT, clients.as_str(), None),
+        Statement::Remember(clients, seconds) => {
+            out.push(load(family, Field::Source, Register::FIRST));
+            out.push(Expr::Dynset {
+                set: clients.as_str().to_owned(),
+                op: DynsetOp::Update,
+                key: Register::FIRST,
+                data: None,
+                timeout: Some(u64::from(*seconds) * 1000),
+            });
+        }
+        Statement::TranslateTo(to) => {
+            let port = Register::word(words(family, Field::Destination));
+            out.push(Expr::Immediate { dreg: Register::FIRST, value: octets(to.addr) });
+            out.push(Expr::Immediate { dreg: port, value: to.port.to_be_bytes().to_vec() });
+            out.push(dnat(family));
         }
         Statement::NotNew => {
             out.push(Expr::CtLoad { key: key::CT_STATE, dreg: Register::FIRST });
@@ -91,35 +116,67 @@ fn lower(out: &mut Vec<Expr>, family: Family, statement: &Statement) {
             Family::V6 => PORT_UNREACHABLE_V6,
         }))),
         Statement::RejectWithReset => out.push(Expr::Reject(Reject::TcpReset)),
+        Statement::Drop => out.push(Expr::Verdict(Verdict::Drop)),
         Statement::Return => out.push(Expr::Verdict(Verdict::Return)),
         Statement::Jump(chain) => out.push(Expr::Verdict(Verdict::Jump(chain.to_string()))),
+        Statement::Goto(chain) => out.push(Expr::Verdict(Verdict::Goto(chain.to_string()))),
     }
 }
 
-fn lookup(out: &mut Vec<Expr>, family: Family, fields: &[Field], set: &str, dreg: Option<Register>, invert: bool) {
+/// To the address in the first register and the port behind it.
+const fn dnat(family: Family) -> Expr {
+    Expr::Dnat {
+        family: protocol_family(family),
+        addr: Register::FIRST,
+        proto: Some(Register::word(words(family, Field::Destination))),
+        flags: 0,
+    }
+}
+
+fn octets(addr: IpAddr) -> Vec<u8> {
+    match addr {
+        IpAddr::V4(addr) => addr.octets().to_vec(),
+        IpAddr::V6(addr) => addr.octets().to_vec(),
+    }
+}
+
+fn detect(out: &mut Vec<Expr>, family: Family, detector: &LocalDetector, op: CmpOp) {
+    let name = match detector {
+        LocalDetector::Cidr(net) => return compare_prefix(out, family, Field::Source, *net, op),
+        // The whole field, with its zeros.
+        LocalDetector::Interface(name) => format!("{:\0<16}", name.as_str()),
+        LocalDetector::InterfacePrefix(prefix) => prefix.to_string(),
+    };
+    out.push(Expr::MetaLoad { key: key::META_IIFNAME, dreg: Register::FIRST });
+    compare(out, op, name.as_bytes());
+}
+
+fn lookup(out: &mut Vec<Expr>, family: Family, fields: &[Field], set: &str, dreg: Option<Register>) {
     let mut word = 0;
     for field in fields {
-        load(out, family, *field, Register::word(word));
+        out.push(load(family, *field, Register::word(word)));
         word += words(family, *field);
     }
-    out.push(Expr::Lookup { set: set.to_owned(), sreg: Register::FIRST, dreg, invert });
+    out.push(Expr::Lookup { set: set.to_owned(), sreg: Register::FIRST, dreg, invert: false });
 }
 
-fn load(out: &mut Vec<Expr>, family: Family, field: Field, dreg: Register) {
-    let network = |offset, len| Expr::Payload { base: key::PAYLOAD_NETWORK_HEADER, offset, len, dreg };
-    out.push(match (field, family) {
-        (Field::Source, Family::V4) => network(12, 4),
-        (Field::Source, Family::V6) => network(8, 16),
-        (Field::Destination, Family::V4) => network(16, 4),
-        (Field::Destination, Family::V6) => network(24, 16),
-        (Field::Protocol, _) => Expr::MetaLoad { key: key::META_L4PROTO, dreg },
-        (Field::Port, _) => Expr::Payload { base: key::PAYLOAD_TRANSPORT_HEADER, offset: 2, len: 2, dreg },
-        (Field::Random(modulus), _) => Expr::Random { dreg, modulus, offset: 0 },
-    });
+/// What loads a field.
+pub(crate) const fn load(family: Family, field: Field, dreg: Register) -> Expr {
+    match field {
+        Field::Source | Field::Destination => Expr::Payload {
+            base: key::PAYLOAD_NETWORK_HEADER,
+            offset: address_offset(family, field),
+            len: 4 * words(family, field),
+            dreg,
+        },
+        Field::Protocol => Expr::MetaLoad { key: key::META_L4PROTO, dreg },
+        Field::Port => Expr::Payload { base: key::PAYLOAD_TRANSPORT_HEADER, offset: 2, len: 2, dreg },
+        Field::Random(modulus) => Expr::Random { dreg, modulus, offset: 0 },
+    }
 }
 
 /// How many words a field takes in a key.
-const fn words(family: Family, field: Field) -> u32 {
+pub(crate) const fn words(family: Family, field: Field) -> u32 {
     match (field, family) {
         (Field::Source | Field::Destination, Family::V6) => 4,
         _ => 1,
@@ -127,21 +184,29 @@ const fn words(family: Family, field: Field) -> u32 {
 }
 
 /// A prefix of whole bytes is compared byte for byte, any other through a mask: nft does the same.
-fn source_outside(out: &mut Vec<Expr>, net: IpNet) {
-    let (offset, address, mask) = match net {
-        IpNet::V4(net) => (12, net.network().octets().to_vec(), net.netmask().octets().to_vec()),
-        IpNet::V6(net) => (8, net.network().octets().to_vec(), net.netmask().octets().to_vec()),
-    };
+fn compare_prefix(out: &mut Vec<Expr>, family: Family, field: Field, net: IpNet, op: CmpOp) {
+    let (address, mask) = (octets(net.network()), octets(net.netmask()));
     let whole = net.prefix_len().is_multiple_of(8);
     let len = if whole { usize::from(net.prefix_len() / 8) } else { address.len() };
     let address: Vec<u8> = address.into_iter().take(len).collect();
     let len = u32::try_from(len).unwrap_or_default();
+    let offset = address_offset(family, field);
     out.push(Expr::Payload { base: key::PAYLOAD_NETWORK_HEADER, offset, len, dreg: Register::FIRST });
     if !whole {
         let xor = vec![0; mask.len()];
         out.push(Expr::Bitwise { sreg: Register::FIRST, dreg: Register::FIRST, len, mask, xor });
     }
-    compare(out, CmpOp::Neq, &address);
+    compare(out, op, &address);
+}
+
+/// Where an address is in the IP header.
+const fn address_offset(family: Family, field: Field) -> u32 {
+    match (field, family) {
+        (Field::Source, Family::V4) => 12,
+        (Field::Source, Family::V6) => 8,
+        (_, Family::V4) => 16,
+        (_, Family::V6) => 24,
+    }
 }
 
 fn change_mark(out: &mut Vec<Expr>, mask: u32, xor: u32) {

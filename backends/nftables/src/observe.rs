@@ -12,10 +12,10 @@ use portolan_netlink::{
 
 use crate::{
     element::{ElementKey, read_endpoint},
-    encode::{wire_hook, wire_set},
+    encode::{wire_clients, wire_hook, wire_set},
     key::Key,
     lower::protocol_family,
-    names::{ChainName, SetName, TABLE},
+    names::{ChainName, PortName, SetName, TABLE},
     sets::{self, DataKind},
     value::{Comment, Data, Hook, HookKind, HookPoint, Value},
 };
@@ -35,12 +35,15 @@ pub(crate) fn observe(connection: &mut Connection, family: Family) -> Result<Vec
     // An anonymous set belongs to its rule, and comes and goes with it.
     let is_named = |set: &Set| set.flags & set::F_ANONYMOUS == 0;
     for set in connection.sets(number, TABLE)?.into_iter().filter(is_named) {
-        let Some(name) = SetName::parse(&set.name) else {
+        if let Some(name) = SetName::parse(&set.name) {
+            objects.push((Key::Set(family, name), read_set(family, name, &set)));
+            read_elements(connection, family, name, &mut objects)?;
+        } else if let Some(name) = PortName::parse(&set.name) {
+            let value = if same(&set, wire_clients(family, &name)) { Value::Clients } else { Value::Strange };
+            objects.push((Key::Clients(family, name), value));
+        } else {
             objects.push((Key::ForeignSet(family, set.name.as_str().into()), Value::Strange));
-            continue;
-        };
-        objects.push((Key::Set(family, name), read_set(family, name, &set)));
-        read_elements(connection, family, name, &mut objects)?;
+        }
     }
     Ok(objects)
 }
@@ -71,10 +74,17 @@ fn read_rules(family: Family, rules: &[Rule], objects: &mut Vec<(Key, Value)>) {
 }
 
 fn read_set(family: Family, name: SetName, live: &Set) -> Value {
-    let ours = wire_set(family, name, live.size.unwrap_or_default());
-    // User data is for listings; all else decides what packets meet.
-    let same = live.size.is_some() && Set { userdata: ours.userdata.clone(), ..live.clone() } == ours;
-    live.size.filter(|_| same).map_or(Value::Strange, |size| Value::Set { size })
+    let counts = !live.exprs.is_empty();
+    if same(live, wire_set(family, name, live.size, counts)) {
+        Value::Set { size: live.size, counts }
+    } else {
+        Value::Strange
+    }
+}
+
+/// User data is for listings; all else decides what packets meet.
+fn same(live: &Set, ours: Set) -> bool {
+    *live == Set { userdata: live.userdata.clone(), ..ours }
 }
 
 fn read_elements(

@@ -7,7 +7,8 @@ use std::{
 
 use portolan_core::{
     addr::{Family, PerFamily, Protocol},
-    desired::{DesiredPort, Endpoint, Frontend, FrontendKind, Masquerade, NodePolicy, PortChange, PortId, Vip},
+    desired::{DesiredPort, Endpoint, Frontend, FrontendKind, LocalDetector, NodePolicy, PortChange, PortId, Vip},
+    model::TrafficPolicy,
     name::{ServiceName, ServicePortName},
     object::{Batch, Dialect, Op},
     testing::Seed,
@@ -22,9 +23,12 @@ use crate::{Key, Nft, Value, layout, lower};
 #[must_use]
 #[expect(clippy::unwrap_used, reason = "constants")]
 pub fn policy() -> NodePolicy {
-    let pod_cidr =
-        PerFamily { v4: Some("10.244.0.0/16".parse().unwrap()), v6: Some("fd00:10:244::/48".parse().unwrap()) };
-    NodePolicy { pod_cidr }
+    let pods = |cidr: &str| Some(LocalDetector::Cidr(cidr.parse().unwrap()));
+    NodePolicy {
+        detector: PerFamily { v4: pods("10.244.0.0/16"), v6: pods("fd00:10:244::/48") },
+        service_cidrs: PerFamily { v4: vec!["10.0.0.0/16".parse().unwrap()], v6: Vec::new() },
+        ..NodePolicy::default()
+    }
 }
 
 /// ServicePort number `number` in a family, with so many endpoints; one in three has a NodePort too.
@@ -32,26 +36,55 @@ pub fn policy() -> NodePolicy {
 pub fn port(number: u16, family: Family, endpoints: u16) -> DesiredPort {
     let service = ServiceName { namespace: "ns".into(), name: format!("svc-{number}").into() };
     let name = ServicePortName { service, port: "http".into(), protocol: Protocol::Tcp };
-    let frontend = |addr, port, kind| Frontend {
-        vip: Vip { addr, protocol: Protocol::Tcp, port },
-        kind,
-        masquerade: if kind == FrontendKind::ClusterIp { Masquerade::NonLocal } else { Masquerade::Always },
-    };
     let mut frontends = vec![frontend(address(family, 10, number), 80, FrontendKind::ClusterIp)];
     if number.is_multiple_of(3) {
         frontends.push(frontend(address(family, 192, 1), 30_000 + number, FrontendKind::NodePort));
     }
-    let endpoints = (0..endpoints)
-        .map(|n| Endpoint { addr: address(family, 11, number / 2 + n), port: 8080, local: n.is_multiple_of(2) })
-        .collect();
-    DesiredPort { name, family, frontends, endpoints }
+    let endpoint =
+        |n: u16| Endpoint { addr: address(family, 11, number / 2 + n), port: 8080, local: n.is_multiple_of(2) };
+    DesiredPort {
+        name,
+        family,
+        frontends,
+        endpoints: (0..endpoints).map(endpoint).collect(),
+        local_endpoints: Vec::new(),
+        affinity: None,
+        sources: Vec::new(),
+    }
+}
+
+/// The same with what makes it special: session affinity, traffic policy `Local`, a load-balancer address with source
+/// ranges; each or none of it.
+fn special_port(seed: &mut Seed, number: u16, family: Family, endpoints: u16) -> DesiredPort {
+    let mut port = port(number, family, endpoints);
+    if seed.one_in(3) {
+        port.frontends.push(Frontend {
+            restricted: true,
+            ..frontend(address(family, 203, number), 80, FrontendKind::LoadBalancerIp)
+        });
+        port.sources = (0..seed.below(3)).map(|n| address(family, 198, u16::try_from(n).unwrap_or(0)).into()).collect();
+    }
+    if seed.one_in(3) {
+        port.affinity = Some(10_800);
+    }
+    if seed.one_in(3) {
+        port.frontends.iter_mut().for_each(|frontend| frontend.policy = TrafficPolicy::Local);
+        port.local_endpoints = port.endpoints.iter().copied().filter(|endpoint| endpoint.local).collect();
+    }
+    port
+}
+
+const fn frontend(addr: IpAddr, port: u16, kind: FrontendKind) -> Frontend {
+    let vip = Vip { addr, protocol: Protocol::Tcp, port };
+    Frontend { vip, kind, policy: TrafficPolicy::Cluster, restricted: false }
 }
 
 /// A change to a random one of few ServicePorts, so that changes meet.
 pub fn random_change(seed: &mut Seed) -> PortChange {
     let number = u16::try_from(seed.below(12)).unwrap_or_default();
     let family = if seed.one_in(2) { Family::V4 } else { Family::V6 };
-    let desired = port(number, family, u16::try_from(seed.below(8)).unwrap_or_default());
+    let endpoints = u16::try_from(seed.below(8)).unwrap_or_default();
+    let desired = special_port(seed, number, family, endpoints);
     let id = PortId { name: desired.name.clone(), family };
     PortChange { id, desired: (!seed.one_in(4)).then_some(desired) }
 }
@@ -111,7 +144,6 @@ pub fn agree(memory: &BTreeMap<Key, Value>, live: &[(Key, Value)]) -> bool {
         && memory.iter().zip(&live).all(|((key, value), (live_key, live))| {
             key == live_key
                 && match (live, value) {
-                    (Value::Set { size: live }, Value::Set { size }) => live == size,
                     (Value::LiveRules(live), Value::Rules(rules)) => lower::is_same(key.family(), live, rules),
                     (live, value) => live == value,
                 }
@@ -124,14 +156,14 @@ fn universe(seed: &mut Seed) -> Vec<(Key, Value)> {
     let mut objects = layout::objects(&policy(), &|_| 0);
     objects.retain(|(key, _)| key.family() == Family::V4);
     for (_, value) in &mut objects {
-        if let Value::Set { size } = value {
+        if let Value::Set { size: Some(size), .. } = value {
             *size = 4;
         }
     }
     let containers = objects.clone();
     for number in 0..4 {
         let endpoints = u16::try_from(seed.below(7)).unwrap_or_default();
-        Nft::render(&port(number, Family::V4, endpoints), &mut objects);
+        Nft::render(&special_port(seed, number, Family::V4, endpoints), &mut objects);
     }
     objects.extend(containers.into_iter().filter(|(key, _)| !matches!(key, Key::Rules(..))));
     objects

@@ -4,13 +4,17 @@
 //! typed vocabulary: nothing that a user named can add a statement, since the only such text is a comment of checked
 //! names.
 
-use std::fmt::{self, Write};
+use std::{
+    fmt::{self, Write},
+    net::SocketAddr,
+};
 
-use portolan_core::addr::Family;
+use ipnet::IpNet;
+use portolan_core::{addr::Family, desired::LocalDetector};
 
 use crate::{
     key::Key,
-    names::{ChainName, SetName, TABLE, keyword},
+    names::{ChainName, PortName, SetName, TABLE, keyword},
     rule::{Field, Rule, Statement},
     sets::{self, DataKind},
     value::{Comment, Data, Hook, HookKind, HookPoint, Value},
@@ -35,10 +39,15 @@ fn table(out: &mut String, family: Family, objects: &[(&Key, &Value)]) -> fmt::R
     writeln!(out, "table {} {TABLE} {{", keyword(family))?;
     let mut separator = "";
     for (key, value) in objects {
-        if let (Key::Set(_, name), Value::Set { size }) = (key, value) {
-            out.push_str(std::mem::replace(&mut separator, "\n"));
-            set(out, family, *name, *size, objects)?;
-        }
+        let write: &dyn Fn(&mut String) -> fmt::Result = match (key, value) {
+            (Key::Set(_, name), Value::Set { size, counts }) => {
+                &|out| set(out, family, *name, (*size, *counts), objects)
+            }
+            (Key::Clients(_, name), Value::Clients) => &|out| clients(out, family, name),
+            _ => continue,
+        };
+        out.push_str(std::mem::replace(&mut separator, "\n"));
+        write(out)?;
     }
     for (key, value) in objects {
         if let (Key::Chain(_, name), Value::Chain(hook)) = (key, value) {
@@ -49,7 +58,13 @@ fn table(out: &mut String, family: Family, objects: &[(&Key, &Value)]) -> fmt::R
     writeln!(out, "}}")
 }
 
-fn set(out: &mut String, family: Family, name: SetName, size: u32, objects: &[(&Key, &Value)]) -> fmt::Result {
+fn set(
+    out: &mut String,
+    family: Family,
+    name: SetName,
+    (size, counts): (Option<u32>, bool),
+    objects: &[(&Key, &Value)],
+) -> fmt::Result {
     let shape = sets::shape(name);
     let what = if shape.data == DataKind::None { "set" } else { "map" };
     writeln!(out, "\t{what} {name} {{")?;
@@ -59,7 +74,12 @@ fn set(out: &mut String, family: Family, name: SetName, size: u32, objects: &[(&
         DataKind::Verdict => writeln!(out, " : verdict")?,
         DataKind::Endpoint => writeln!(out, " : {}", Fields(family, &sets::ENDPOINT))?,
     }
-    writeln!(out, "\t\tsize {size}")?;
+    if let Some(size) = size {
+        writeln!(out, "\t\tsize {size}")?;
+    }
+    if counts {
+        writeln!(out, "\t\tcounter")?;
+    }
     let mut separator = "\t\telements = { ";
     let from = objects.partition_point(|(key, _)| !is_element_of_or_after(key, name));
     for (key, value) in objects.iter().skip(from) {
@@ -83,6 +103,12 @@ fn set(out: &mut String, family: Family, name: SetName, size: u32, objects: &[(&
         writeln!(out, " }}")?;
     }
     writeln!(out, "\t}}")
+}
+
+/// A set that packets fill.
+fn clients(out: &mut String, family: Family, name: &PortName) -> fmt::Result {
+    writeln!(out, "\tset {name} {{\n\t\ttypeof {}", Fields(family, &sets::CLIENT))?;
+    writeln!(out, "\t\tsize {}\n\t\tflags dynamic,timeout\n\t}}", sets::CLIENTS)
 }
 
 fn is_element_of_or_after(key: &Key, name: SetName) -> bool {
@@ -122,7 +148,7 @@ fn chain(
 }
 
 /// A rule on one line.
-struct Line<'a>(Family, &'a Rule);
+pub(crate) struct Line<'a>(pub(crate) Family, pub(crate) &'a Rule);
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -141,10 +167,23 @@ fn write_statement(f: &mut fmt::Formatter<'_>, family: Family, statement: &State
     let ip = keyword(family);
     match statement {
         Statement::In(fields, set) => write!(f, "{} @{set}", Fields(family, fields)),
-        Statement::NotIn(fields, set) => write!(f, "{} != @{set}", Fields(family, fields)),
         Statement::Is(protocol) => write!(f, "meta l4proto {protocol}"),
-        Statement::SourceOutside(net) => write!(f, "{ip} saddr != {net}"),
-        Statement::New => write!(f, "ct state new"),
+        Statement::Within(field, net) => write!(f, "{} {}", Fields(family, &[*field]), Prefix(*net)),
+        Statement::Outside(field, net) => write!(f, "{} != {}", Fields(family, &[*field]), Prefix(*net)),
+        Statement::Local(Field::Source) => write!(f, "fib saddr type local"),
+        Statement::Local(_) => write!(f, "fib daddr type local"),
+        Statement::FromPod(detector) => write_detector(f, family, detector, ""),
+        Statement::NotFromPod(detector) => write_detector(f, family, detector, "!= "),
+        Statement::OneIn(modulus) => write!(f, "numgen random mod {modulus} 0"),
+        Statement::Known(clients) => write!(f, "{} @{clients}", Fields(family, &sets::CLIENT)),
+        Statement::Remember(clients, seconds) => {
+            write!(
+                f,
+                "update @{clients} {{ {} timeout {} }}",
+                Fields(family, &sets::CLIENT),
+                Seconds((*seconds).into())
+            )
+        }
         Statement::NotNew => write!(f, "ct state != new"),
         Statement::Translated => write!(f, "ct status dnat"),
         Statement::Marked(bits) => write!(f, "meta mark & {bits:#010x} == {bits:#010x}"),
@@ -152,11 +191,51 @@ fn write_statement(f: &mut fmt::Formatter<'_>, family: Family, statement: &State
         Statement::Unmark(bits) => write!(f, "meta mark set meta mark ^ {bits:#010x}"),
         Statement::Lookup(fields, map) => write!(f, "{} vmap @{map}", Fields(family, fields)),
         Statement::Translate(fields, map) => write!(f, "dnat {ip} to {} map @{map}", Fields(family, fields)),
+        Statement::TranslateTo(to) => write!(f, "dnat to {}", SocketAddr::new(to.addr, to.port)),
         Statement::Masquerade => write!(f, "masquerade fully-random"),
         Statement::Reject => write!(f, "reject"),
         Statement::RejectWithReset => write!(f, "reject with tcp reset"),
+        Statement::Drop => write!(f, "drop"),
         Statement::Return => write!(f, "return"),
         Statement::Jump(chain) => write!(f, "jump {chain}"),
+        Statement::Goto(chain) => write!(f, "goto {chain}"),
+    }
+}
+
+fn write_detector(f: &mut fmt::Formatter<'_>, family: Family, detector: &LocalDetector, not: &str) -> fmt::Result {
+    match detector {
+        LocalDetector::Cidr(net) => write!(f, "{} {not}{}", Fields(family, &[Field::Source]), Prefix(*net)),
+        LocalDetector::Interface(name) => write!(f, "iifname {not}\"{name}\""),
+        LocalDetector::InterfacePrefix(prefix) => write!(f, "iifname {not}\"{prefix}*\""),
+    }
+}
+
+/// A CIDR; an address alone is written as such.
+struct Prefix(IpNet);
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.prefix_len() == self.0.max_prefix_len() { self.0.addr().fmt(f) } else { self.0.fmt(f) }
+    }
+}
+
+/// A time as nft writes it: `3h`, `1d2h3m4s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seconds(pub u64);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut left = self.0;
+        if left == 0 {
+            return f.write_str("0s");
+        }
+        for (unit, length) in [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)] {
+            if left >= length {
+                write!(f, "{}{unit}", left / length)?;
+            }
+            left %= length;
+        }
+        Ok(())
     }
 }
 

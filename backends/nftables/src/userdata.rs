@@ -63,6 +63,15 @@ pub(crate) fn of_set(family: Family, shape: &Shape) -> Vec<u8> {
     out
 }
 
+/// The user data of a set of clients.
+#[must_use]
+pub(crate) fn of_clients(family: Family) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_u32(&mut out, KEY_BYTE_ORDER, BIG_ENDIAN);
+    put(&mut out, KEY_TYPEOF, |out| type_of(out, family, &sets::CLIENT));
+    out
+}
+
 fn type_of(out: &mut Vec<u8>, family: Family, fields: &[Field]) {
     if let [field] = fields {
         return field_expression(out, family, *field);
@@ -125,7 +134,7 @@ fn put(out: &mut Vec<u8>, kind: u8, value: impl FnOnce(&mut Vec<u8>)) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::names::SetName;
+    use crate::names::{Scope, SetName};
 
     fn hex(family: Family, set: SetName) -> String {
         of_set(family, &sets::shape(set)).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -143,7 +152,7 @@ mod tests {
              0000010402000000060400000000"
         );
         assert_eq!(
-            hex(Family::V4, SetName::ServicesLarge),
+            hex(Family::V4, SetName::Large(Scope::Vip)),
             "000400000000010400000000034400040d000000013c0014000407000000010c00040c00000001040c000000010e000409000000\
              01060004100000000214000407000000010c00040b00000001040200000004080004010000000100060400000000"
         );

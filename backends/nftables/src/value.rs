@@ -8,18 +8,25 @@ use std::{
 use portolan_core::name::ServicePortName;
 use portolan_netlink::wire::Expr;
 
-use crate::{names::ChainName, rule::Rule};
+use crate::{
+    names::{ChainName, shorten},
+    rule::Rule,
+};
 
 /// The value of a [`Key`](crate::Key).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// A table without flags.
     Table,
-    /// A set or map of the kind that its name says, with room for this many elements.
+    /// A set or map of the kind that its name says.
     Set {
         /// The kernel's hard limit (ENFILE beyond it).
-        size: u32,
+        size: Option<u32>,
+        /// Whether each element counts how often a lookup found it.
+        counts: bool,
     },
+    /// A set of clients, whose elements packets make.
+    Clients,
     /// A chain; where it has a hook, packets start there.
     Chain(Option<Hook>),
     /// Rules as we write them.
@@ -103,18 +110,7 @@ impl Comment {
     /// hash of the whole, so that two of them stay different.
     #[must_use]
     pub fn new(port: &ServicePortName) -> Self {
-        let whole = port.to_string();
-        if whole.len() <= Self::MAX {
-            return Self(whole.into());
-        }
-        let hash = format!("~{:016x}", fnv1a(whole.as_bytes()));
-        let mut cut = whole;
-        let mut end = Self::MAX - hash.len();
-        while !cut.is_char_boundary(end) {
-            end -= 1;
-        }
-        cut.truncate(end);
-        Self((cut + &hash).into())
+        Self(shorten(port.to_string(), Self::MAX).into())
     }
 
     /// A comment that was found in the kernel, whoever wrote it.
@@ -128,11 +124,6 @@ impl Comment {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
-
-/// FNV-1a, 64 bits: stable over versions and machines, which the standard library's hasher does not promise.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 #[cfg(test)]
@@ -152,7 +143,7 @@ mod tests {
         assert_eq!(comment(1, 1, 0).as_str(), "n/s");
         assert_eq!(comment(63, 63, 0).as_str().len(), 127);
         assert_eq!(comment(62, 62, 2).as_str().len(), 128);
-        assert!(!comment(62, 62, 2).as_str().contains('~'));
+        assert!(!comment(62, 62, 2).as_str().contains('_'));
         let (cut, other) = (comment(63, 63, 14), comment(63, 63, 15));
         assert_eq!(cut.as_str().len(), Comment::MAX);
         assert_ne!(cut, other);

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use portolan_core::{
     addr::PerFamily,
     ingest::{Kind, Object, ObjectRef},
-    model::{NodeConfig, NodePortAddresses},
+    model::{DetectLocal, NodeConfig},
 };
 
 /// The name of this node.
@@ -50,11 +50,8 @@ impl Shape {
 
 /// From where the cluster is seen.
 pub(crate) fn node_config() -> anyhow::Result<NodeConfig> {
-    Ok(NodeConfig {
-        hostname: NODE.to_owned(),
-        cluster_cidr: PerFamily { v4: Some(POD_CIDR.parse()?), v6: None },
-        nodeport_addresses: NodePortAddresses::Primary,
-    })
+    let pods = PerFamily { v4: Some(POD_CIDR.parse()?), v6: None };
+    Ok(NodeConfig { detect_local: DetectLocal::ClusterCidr(pods), ..NodeConfig::of(NODE) })
 }
 
 /// The whole cluster: this node, all Services, and then their slices, as an API server lists them.

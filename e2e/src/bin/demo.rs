@@ -46,7 +46,7 @@ type Failure = Box<dyn std::error::Error>;
 fn demo() -> Result<(), Failure> {
     let portolan = Portolan::find()?;
     let start = Instant::now();
-    let lab = Lab::new(Options::default())?;
+    let lab = Lab::new(&Options::default())?;
     println!(
         "A cluster of six network namespaces, made in {:.1?}: outside, node-a, node-b, pod-a1, pod-a2, pod-b1.",
         start.elapsed()

@@ -11,6 +11,8 @@ pub enum Exit {
     Failure,
     /// `diff`: the kernel holds something else than the manifests want: 2.
     Drift,
+    /// `trace`: the packet is rejected or dropped, or may be: 2.
+    Unanswered,
     /// `run --once` and `render`: something in the manifests was refused; everything else is programmed: 3.
     Refused,
 }
@@ -20,7 +22,7 @@ impl From<Exit> for ExitCode {
         Self::from(match exit {
             Exit::Success => 0,
             Exit::Failure => 1,
-            Exit::Drift => 2,
+            Exit::Drift | Exit::Unanswered => 2,
             Exit::Refused => 3,
         })
     }

@@ -16,6 +16,7 @@ pub mod commands;
 pub mod exit;
 pub mod feed;
 pub mod load;
+pub mod local_addresses;
 pub mod logging;
 pub mod mailbox;
 pub mod manifest;

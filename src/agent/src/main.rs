@@ -33,10 +33,12 @@ fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Run(arguments) => commands::run(&arguments)?,
         Command::Render(desired) => commands::render(&desired)?,
         Command::Diff(desired) => commands::diff(&desired)?,
-        Command::List(List { rejected: true, manifests: Some(manifests), node, output }) => {
+        Command::List(List { rejected: true, manifests: Some(manifests), node, output, .. }) => {
             commands::rejected(&manifests, &node, output)?
         }
+        Command::List(List { output, counters: true, .. }) => commands::counters(output)?,
         Command::List(List { output, .. }) => commands::list(output)?,
+        Command::Trace(arguments) => commands::trace(&arguments)?,
         Command::Cleanup => commands::cleanup()?,
     })
 }

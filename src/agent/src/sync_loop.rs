@@ -111,7 +111,7 @@ impl<B: Backend> SyncLoop<B> {
 
     fn sync(&mut self) {
         self.scanned = true;
-        warn_of_node_ports(&mut self.cluster);
+        warn_of_node(&mut self.cluster);
         self.syncer.set_policy(&self.cluster.policy());
         for change in self.cluster.take_changes() {
             self.syncer.update(&change);
@@ -193,8 +193,8 @@ pub fn log_sync(sync: impl FnOnce() -> Result<SyncReport, SyncError>) -> Result<
 }
 
 /// Says why NodePorts are open at fewer or more addresses than somebody may expect, when that is news.
-pub fn warn_of_node_ports(cluster: &mut Cluster) {
-    for note in cluster.take_node_port_notes() {
+pub fn warn_of_node(cluster: &mut Cluster) {
+    for note in cluster.take_node_notes() {
         tracing::warn!("{note}");
     }
 }

@@ -11,8 +11,7 @@ use portolan::{
     manifest::{Event, Source},
 };
 use portolan_core::{
-    addr::PerFamily,
-    model::{NodeConfig, NodePortAddresses},
+    model::NodeConfig,
     text::{excerpt, printable},
 };
 use proptest::prelude::*;
@@ -25,12 +24,7 @@ fn read(path: &Path) -> Result<(), TestCaseError> {
             lines.push(refused.to_string());
         }
     });
-    let node = NodeConfig {
-        hostname: "node-a".into(),
-        cluster_cidr: PerFamily::default(),
-        nodeport_addresses: NodePortAddresses::Primary,
-    };
-    let mut loaded = load(path, node).unwrap();
+    let mut loaded = load(path, NodeConfig::of("node-a")).unwrap();
     loaded.cluster.take_changes();
     let problems = loaded.problems();
     lines.extend(problems.iter().map(ToString::to_string));

@@ -43,11 +43,15 @@ fn lists_of_every_form() {
         ("c.yaml", "kind: EndpointSliceList\nitems: [{metadata: {name: c, namespace: ns}}]\n"),
         ("d.json", r#"{"items":[{"metadata":{"name":"d"}}],"kind":"NodeList","metadata":{"items":["e"]}}"#),
         ("e.json", r#"{"items":null,"kind":"List"}"#),
+        ("e.yaml", "kind: ServiceCIDRList\nitems: [{metadata: {name: e}}]\n"),
         ("f.json", r#"{"items":[{"kind":"Pod","metadata":{"name":"p"}}],"kind":"PodList","metadata":{}}"#),
     ]);
     let lines = scan(&mut source);
     let (refused, applied): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.starts_with('!'));
-    assert_eq!(applied, ["+Service default/a", "+Service default/b", "+EndpointSlice ns/c", "+Node d"]);
+    assert_eq!(
+        applied,
+        ["+Service default/a", "+Service default/b", "+EndpointSlice ns/c", "+Node d", "+ServiceCIDR e"]
+    );
     assert!(refused[0].contains("a.yaml: document 1, items[1] is not an object"), "{refused:?}");
     assert!(refused[1].contains("f.json: PodList (no name): `kind` = `PodList` is not a kind"), "{refused:?}");
     assert_eq!(refused.len(), 2);
@@ -77,7 +81,7 @@ metadata: {name: \"two\\nlines\"}
         "+Service default/a".to_owned(),
         format!(
             "!{path}: document 1: Deployment team-a/web: `kind` = `Deployment` is not a kind that Portolan reads (Service, \
-             EndpointSlice, Node and Lists of them); it is ignored, everything else is used; keep it in a file that \
+             EndpointSlice, Node, ServiceCIDR and Lists of them); it is ignored, everything else is used; keep it in a file that \
              Portolan is not given"
         ),
         format!(

@@ -5,6 +5,8 @@ use std::{
     net::{IpAddr, Ipv4Addr},
 };
 
+use ipnet::IpNet;
+
 /// An IP family. Every rule acts in one family; nothing is shared between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Family {
@@ -135,6 +137,30 @@ fn read_decimal(text: &str) -> Option<Ipv4Addr> {
     parts.next().is_none().then(|| octets.into())
 }
 
+/// A CIDR that was read from text, and whether the text was in its usual form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadCidr {
+    /// The CIDR without host bits; one of IPv4-mapped IPv6 addresses is given as IPv4.
+    pub cidr: IpNet,
+    /// Whether the text had leading zeros or host bits, or was of IPv4-mapped IPv6 addresses.
+    pub normalised: bool,
+}
+
+/// Reads a CIDR as Kubernetes does (`ParseCIDRSloppy` of k8s.io/utils/net): leading zeros are decimal also in the prefix
+/// length, host bits are cut off, `::ffff:10.0.0.0/104` is 10.0.0.0/8. `None` when the text is no CIDR.
+#[must_use]
+pub fn read_cidr(text: &str) -> Option<ReadCidr> {
+    let (addr, length) = text.split_once('/')?;
+    let read = read_ip(addr)?;
+    let number: u8 = length.parse().ok().filter(|_| length.bytes().all(|byte| byte.is_ascii_digit()))?;
+    let mapped = read.addr.is_ipv4() && addr.contains(':');
+    let number_of_family = if mapped { number.checked_sub(96)? } else { number };
+    let given = IpNet::new(read.addr, number_of_family).ok()?;
+    let cidr = given.trunc();
+    let normalised = read.normalised || cidr != given || length != number.to_string();
+    Some(ReadCidr { cidr, normalised })
+}
+
 /// A kind of address that can be neither a frontend nor an endpoint: it means something else on every machine, or
 /// many machines at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -147,6 +173,8 @@ pub enum SpecialAddress {
     LinkLocal,
     /// `224.0.0.0/4` and `ff00::/8`
     Multicast,
+    /// `255.255.255.255`
+    Broadcast,
 }
 
 impl SpecialAddress {
@@ -162,6 +190,7 @@ impl SpecialAddress {
             _ if addr.is_loopback() => Some(Self::Loopback),
             _ if link_local => Some(Self::LinkLocal),
             _ if addr.is_multicast() => Some(Self::Multicast),
+            IpAddr::V4(v4) if v4.is_broadcast() => Some(Self::Broadcast),
             _ => None,
         }
     }
@@ -175,6 +204,7 @@ impl fmt::Display for SpecialAddress {
             Self::Loopback => "a loopback address",
             Self::LinkLocal => "a link-local address",
             Self::Multicast => "a multicast address",
+            Self::Broadcast => "the broadcast address",
         })
     }
 }
@@ -203,6 +233,44 @@ mod tests {
     }
 
     #[test]
+    fn text_becomes_a_cidr_as_in_kubernetes() {
+        for (text, cidr, normalised) in [
+            ("10.0.0.0/8", "10.0.0.0/8", false),
+            ("0.0.0.0/0", "0.0.0.0/0", false),
+            ("10.1.2.3/8", "10.0.0.0/8", true),
+            ("010.0.0.0/8", "10.0.0.0/8", true),
+            ("10.0.0.0/008", "10.0.0.0/8", true),
+            ("10.0.0.1/32", "10.0.0.1/32", false),
+            ("FD00::/8", "fd00::/8", false),
+            ("fd00::1/8", "fd00::/8", true),
+            ("::ffff:10.1.0.0/112", "10.1.0.0/16", true),
+            ("::ffff:0:0/96", "0.0.0.0/0", true),
+        ] {
+            let expected = ReadCidr { cidr: cidr.parse().unwrap(), normalised };
+            assert_eq!(read_cidr(text), Some(expected), "{text}");
+        }
+        for text in [
+            "",
+            "/",
+            "10.0.0.0",
+            "10.0.0.0/",
+            "10.0.0.0/33",
+            "10.0.0.0/+8",
+            "10.0.0.0/-1",
+            "10.0.0.0/8/8",
+            "10.0.0/8",
+            "10.0.0.0/255.0.0.0",
+            "10.0.0.0/1000",
+            " 10.0.0.0/8",
+            "fd00::/129",
+            "fe80::%eth0/64",
+            "::ffff:10.0.0.0/95",
+        ] {
+            assert_eq!(read_cidr(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn special_addresses() {
         for (text, special) in [
             ("0.0.0.0", Some(SpecialAddress::Unspecified)),
@@ -213,6 +281,8 @@ mod tests {
             ("febf::1", Some(SpecialAddress::LinkLocal)),
             ("224.0.0.1", Some(SpecialAddress::Multicast)),
             ("ff02::1", Some(SpecialAddress::Multicast)),
+            ("255.255.255.255", Some(SpecialAddress::Broadcast)),
+            ("255.255.255.254", None),
             ("10.0.0.1", None),
             ("fd00::1", None),
         ] {

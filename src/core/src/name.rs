@@ -51,6 +51,16 @@ pub fn is_dns_subdomain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_part)
 }
 
+/// Whether text is the value of a label as Kubernetes has it, and not empty: 1 to 63 of letters, digits, `-`, `_` and
+/// `.`, a letter or digit at both ends.
+#[must_use]
+pub fn is_label_value(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let at_end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = text.as_bytes();
+    bytes.len() <= 63 && at_end(bytes.first()) && at_end(bytes.last()) && bytes.iter().copied().all(allowed)
+}
+
 fn is_part(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     !text.is_empty() && text.bytes().all(allowed) && !text.starts_with('-') && !text.ends_with('-')

@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for msg_type in [uapi::msg::GETTABLE, uapi::msg::GETCHAIN, uapi::msg::GETRULE, uapi::msg::GETSET] {
             record(&socket, msg_type, family, &[])?;
         }
-        for set in ["services", "endpoints-2", "services-large"] {
+        for set in ["services", "endpoints-2", "services-large", "firewall-allow", "frontends"] {
             let names = encode(|w| {
                 w.str(1, "portolan");
                 w.str(2, set);

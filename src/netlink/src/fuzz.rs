@@ -41,10 +41,11 @@ fn read_as_everything(bytes: &[u8]) -> usize {
         objects += again(attrs, Rule::parse, Rule::put);
         objects += again(attrs, Expr::parse, Expr::put);
         for element in ListedElement::parse_list(attrs).flatten() {
-            let written = Element { key: element.key, data: element.data, comment: element.comment() };
+            let ListedElement { key, key_end, data, .. } = element;
+            let written = Element { key, key_end, data, comment: element.comment() };
             let bytes = encode(|w| written.put(w)).expect("what fitted once fits again");
             let read = ListedElement::parse(Attrs::new(&bytes)).expect("what was written reads");
-            assert_eq!((read.key, read.data, read.comment()), (element.key, element.data, element.comment()));
+            assert_eq!((read.key, read.key_end, read.data, read.comment()), (key, key_end, data, element.comment()));
             assert!(userdata::entries(element.userdata).count() <= element.userdata.len());
             objects += 1;
         }

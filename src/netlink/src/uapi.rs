@@ -59,7 +59,8 @@ pub mod hook {
     pub const POSTROUTING: u32 = 4;
 }
 
-/// What a rule's expressions name: `NFT_PAYLOAD_*`, `NFT_META_*`, `NFT_CT_*`, `NF_NAT_RANGE_*`.
+/// What a rule's expressions name: `NFT_PAYLOAD_*`, `NFT_META_*`, `NFT_CT_*`, `NFTA_FIB_F_*`, `NFT_FIB_RESULT_*`,
+/// `NF_NAT_RANGE_*`, and of `linux/rtnetlink.h` `RTN_*`.
 pub mod key {
     /// Payload base: the start of the IP header.
     pub const PAYLOAD_NETWORK_HEADER: u32 = 1;
@@ -69,6 +70,17 @@ pub mod key {
     pub const META_MARK: u32 = 3;
     /// The transport protocol's number, 1 byte.
     pub const META_L4PROTO: u32 = 16;
+    /// The interface that the packet came in by, 16 bytes: its name and zeroes. nft compares all 16 for `iifname "a"`
+    /// and only the bytes before the star for `iifname "a*"`. All are zeroes where there is none, as in OUTPUT.
+    pub const META_IIFNAME: u32 = 6;
+    /// The source address of the packet.
+    pub const FIB_SADDR: u32 = 1 << 0;
+    /// The destination address of the packet.
+    pub const FIB_DADDR: u32 = 1 << 1;
+    /// The type of the address, `RTN_*`.
+    pub const FIB_RESULT_ADDRTYPE: u32 = 3;
+    /// `type local`: an address of this node.
+    pub const RTN_LOCAL: u32 = 2;
     /// The state of the connection: one bit of [`CT_STATE_NEW`] and its siblings, host order.
     pub const CT_STATE: u32 = 0;
     /// The status bits of the connection (`enum ip_conntrack_status`), host order.
@@ -153,6 +165,8 @@ pub mod set {
     pub(crate) const ID: u16 = 10;
     pub(crate) const TIMEOUT: u16 = 11;
     pub(crate) const USERDATA: u16 = 13;
+    pub(crate) const EXPR: u16 = 17;
+    pub(crate) const EXPRESSIONS: u16 = 18;
     pub(crate) const DESC_SIZE: u16 = 1;
     pub(crate) const DESC_CONCAT: u16 = 2;
     pub(crate) const FIELD_LEN: u16 = 1;
@@ -169,6 +183,7 @@ pub(crate) mod elem {
     pub(crate) const TIMEOUT: u16 = 4;
     pub(crate) const EXPIRATION: u16 = 5;
     pub(crate) const USERDATA: u16 = 6;
+    pub(crate) const EXPR: u16 = 7;
     pub(crate) const PAD: u16 = 8;
     pub(crate) const KEY_END: u16 = 10;
 }

@@ -32,11 +32,13 @@ pub(crate) enum Value<'a> {
     U64(u64),
     Str(&'a CStr),
     Bytes(&'a [u8]),
+    /// Expressions that have nothing but a name.
+    Exprs(&'a [&'a CStr]),
 }
 
 /// Makes a function that allocates an object, sets attributes, builds its message and frees it.
 macro_rules! object {
-    ($name:ident, $alloc:ident, $free:ident, $build:ident, $u32:ident, $u64:ident, $str:ident, $data:expr) => {
+    ($name:ident, $alloc:ident, $free:ident, $build:ident, $u32:ident, $u64:ident, $str:ident, $data:expr, $exprs:expr) => {
         pub(crate) fn $name(attributes: &[(u32, Value<'_>)]) -> Vec<u8> {
             // SAFETY: the object is valid from alloc to free; strings and data are copied while they are set.
             unsafe {
@@ -49,6 +51,7 @@ macro_rules! object {
                         Value::U64(value) => sys::$u64(object, kind, *value),
                         Value::Str(value) => drop(sys::$str(object, kind, value.as_ptr())),
                         Value::Bytes(value) => drop($data(object, kind, value.as_ptr().cast(), value.len() as u32)),
+                        Value::Exprs(names) => $exprs(object, names),
                         Value::U8(_) => panic!("no object has an attribute of one byte"),
                     }
                 }
@@ -68,7 +71,8 @@ object!(
     nftnl_table_set_u32,
     nftnl_table_set_u64,
     nftnl_table_set_str,
-    sys::nftnl_table_set_data
+    sys::nftnl_table_set_data,
+    |_: *mut sys::nftnl_table, _: &[&CStr]| panic!("only sets have expressions")
 );
 object!(
     chain,
@@ -78,7 +82,8 @@ object!(
     nftnl_chain_set_u32,
     nftnl_chain_set_u64,
     nftnl_chain_set_str,
-    sys::nftnl_chain_set_data
+    sys::nftnl_chain_set_data,
+    |_: *mut sys::nftnl_chain, _: &[&CStr]| panic!("only sets have expressions")
 );
 object!(
     set,
@@ -88,7 +93,15 @@ object!(
     nftnl_set_set_u32,
     nftnl_set_set_u64,
     nftnl_set_set_str,
-    sys::nftnl_set_set_data
+    sys::nftnl_set_set_data,
+    |set, names: &[&CStr]| {
+        for name in names {
+            let expr = sys::nftnl_expr_alloc(name.as_ptr());
+            assert!(!expr.is_null());
+            // The set takes the expression and frees it.
+            sys::nftnl_set_add_expr(set, expr);
+        }
+    }
 );
 
 /// A rule of `table t`, `chain c` with one expression.
@@ -112,6 +125,7 @@ pub(crate) fn rule_of(name: &str, attributes: &[(u32, Value<'_>)], userdata: &[u
                 Value::U32(value) => sys::nftnl_expr_set_u32(expr, kind, *value),
                 Value::U64(value) => sys::nftnl_expr_set_u64(expr, kind, *value),
                 Value::Str(value) => drop(sys::nftnl_expr_set_str(expr, kind, value.as_ptr())),
+                Value::Exprs(_) => panic!("no expression has expressions"),
                 Value::Bytes(value) => {
                     sys::nftnl_expr_set(expr, kind, value.as_ptr().cast(), value.len() as u32);
                 }
@@ -124,24 +138,31 @@ pub(crate) fn rule_of(name: &str, attributes: &[(u32, Value<'_>)], userdata: &[u
     }
 }
 
-/// Elements of `table t`, `set s`: key, and user data where it is not empty.
-pub(crate) fn elements(elements: &[(&[u8], &[u8])]) -> Vec<u8> {
+/// Elements of `table t`, `set s`, each with attributes of its own.
+pub(crate) fn elements(elements: &[Vec<(u32, Value<'_>)>]) -> Vec<u8> {
     let (table, name) = (c("t"), c("s"));
-    // SAFETY: the set takes the elements and frees them; no key is longer than libnftnl's 64 bytes.
+    // SAFETY: the set takes the elements and frees them; values are copied while they are set, and libnftnl refuses one
+    // that is longer than its place.
     unsafe {
         let set = sys::nftnl_set_alloc();
         assert!(!set.is_null());
         sys::nftnl_set_set_str(set, sys::NFTNL_SET_TABLE as u16, table.as_ptr());
         sys::nftnl_set_set_str(set, sys::NFTNL_SET_NAME as u16, name.as_ptr());
-        for (key, userdata) in elements {
-            assert!(key.len() <= 64);
+        for attributes in elements {
             let element = sys::nftnl_set_elem_alloc();
             assert!(!element.is_null());
-            let kind = sys::NFTNL_SET_ELEM_KEY as u16;
-            sys::nftnl_set_elem_set(element, kind, key.as_ptr().cast(), key.len() as u32);
-            if !userdata.is_empty() {
-                let kind = sys::NFTNL_SET_ELEM_USERDATA as u16;
-                sys::nftnl_set_elem_set(element, kind, userdata.as_ptr().cast(), userdata.len() as u32);
+            for (kind, value) in attributes {
+                let kind = *kind as u16;
+                match value {
+                    Value::U32(value) => sys::nftnl_set_elem_set_u32(element, kind, *value),
+                    Value::U64(value) => sys::nftnl_set_elem_set_u64(element, kind, *value),
+                    Value::Str(value) => assert_eq!(sys::nftnl_set_elem_set_str(element, kind, value.as_ptr()), 0),
+                    Value::Bytes(value) => {
+                        let (data, len) = (value.as_ptr().cast(), value.len() as u32);
+                        assert_eq!(sys::nftnl_set_elem_set(element, kind, data, len), 0);
+                    }
+                    Value::U8(_) | Value::Exprs(_) => panic!("no element has such an attribute"),
+                }
             }
             sys::nftnl_set_elem_add(set, element);
         }

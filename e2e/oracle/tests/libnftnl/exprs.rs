@@ -4,7 +4,7 @@ use nftnl_sys as sys;
 use portolan_netlink::{
     attr::encode,
     uapi::{NFPROTO_IPV6, key},
-    wire::{CmpOp, Expr, Register, Reject, Rule, Verdict, userdata},
+    wire::{CmpOp, Counter, DynsetOp, Expr, Register, Reject, Rule, Verdict, userdata},
 };
 
 use crate::{
@@ -52,6 +52,22 @@ fn loads() {
         "ct",
         &[(sys::NFTNL_EXPR_CT_KEY, Value::U32(2)), (sys::NFTNL_EXPR_CT_DREG, Value::U32(1))],
     );
+    check(
+        Expr::MetaLoad { key: key::META_IIFNAME, dreg: Register::FIRST },
+        "meta",
+        &[(sys::NFTNL_EXPR_META_KEY, Value::U32(6)), (sys::NFTNL_EXPR_META_DREG, Value::U32(1))],
+    );
+    for (address, number) in [(key::FIB_SADDR, 1), (key::FIB_DADDR, 2)] {
+        check(
+            Expr::Fib { flags: address, result: key::FIB_RESULT_ADDRTYPE, dreg: Register::FIRST },
+            "fib",
+            &[
+                (sys::NFTNL_EXPR_FIB_FLAGS, Value::U32(number)),
+                (sys::NFTNL_EXPR_FIB_RESULT, Value::U32(3)),
+                (sys::NFTNL_EXPR_FIB_DREG, Value::U32(1)),
+            ],
+        );
+    }
     check(
         Expr::Random { dreg: Register::word(3), modulus: 5, offset: 0 },
         "numgen",
@@ -107,6 +123,47 @@ fn lookups() {
     check(lookup(None, true), "lookup", &[sreg(), set(), (sys::NFTNL_EXPR_LOOKUP_FLAGS, Value::U32(1))]);
     for (dreg, number) in [(Register::VERDICT, 0), (Register::FIRST, 1)] {
         check(lookup(Some(dreg), false), "lookup", &[sreg(), set(), (sys::NFTNL_EXPR_LOOKUP_DREG, Value::U32(number))]);
+    }
+}
+
+#[test]
+fn additions_to_sets() {
+    let set = c("affinity");
+    for (op, number) in [(DynsetOp::Add, 0), (DynsetOp::Update, 1)] {
+        for data in [None, Some(Register::word(4))] {
+            for timeout in [None, Some(10_800_000)] {
+                let mut theirs = vec![
+                    (sys::NFTNL_EXPR_DYNSET_SREG_KEY, Value::U32(1)),
+                    (sys::NFTNL_EXPR_DYNSET_OP, Value::U32(number)),
+                    (sys::NFTNL_EXPR_DYNSET_SET_NAME, Value::Str(&set)),
+                ];
+                theirs.extend(data.map(|_| (sys::NFTNL_EXPR_DYNSET_SREG_DATA, Value::U32(2))));
+                theirs.extend(timeout.map(|timeout| (sys::NFTNL_EXPR_DYNSET_TIMEOUT, Value::U64(timeout))));
+                let ours = Expr::Dynset { set: "affinity".to_owned(), op, key: Register::FIRST, data, timeout };
+                check(ours, "dynset", &theirs);
+            }
+        }
+    }
+}
+
+#[test]
+fn counters() {
+    check(
+        Expr::Counter(Counter { packets: 5, bytes: 300 }),
+        "counter",
+        &[(sys::NFTNL_EXPR_CTR_PACKETS, Value::U64(5)), (sys::NFTNL_EXPR_CTR_BYTES, Value::U64(300))],
+    );
+}
+
+#[test]
+fn values() {
+    let addr = [0xfd, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 17];
+    for (word, number, value) in [(0, 1, &addr[..]), (4, 2, &[0x1f, 0x90]), (1, 9, &addr[..4])] {
+        check(
+            Expr::Immediate { dreg: Register::word(word), value: value.to_vec() },
+            "immediate",
+            &[(sys::NFTNL_EXPR_IMM_DREG, Value::U32(number)), (sys::NFTNL_EXPR_IMM_DATA, Value::Bytes(value))],
+        );
     }
 }
 

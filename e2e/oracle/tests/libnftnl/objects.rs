@@ -4,7 +4,7 @@ use nftnl_sys as sys;
 use portolan_netlink::{
     attr::{Attrs, encode},
     uapi::hook,
-    wire::{Chain, ChainKind, Element, Hook, Policy, Set, SetData, Table, userdata},
+    wire::{Chain, ChainKind, Counter, Data, Element, Expr, Hook, Policy, Set, SetData, Table, Verdict, userdata},
 };
 
 use crate::{
@@ -75,6 +75,7 @@ fn sets_and_maps() {
                 size,
                 fields: vec![],
                 timeout,
+                exprs: vec![],
                 userdata: vec![0, 4, 2, 0, 0, 0],
             };
             let (table, name) = (c("t"), c("s"));
@@ -130,16 +131,80 @@ fn the_fields_of_a_concatenation() {
 }
 
 #[test]
+fn counters_of_elements() {
+    let limit = || Expr::Other { name: "limit".to_owned(), data: vec![] };
+    let counter = || Expr::Counter(Counter::default());
+    let (counter_name, limit_name) = (c("counter"), c("limit"));
+    for (exprs, names) in [
+        (vec![counter()], &[counter_name.as_c_str()][..]),
+        (vec![counter(), limit()], &[counter_name.as_c_str(), limit_name.as_c_str()]),
+    ] {
+        let ours = Set { table: "t".to_owned(), name: "s".to_owned(), key_len: 4, exprs, ..Set::default() };
+        let theirs = build::set(&[
+            (sys::NFTNL_SET_TABLE, Value::Str(&c("t"))),
+            (sys::NFTNL_SET_NAME, Value::Str(&c("s"))),
+            (sys::NFTNL_SET_FLAGS, Value::U32(0)),
+            (sys::NFTNL_SET_KEY_TYPE, Value::U32(0)),
+            (sys::NFTNL_SET_KEY_LEN, Value::U32(4)),
+            (sys::NFTNL_SET_ID, Value::U32(7)),
+            (sys::NFTNL_SET_EXPR, Value::Exprs(names)),
+        ]);
+        assert_eq!(encode(|w| ours.put(w, 7)).expect("fits"), theirs, "{ours:?}");
+    }
+}
+
+/// Compares elements with libnftnl's.
+fn check_elements(ours: &[Element<'_>], theirs: &[Vec<(u32, Value<'_>)>]) {
+    let theirs = sorted(&build::elements(theirs));
+    let list = &theirs.iter().find(|attr| attr.kind == 3).expect("a list").value;
+    let theirs: Vec<&[u8]> = Attrs::new(list).map(|element| element.value).collect();
+    let ours: Vec<_> = ours.iter().map(|element| encode(|w| element.put(w)).expect("fits")).collect();
+    assert_eq!(ours, theirs);
+}
+
+#[test]
 fn plain_elements() {
     let comment = userdata::comment("ns/web:http").expect("short");
     let keys: [&[u8]; 3] = [&[10, 96, 0, 1, 6, 0, 0, 0, 0, 80, 0, 0], &[7; 12], &[9; 12]];
-    let theirs = build::elements(&[(keys[0], &comment), (keys[1], &[]), (keys[2], &comment)]);
-    let theirs = sorted(&theirs);
-    let list = &theirs.iter().find(|attr| attr.kind == 3).expect("a list").value;
-    let theirs: Vec<&[u8]> = Attrs::new(list).map(|element| element.value).collect();
-    let ours = keys.map(|key| {
-        let comment = (key != keys[1]).then_some("ns/web:http");
-        encode(|w| Element { comment, ..Element::of(key) }.put(w)).expect("fits")
+    let commented = |key| Element { comment: Some("ns/web:http"), ..Element::of(key) };
+    let key = |at: usize| (sys::NFTNL_SET_ELEM_KEY, Value::Bytes(keys[at]));
+    let userdata = || (sys::NFTNL_SET_ELEM_USERDATA, Value::Bytes(&comment));
+    check_elements(
+        &[commented(keys[0]), Element::of(keys[1]), commented(keys[2])],
+        &[vec![key(0), userdata()], vec![key(1)], vec![key(2), userdata()]],
+    );
+}
+
+#[test]
+fn elements_of_maps() {
+    let (key, endpoint) = ([7; 12], [10, 244, 1, 11, 0x1f, 0x90, 0, 0]);
+    let chain = c("pick-5");
+    let code = |code: i32| (sys::NFTNL_SET_ELEM_VERDICT, Value::U32(code.cast_unsigned()));
+    let chain = || (sys::NFTNL_SET_ELEM_CHAIN, Value::Str(&chain));
+    for (data, theirs) in [
+        (Data::Value(&endpoint), vec![(sys::NFTNL_SET_ELEM_DATA, Value::Bytes(&endpoint))]),
+        (Data::Verdict(Verdict::Drop), vec![code(0)]),
+        (Data::Verdict(Verdict::Accept), vec![code(1)]),
+        (Data::Verdict(Verdict::Jump("pick-5")), vec![code(-3), chain()]),
+        (Data::Verdict(Verdict::Goto("pick-5")), vec![code(-4), chain()]),
+    ] {
+        let mut theirs = theirs;
+        theirs.push((sys::NFTNL_SET_ELEM_KEY, Value::Bytes(&key)));
+        check_elements(&[Element { data, ..Element::of(&key) }], &[theirs]);
+    }
+}
+
+#[test]
+fn ranges() {
+    let keys: [(&[u8], &[u8]); 2] = [(&[7; 16], &[9; 16]), (&[7; 40], &[9; 40])];
+    let comment = userdata::comment("ns/web").expect("short");
+    let ours = keys.map(|(key, end)| Element { comment: Some("ns/web"), ..Element::range(key, end) });
+    let theirs = keys.map(|(key, end)| {
+        vec![
+            (sys::NFTNL_SET_ELEM_KEY, Value::Bytes(key)),
+            (sys::NFTNL_SET_ELEM_KEY_END, Value::Bytes(end)),
+            (sys::NFTNL_SET_ELEM_USERDATA, Value::Bytes(&comment)),
+        ]
     });
-    assert_eq!(ours.as_slice(), theirs);
+    check_elements(&ours, &theirs);
 }

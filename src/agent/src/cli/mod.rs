@@ -3,14 +3,15 @@
 //! What is written here is checked here: a command gets values that are in range and of their final type
 //! (`values.rs`).
 
+mod node;
 mod values;
 
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use portolan_core::model::{NodeConfig, NodePortAddresses};
 
-pub use values::{ClusterCidr, Hostname, NodePortList, ValueError};
+pub use node::NodeOptions;
+pub use values::{Asked, ClusterCidr, Hostname, MasqueradeBit, NodePortList, ValueError};
 
 /// Portolan programs Kubernetes Services into the Linux kernel, in the place of kube-proxy.
 ///
@@ -61,8 +62,20 @@ Example: portolan diff -f /etc/portolan/manifests")]
 Exit codes: 0 listed; 1 error.
 
 Examples: portolan list -o json
+          portolan list --counters
           portolan list --rejected -f services.yaml")]
     List(List),
+    /// Say what becomes of a packet, by the rules that the kernel holds; none is sent
+    ///
+    /// The packet is the first one of a connection. Where the kernel draws lots, every endpoint is listed with its exact
+    /// chance. Not asked are routes and the rules of other programs.
+    #[command(after_help = "\
+Exit codes: 0 an endpoint gets it, or no rule takes it; 2 it is rejected or dropped, or may be; 1 error.
+
+Examples: portolan trace --from 10.244.1.11 --to 10.96.0.1:443/tcp
+          portolan trace --from fd00::7 --outside --to [2001:db8::1]:53/udp -o json
+          portolan trace --from 10.244.1.11 --to 10.96.0.1/icmp")]
+    Trace(Trace),
     /// Remove everything of Portolan's from the kernel
     ///
     /// Services stop working on this node. Objects of other programs are not touched.
@@ -98,43 +111,6 @@ pub struct Desired {
     pub node: NodeOptions,
 }
 
-/// What is known about the node besides the Node object among the manifests.
-#[derive(Debug, Args)]
-pub struct NodeOptions {
-    /// The name of this node's Node object, in place of the host's name; made lower-case
-    #[arg(long, value_name = "NAME")]
-    pub hostname_override: Option<Hostname>,
-    /// The addresses of pods, one CIDR for each IP family. Connections of others to a cluster IP are masqueraded
-    ///
-    /// Without it no connection to a cluster IP is masqueraded, but those of a pod to itself.
-    #[arg(long, value_name = "CIDR[,CIDR]")]
-    pub cluster_cidr: Option<ClusterCidr>,
-    /// Which of the node's addresses have NodePorts: `primary`, or those inside one of these CIDRs
-    ///
-    /// The addresses come from the Node object. `primary` is the first internal one of each IP family, else the first
-    /// external one. A family that no CIDR of the list is of has NodePorts on all its addresses.
-    #[arg(long, value_name = "primary|CIDR[,CIDR...]", default_value = "primary")]
-    pub nodeport_addresses: NodePortList,
-}
-
-impl NodeOptions {
-    /// The facts that the model wants, with the host's own name where none is given.
-    ///
-    /// # Errors
-    /// When no name is given and the host's cannot be used.
-    pub fn node_config(&self) -> Result<NodeConfig, ValueError> {
-        let hostname = match &self.hostname_override {
-            Some(name) => name.clone(),
-            None => Hostname::of_host()?,
-        };
-        Ok(NodeConfig {
-            hostname: hostname.0,
-            cluster_cidr: self.cluster_cidr.map(|cidrs| cidrs.0).unwrap_or_default(),
-            nodeport_addresses: NodePortAddresses::clone(&self.nodeport_addresses.0),
-        })
-    }
-}
-
 /// The heading in the help of `list` over what goes with --rejected only.
 const WITH_REJECTED: &str = "Options of --rejected";
 
@@ -145,6 +121,11 @@ pub struct List {
     /// How it is printed
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     pub output: OutputFormat,
+    /// Show how many connections came to each frontend, and how many were refused and why
+    ///
+    /// A count begins anew when its frontend gets its first endpoint or loses its last one.
+    #[arg(long, conflicts_with = "rejected")]
+    pub counters: bool,
     /// Show what in the manifests is refused or served otherwise than written; the kernel is not asked
     #[arg(long, requires = "manifests")]
     pub rejected: bool,
@@ -156,6 +137,31 @@ pub struct List {
     pub node: NodeOptions,
 }
 
+/// `portolan trace`
+#[derive(Debug, Args)]
+pub struct Trace {
+    /// The client's address
+    #[arg(long, value_name = "IP")]
+    pub from: IpAddr,
+    /// What it asks: a port with its protocol (tcp, udp, sctp), or an address with `icmp` for an echo request
+    #[arg(long, value_name = "IP:PORT/PROTOCOL")]
+    pub to: Asked,
+    /// The packet comes from a pod of this node, by a pod's interface
+    ///
+    /// Without one of these three it is guessed from the address, and the guess is shown.
+    #[arg(long, group = "origin")]
+    pub pod: bool,
+    /// The packet comes from this node itself, or from a pod in its network
+    #[arg(long, group = "origin")]
+    pub node_local: bool,
+    /// The packet comes from elsewhere
+    #[arg(long, group = "origin")]
+    pub outside: bool,
+    /// How it is printed
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    pub output: OutputFormat,
+}
+
 /// Which part of the kernel is programmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
@@ -163,12 +169,12 @@ pub enum Mode {
     Nftables,
 }
 
-/// How `list` prints.
+/// How `list` and `trace` print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
     /// Columns for people
     Table,
-    /// A JSON array for programs
+    /// JSON for programs
     Json,
 }
 
@@ -184,6 +190,10 @@ pub enum LogFormat {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+    use portolan_core::{
+        addr::PerFamily,
+        model::{DetectLocal, NodePortAddresses},
+    };
 
     use super::*;
 
@@ -210,8 +220,8 @@ mod tests {
             let config = desired.node.node_config().unwrap();
             assert_eq!(desired.manifests, PathBuf::from("x"));
             assert_eq!(config.hostname, "node-a");
-            assert_eq!(config.cluster_cidr.v4, Some("10.0.0.0/8".parse().unwrap()));
-            assert_eq!(config.cluster_cidr.v6, Some("fd00::/48".parse().unwrap()));
+            let cidrs = PerFamily { v4: Some("10.0.0.0/8".parse().unwrap()), v6: Some("fd00::/48".parse().unwrap()) };
+            assert_eq!(config.detect_local, DetectLocal::ClusterCidr(cidrs));
             assert_eq!(config.nodeport_addresses, NodePortAddresses::Cidrs(vec!["192.168.0.0/16".parse().unwrap()]));
         }
         let line = "portolan list --rejected -f x --hostname-override Node-A --nodeport-addresses 10.0.0.0/8";
@@ -227,15 +237,21 @@ mod tests {
         for (arguments, parts) in [
             ("render -f x --cluster-cidr 10.0.0.0", ["--cluster-cidr", "10.0.0.0", "10.0.0.0/8"]),
             ("render -f x --cluster-cidr 10.0.0.0/8,11.0.0.0/8", ["--cluster-cidr", "11.0.0.0/8", "second IPv4"]),
+            ("render -f x --cluster-cidr 0.0.0.0/0", ["--cluster-cidr", "0.0.0.0/0", "every address"]),
             ("render -f x --cluster-cidr 10.0.0.0/33", ["--cluster-cidr", "10.0.0.0/33", "CIDR"]),
             ("render -f x --nodeport-addresses primary,10.0.0.0/8", ["--nodeport-addresses", "primary", "alone"]),
             ("render -f x --nodeport-addresses ,", ["--nodeport-addresses", ",", "empty"]),
             ("render -f x --hostname-override ", ["--hostname-override", "''", "blank"]),
+            ("render -f x --iptables-masquerade-bit 32", ["--iptables-masquerade-bit", "32", "0 to 31"]),
+            ("render -f x --pod-bridge-interface a/b", ["--pod-bridge-interface", "a/b", "1 to 15"]),
+            ("render -f x --detect-local-mode Pod", ["--detect-local-mode", "Pod", "ClusterCIDR, NodeCIDR"]),
             ("run -f x --mode ipvs", ["--mode", "ipvs", "nftables"]),
             ("list --rejected", ["--manifests", "<PATH>", "required"]),
             ("list -f x", ["--rejected", "not provided", "required"]),
             ("list --hostname-override a", ["--rejected", "not provided", "required"]),
             ("list --nodeport-addresses primary", ["--rejected", "not provided", "required"]),
+            ("trace --from 10.0.0.1 --to 10.0.0.2:80", ["--to", "10.0.0.2:80", "10.96.0.1:443/tcp"]),
+            ("trace --from 10.0.0.1 --to 10.0.0.2/icmp --pod --outside", ["--pod", "--outside", "cannot be used"]),
             ("list -o yaml", ["--output", "yaml", "table, json"]),
         ] {
             let message = parse(&format!("portolan {arguments}")).unwrap_err();

@@ -1,12 +1,17 @@
 //! Values on the command line, parsed once into the types that the model wants.
 
-use std::{io, str::FromStr};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
 
 use ipnet::IpNet;
 use portolan_core::{
-    addr::{Family, PerFamily},
+    addr::{Family, PerFamily, Protocol},
     model::NodePortAddresses,
 };
+use portolan_nftables::trace::Asks;
 
 /// The rule that a value breaks.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +28,9 @@ pub enum ValueError {
     /// Nothing between two commas.
     #[error("there is an empty entry in the list: leave the flag out for its default")]
     Empty,
+    /// Nobody is left who is no pod.
+    #[error("{0} is every address: give the CIDR of the pods")]
+    EveryAddress(IpNet),
     /// The detector knows one CIDR for each family.
     #[error("{cidr} is a second {family} CIDR: give at most one for each IP family")]
     SecondOfFamily {
@@ -31,6 +39,22 @@ pub enum ValueError {
         /// The family that had one already.
         family: Family,
     },
+    /// A way to detect pods that needs another option.
+    #[error("--detect-local-mode {mode} needs {option}")]
+    DetectorNeeds {
+        /// The mode.
+        mode: &'static str,
+        /// The option.
+        option: &'static str,
+    },
+    /// No bit of a mark.
+    #[error("{0:?} is not the number of a bit: give one from 0 to 31")]
+    NotABit(String),
+    /// Not of the form address:port/protocol.
+    #[error(
+        "{0:?} is not an address with port and protocol, such as 10.96.0.1:443/tcp, [fd00::1]:53/udp or 10.96.0.1/icmp"
+    )]
+    NotAsked(String),
     /// `primary` among CIDRs.
     #[error("`primary` stands alone: give either it or a list of CIDRs")]
     PrimaryAmongCidrs,
@@ -61,6 +85,29 @@ impl FromStr for Hostname {
     }
 }
 
+/// `--to`: an address and what is asked there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// The address.
+    pub address: IpAddr,
+    /// A port, or an echo.
+    pub asks: Asks,
+}
+
+impl FromStr for Asked {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let (to, protocol) = text.rsplit_once('/').ok_or_else(|| ValueError::NotAsked(text.to_owned()))?;
+        let known = Protocol::ALL.into_iter().find(|known| known.to_string() == protocol.to_lowercase());
+        let asked = match known {
+            Some(protocol) => to.parse::<SocketAddr>().ok().map(|to| (to.ip(), Asks::Port(protocol, to.port()))),
+            None => to.parse().ok().filter(|_| protocol == "icmp").map(|address| (address, Asks::Echo)),
+        };
+        asked.map(|(address, asks)| Self { address, asks }).ok_or_else(|| ValueError::NotAsked(text.to_owned()))
+    }
+}
+
 /// `--cluster-cidr`: at most one CIDR for each IP family, and at least one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClusterCidr(pub PerFamily<Option<IpNet>>);
@@ -71,12 +118,36 @@ impl FromStr for ClusterCidr {
     fn from_str(text: &str) -> Result<Self, ValueError> {
         let mut cidrs = PerFamily::<Option<IpNet>>::default();
         for cidr in cidr_list(text)? {
+            if cidr.prefix_len() == 0 {
+                return Err(ValueError::EveryAddress(cidr));
+            }
             let family = Family::of(cidr.addr());
             if cidrs.get_mut(family).replace(cidr).is_some() {
                 return Err(ValueError::SecondOfFamily { cidr, family });
             }
         }
         Ok(Self(cidrs))
+    }
+}
+
+/// `--iptables-masquerade-bit`: 0 to 31.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MasqueradeBit(u8);
+
+impl MasqueradeBit {
+    /// The mark with this bit alone.
+    #[must_use]
+    pub const fn mark(self) -> u32 {
+        1 << self.0
+    }
+}
+
+impl FromStr for MasqueradeBit {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let bit = text.trim().parse().ok().filter(|bit| *bit < 32);
+        bit.map(Self).ok_or_else(|| ValueError::NotABit(text.to_owned()))
     }
 }
 

@@ -7,7 +7,7 @@ use super::CommandError;
 use crate::{
     cli::OutputFormat,
     exit::Exit,
-    output::{frontends_json, frontends_table, print},
+    output::{counters_json, counters_table, frontends_json, frontends_table, print},
 };
 
 /// Prints what the kernel holds.
@@ -19,6 +19,21 @@ pub fn list(output: OutputFormat) -> Result<Exit, CommandError> {
     print(|out| match output {
         OutputFormat::Table => frontends_table(out, &live),
         OutputFormat::Json => frontends_json(out, &live),
+    })
+    .map_err(CommandError::Print)?;
+    Ok(Exit::Success)
+}
+
+/// Prints what the kernel counted.
+///
+/// # Errors
+/// As [`list`].
+pub fn counters(output: OutputFormat) -> Result<Exit, CommandError> {
+    let mut kernel = Nftables::open()?;
+    let (live, counts) = (frontends(&kernel.observe()?), kernel.counts()?);
+    print(|out| match output {
+        OutputFormat::Table => counters_table(out, &live, &counts),
+        OutputFormat::Json => counters_json(out, &live, &counts),
     })
     .map_err(CommandError::Print)?;
     Ok(Exit::Success)

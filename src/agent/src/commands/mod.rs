@@ -6,8 +6,9 @@ mod list;
 mod rejected;
 mod render;
 mod run;
+mod trace;
 
-use std::io;
+use std::{io, net::IpAddr};
 
 use portolan_core::{
     desired::{NodePolicy, PortChange},
@@ -17,10 +18,11 @@ use portolan_nftables::Nftables;
 
 pub use cleanup::cleanup;
 pub use diff::diff;
-pub use list::list;
+pub use list::{counters, list};
 pub use rejected::rejected;
 pub use render::render;
 pub use run::run;
+pub use trace::trace;
 
 use crate::{
     cli::{Desired, ValueError},
@@ -28,7 +30,7 @@ use crate::{
     load::load,
     manifest::{FollowError, WatchError},
     output::Problem,
-    sync_loop::warn_of_node_ports,
+    sync_loop::warn_of_node,
 };
 
 /// Why a command could not do what it was asked.
@@ -55,6 +57,17 @@ pub enum CommandError {
     /// Changes of the manifests cannot be followed.
     #[error(transparent)]
     Watch(#[from] WatchError),
+    /// No packet can go from one to the other.
+    #[error("{from} and {to} are not of the same IP family: no packet goes from one to the other")]
+    TwoFamilies {
+        /// The client.
+        from: IpAddr,
+        /// What it asks.
+        to: IpAddr,
+    },
+    /// The kernel does not tell its routes.
+    #[error("cannot read which addresses are this node's own")]
+    Addresses(#[source] io::Error),
     /// stdout cannot be written to.
     #[error("the result cannot be printed")]
     Print(#[source] io::Error),
@@ -81,7 +94,7 @@ fn read(desired: &Desired) -> Result<Wanted, CommandError> {
     for problem in &problems {
         tracing::warn!("{problem}");
     }
-    warn_of_node_ports(&mut loaded.cluster);
+    warn_of_node(&mut loaded.cluster);
     let refused = problems.iter().any(Problem::is_rejection);
     Ok(Wanted { policy: loaded.cluster.policy(), changes, complete: loaded.complete, refused })
 }

@@ -13,6 +13,7 @@ pub(super) const fn api_version(kind: Kind) -> &'static str {
     match kind {
         Kind::Service | Kind::Node => "v1",
         Kind::EndpointSlice => "discovery.k8s.io/v1",
+        Kind::ServiceCidr => "networking.k8s.io/v1",
     }
 }
 
@@ -21,6 +22,7 @@ fn kind_named(name: &str) -> Option<Kind> {
         "Service" => Some(Kind::Service),
         "EndpointSlice" => Some(Kind::EndpointSlice),
         "Node" => Some(Kind::Node),
+        "ServiceCIDR" => Some(Kind::ServiceCidr),
         _ => None,
     }
 }
@@ -68,6 +70,7 @@ pub(super) fn object(document: Value, list: ListOf) -> Result<Object, (String, R
         Kind::Service => typed(kind, fields, Object::Service),
         Kind::EndpointSlice => typed(kind, fields, Object::EndpointSlice),
         Kind::Node => typed(kind, fields, Object::Node),
+        Kind::ServiceCidr => typed(kind, fields, Object::ServiceCidr),
     }
 }
 

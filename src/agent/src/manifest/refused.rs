@@ -151,9 +151,9 @@ impl fmt::Display for Reason {
             }
             Self::NotAnObject => f.write_str("is not an object with `apiVersion`, `kind` and `metadata`"),
             Self::NoKind => f.write_str("is missing or is not text"),
-            Self::UnknownKind(_) => {
-                f.write_str("is not a kind that Portolan reads (Service, EndpointSlice, Node and Lists of them)")
-            }
+            Self::UnknownKind(_) => f.write_str(
+                "is not a kind that Portolan reads (Service, EndpointSlice, Node, ServiceCIDR and Lists of them)",
+            ),
             Self::OtherVersion { kind, .. } => {
                 write!(f, "is not {}, the version of {kind} that Portolan reads", super::object::api_version(*kind))
             }

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use serde_json::Value;
-use serde_saphyr::{Options, options::NonFiniteFloatPolicy};
+use serde_saphyr::{Options, UserMessageFormatter, options::NonFiniteFloatPolicy};
 
 use super::{
     object::{ListOf, list_of},
@@ -58,7 +58,8 @@ pub(super) fn documents(mut reader: impl Read, each: Each<'_>) -> Result<(), Rea
 
 fn not_yaml(error: &serde_saphyr::Error) -> Reason {
     let at = error.location().map(|at| (at.line(), at.column()));
-    let text = error.without_snippet().to_string();
+    // The other formatter gives programmers advice.
+    let text = error.without_snippet().render_with_formatter(&UserMessageFormatter);
     // The parser puts the place into the text as well.
     let text = text.lines().next().unwrap_or_default();
     let text = text.split_once(" at line ").map_or(text, |(message, _)| message);

@@ -1,9 +1,10 @@
 //! What this node must do for each ServicePort: which Frontends clients may connect to, which Endpoints they lead
-//! to, and which connections are masqueraded. Everything a backend has to know, and nothing it has to decide.
+//! to, and by which policy. Everything a backend has to know, and nothing it has to decide.
 //!
 //! The unit is a [`DesiredPort`]: one ServicePort in one IP family. The families are independent of each other.
 
 mod decide;
+mod node_policy;
 
 use std::{
     fmt,
@@ -13,11 +14,13 @@ use std::{
 use ipnet::IpNet;
 
 use crate::{
-    addr::{Family, PerFamily, Protocol},
+    addr::{Family, Protocol},
+    model::TrafficPolicy,
     name::ServicePortName,
 };
 
-pub use decide::{claimed, decide};
+pub use decide::{Viewpoint, claimed, decide};
+pub use node_policy::{BadInterfaceName, InterfaceName, LocalDetector, NodePolicy, NodePortsAt};
 
 /// One (address, protocol, port) that clients connect to.
 ///
@@ -48,17 +51,9 @@ pub enum FrontendKind {
     ExternalIp,
     /// `status.loadBalancer.ingress[].ip`
     LoadBalancerIp,
-    /// `spec.ports[].nodePort` on one of this node's addresses
+    /// `spec.ports[].nodePort` on one of this node's addresses, or with the unspecified address on all that
+    /// [`NodePortsAt::Local`] says
     NodePort,
-}
-
-/// Whose connections get this node's address as their source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Masquerade {
-    /// Clients that the local detector does not take for pods of this node; nobody where there is no detector.
-    NonLocal,
-    /// Every client.
-    Always,
 }
 
 /// A [`Vip`] with what was decided for it.
@@ -68,8 +63,20 @@ pub struct Frontend {
     pub vip: Vip,
     /// Which field of the Service it comes from.
     pub kind: FrontendKind,
-    /// Whose connections are masqueraded.
-    pub masquerade: Masquerade,
+    /// Which endpoints its clients may reach: `internalTrafficPolicy` for a cluster IP, `externalTrafficPolicy` for
+    /// every other kind.
+    pub policy: TrafficPolicy,
+    /// Whether only [`DesiredPort::sources`] may connect.
+    pub restricted: bool,
+}
+
+impl Frontend {
+    /// Whether `externalTrafficPolicy` rules it: with `Cluster` every client is masqueraded, since an answer must come
+    /// back through this node; with `Local` pods and the node itself still reach all endpoints (the short-cut).
+    #[must_use]
+    pub const fn is_external(&self) -> bool {
+        !matches!(self.kind, FrontendKind::ClusterIp)
+    }
 }
 
 /// A pod (or another target) that serves a ServicePort.
@@ -85,7 +92,8 @@ pub struct Endpoint {
 
 /// One ServicePort in one IP family, decided for this node.
 ///
-/// Without endpoints its frontends are rejected, at once and visibly for the client.
+/// Without any endpoint its frontends are rejected, at once and visibly for the client. A frontend that may only use
+/// local endpoints is silent while there are others but no local one, so that a load balancer tries another node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DesiredPort {
     /// Which ServicePort.
@@ -94,8 +102,28 @@ pub struct DesiredPort {
     pub family: Family,
     /// Sorted by VIP, each VIP once.
     pub frontends: Vec<Frontend>,
-    /// Sorted by address and port, each pair once.
+    /// For traffic policy `Cluster`. Empty only if there is no usable endpoint at all. Sorted by address and port, each
+    /// pair once.
     pub endpoints: Vec<Endpoint>,
+    /// For traffic policy `Local`: those of this node. Not always among `endpoints`: each list falls back to terminating
+    /// endpoints on its own, and only the other one follows topology hints. Sorted, each once; empty where no frontend
+    /// needs it.
+    pub local_endpoints: Vec<Endpoint>,
+    /// For how many seconds a client stays with its endpoint, from its last new connection on; 1 to 86400.
+    pub affinity: Option<u32>,
+    /// Who may connect to the frontends that are restricted: sorted, none inside another.
+    pub sources: Vec<IpNet>,
+}
+
+impl DesiredPort {
+    /// The endpoints that a traffic policy allows.
+    #[must_use]
+    pub fn endpoints_for(&self, policy: TrafficPolicy) -> &[Endpoint] {
+        match policy {
+            TrafficPolicy::Cluster => &self.endpoints,
+            TrafficPolicy::Local => &self.local_endpoints,
+        }
+    }
 }
 
 /// Names a [`DesiredPort`] over its life.
@@ -114,12 +142,4 @@ pub struct PortChange {
     pub id: PortId,
     /// The new state; `None` when there is nothing left to program.
     pub desired: Option<DesiredPort>,
-}
-
-/// What holds for every Service on this node.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct NodePolicy {
-    /// The local detector ClusterCIDR: clients inside are pods, which keep their address when they connect to a
-    /// cluster IP. Without a value no client of a cluster IP is masqueraded.
-    pub pod_cidr: PerFamily<Option<IpNet>>,
 }

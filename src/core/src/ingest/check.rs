@@ -2,8 +2,10 @@
 
 use std::{fmt::Arguments, net::IpAddr, sync::Arc};
 
+use ipnet::IpNet;
+
 use super::{
-    field::{Field, Shape},
+    field::{Field, List, Shape},
     finding::{Refused, Report},
     raw::{Metadata, PortNumber},
     reference::Kind,
@@ -12,7 +14,7 @@ use super::{
 };
 use crate::{
     addr::{self, SpecialAddress},
-    name::{is_dns_label, is_dns_subdomain},
+    name::{is_dns_label, is_dns_subdomain, is_label_value},
     text::excerpt,
 };
 
@@ -68,14 +70,14 @@ impl Report<'_> {
     {
         let metadata = self.require(field, format_args!("metadata"), unit)?;
         let object = self.object();
-        if object.kind != Kind::Node {
+        if object.kind.is_namespaced() {
             self.read(&metadata.namespace, format_args!("metadata.namespace"), unit)?;
             self.label(&object.namespace, format_args!("metadata.namespace"), unit)?;
         }
         self.require(&metadata.name, format_args!("metadata.name"), unit)?;
         match object.kind {
             Kind::Service => self.label(&object.name, format_args!("metadata.name"), unit)?,
-            Kind::EndpointSlice | Kind::Node => {
+            Kind::EndpointSlice | Kind::Node | Kind::ServiceCidr => {
                 if !is_dns_subdomain(&object.name) {
                     let value = excerpt(&object.name);
                     return Err(self.reject(
@@ -96,6 +98,14 @@ impl Report<'_> {
             return Ok(());
         }
         Err(self.reject(path, excerpt(name), RejectionReason::NotALabel, unit))
+    }
+
+    /// Checks that a name is the value of a label, and not empty.
+    pub(super) fn label_value(&mut self, name: &str, path: Arguments<'_>, unit: Unit) -> Result<(), Refused> {
+        if is_label_value(name) {
+            return Ok(());
+        }
+        Err(self.reject(path, excerpt(name), RejectionReason::NotALabelValue, unit))
     }
 
     /// A port's name: a DNS label, or empty where there is none.
@@ -148,5 +158,48 @@ impl Report<'_> {
             self.warn(path, excerpt(text), WarningReason::Normalised { to: read.addr });
         }
         Ok(Some(read.addr))
+    }
+
+    /// A CIDR without host bits; `None` where there is none or only blanks. Blanks around it are allowed, since the API
+    /// allows them in `loadBalancerSourceRanges`.
+    pub(super) fn cidr(
+        &mut self,
+        field: &Field<Box<str>>,
+        path: Arguments<'_>,
+        unit: Unit,
+    ) -> Result<Option<IpNet>, Refused> {
+        let Some(text) = self.read(field, path, unit)?.map(|text| text.trim()) else { return Ok(None) };
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let Some(read) = addr::read_cidr(text) else {
+            return Err(self.reject(path, excerpt(text), RejectionReason::NotACidr, unit));
+        };
+        if read.normalised {
+            self.warn(path, excerpt(text), WarningReason::NormalisedCidr { to: read.cidr });
+        }
+        Ok(Some(read.cidr))
+    }
+
+    /// A CIDR that is a part of its family's addresses: where all of them are meant something is wrong.
+    pub(super) fn part(
+        &mut self,
+        field: &Field<Box<str>>,
+        path: Arguments<'_>,
+        unit: Unit,
+    ) -> Result<Option<IpNet>, Refused> {
+        match self.cidr(field, path, unit)? {
+            Some(all) if all.prefix_len() == 0 => {
+                Err(self.reject(path, all.to_string(), RejectionReason::EveryAddress, unit))
+            }
+            part => Ok(part),
+        }
+    }
+
+    /// The CIDRs of a list, without those that are refused one by one. A list that is none refuses the unit.
+    pub(super) fn cidrs(&mut self, field: &Field<List<Box<str>>>, path: Arguments<'_>, unit: Unit) -> Vec<IpNet> {
+        let list = self.list(field, path, unit);
+        let read = |(i, field)| self.part(field, format_args!("{path}[{i}]"), Unit::Cidr).ok().flatten();
+        list.iter().enumerate().filter_map(read).collect()
     }
 }

@@ -5,13 +5,13 @@
 //! 1 to 65535, and every address can be reached.
 //!
 //! ```text
-//!   JSON, YAML --serde--> ServiceObject, ... --service, slice, node--> model::Service, Slice, Node
-//!                         (any field may be wrong: field.rs)      |
-//!                                                                 '--> Findings: Rejection or Warning
+//!   JSON, YAML --serde--> ServiceObject, ... --service, slice, node, ...--> model::Service, Slice, Node, CIDRs
+//!                         (any field may be wrong: field.rs)         |
+//!                                                                    '--> Findings: Rejection or Warning
 //! ```
 //!
 //! Not read on purpose, as in kube-proxy: `targetPort` (slices have the ports), topology annotations. Endpoints that
-//! are not ready are not used, and dropped here.
+//! are neither ready nor serving while they end are never used, and dropped here.
 
 mod check;
 mod field;
@@ -21,19 +21,22 @@ mod raw;
 mod reference;
 mod rejection;
 mod service;
+mod service_cidr;
+mod settings;
 mod slice;
 #[cfg(test)]
 mod tests;
 mod warning;
 
 pub use finding::Finding;
-pub use raw::{EndpointSliceObject, NodeObject, Object, ServiceObject};
+pub use raw::{EndpointSliceObject, NodeObject, Object, ServiceCidrObject, ServiceObject};
 pub use reference::{Kind, ObjectRef};
 pub use rejection::{Rejection, RejectionReason, Unit};
 pub use warning::{Right, Warning, WarningReason};
 
 pub(crate) use node::read_node;
 pub(crate) use service::read_service;
+pub(crate) use service_cidr::read_service_cidr;
 pub(crate) use slice::{ReadSlice, read_slice};
 
 /// What reading an object gives: the object, unless it is refused or not for us, and what was found.

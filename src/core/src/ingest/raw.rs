@@ -9,7 +9,10 @@ use super::{
     field::{Field, List, Shape, map_shape},
     reference::{Kind, ObjectRef},
 };
-use crate::addr::{Family, Protocol};
+use crate::{
+    addr::{Family, Protocol},
+    model::TrafficPolicy,
+};
 
 /// A Service, as the API or a manifest gives it.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -34,12 +37,22 @@ pub struct EndpointSliceObject {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct NodeObject {
-    pub(super) metadata: Field<Metadata<NoLabels>>,
+    pub(super) metadata: Field<Metadata<NodeLabels>>,
+    pub(super) spec: Field<NodeSpec>,
     pub(super) status: Field<NodeStatus>,
+}
+
+/// A ServiceCIDR, as the API or a manifest gives it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ServiceCidrObject {
+    pub(super) metadata: Field<Metadata<NoLabels>>,
+    pub(super) spec: Field<ServiceCidrSpec>,
 }
 
 /// One object of a kind that Portolan reads.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "most objects are Services or slices; whoever keeps one boxes it")]
 pub enum Object {
     /// A Service
     Service(ServiceObject),
@@ -47,6 +60,8 @@ pub enum Object {
     EndpointSlice(EndpointSliceObject),
     /// A Node
     Node(NodeObject),
+    /// A ServiceCIDR
+    ServiceCidr(ServiceCidrObject),
 }
 
 impl Object {
@@ -57,6 +72,7 @@ impl Object {
             Self::Service(object) => reference(Kind::Service, &object.metadata),
             Self::EndpointSlice(object) => reference(Kind::EndpointSlice, &object.metadata),
             Self::Node(object) => reference(Kind::Node, &object.metadata),
+            Self::ServiceCidr(object) => reference(Kind::ServiceCidr, &object.metadata),
         }
     }
 }
@@ -69,9 +85,9 @@ fn reference<L>(kind: Kind, metadata: &Field<Metadata<L>>) -> ObjectRef {
         Some(Field::Wrong(text)) => format!("<{text}>").into(),
         Some(_) | None => absent.into(),
     };
-    let namespace = match kind {
-        Kind::Node => "".into(),
-        Kind::Service | Kind::EndpointSlice => text(metadata.map(|metadata| &metadata.namespace), "default"),
+    let namespace = match kind.is_namespaced() {
+        false => "".into(),
+        true => text(metadata.map(|metadata| &metadata.namespace), "default"),
     };
     ObjectRef { kind, namespace, name: text(metadata.map(|metadata| &metadata.name), "") }
 }
@@ -103,6 +119,13 @@ pub(super) struct SliceLabels {
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
+pub(super) struct NodeLabels {
+    #[serde(rename = "topology.kubernetes.io/zone")]
+    pub(super) zone: Field<Arc<str>>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
 pub(super) struct NoLabels {}
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -121,8 +144,22 @@ pub(super) struct ServiceSpec {
     pub(super) external_traffic_policy: Field<TrafficPolicy>,
     pub(super) internal_traffic_policy: Field<TrafficPolicy>,
     pub(super) session_affinity: Field<SessionAffinity>,
+    pub(super) session_affinity_config: Field<SessionAffinityConfig>,
     pub(super) load_balancer_source_ranges: Field<List<Box<str>>>,
     pub(super) health_check_node_port: Field<PortNumber>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct SessionAffinityConfig {
+    #[serde(rename = "clientIP")]
+    pub(super) client_ip: Field<ClientIpConfig>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ClientIpConfig {
+    pub(super) timeout_seconds: Field<AffinitySeconds>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -188,7 +225,16 @@ pub(super) struct Hints {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Hint {
-    pub(super) name: Field<Box<str>>,
+    pub(super) name: Field<Arc<str>>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct NodeSpec {
+    #[serde(rename = "podCIDR")]
+    pub(super) pod_cidr: Field<Box<str>>,
+    #[serde(rename = "podCIDRs")]
+    pub(super) pod_cidrs: Field<List<Box<str>>>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -205,9 +251,17 @@ pub(super) struct NodeAddressObject {
     pub(super) address: Field<Box<str>>,
 }
 
-map_shape!(Metadata<ServiceLabels>, Metadata<SliceLabels>, Metadata<NoLabels>, ServiceLabels, SliceLabels, NoLabels);
-map_shape!(ServiceSpec, PortObject, ServiceStatus, LoadBalancerStatus, Ingress);
-map_shape!(EndpointPort, EndpointObject, Conditions, Hints, Hint, NodeStatus, NodeAddressObject);
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ServiceCidrSpec {
+    pub(super) cidrs: Field<List<Box<str>>>,
+}
+
+map_shape!(Metadata<ServiceLabels>, Metadata<SliceLabels>, Metadata<NodeLabels>, Metadata<NoLabels>);
+map_shape!(ServiceLabels, SliceLabels, NodeLabels, NoLabels);
+map_shape!(ServiceSpec, SessionAffinityConfig, ClientIpConfig, PortObject, ServiceStatus, LoadBalancerStatus, Ingress);
+map_shape!(EndpointPort, EndpointObject, Conditions, Hints, Hint, NodeSpec, NodeStatus, NodeAddressObject);
+map_shape!(ServiceCidrSpec);
 
 /// A port, or 0 where that means none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -218,6 +272,18 @@ impl Shape for PortNumber {
 
     fn from_integer(value: i128) -> Option<Self> {
         value.try_into().ok().map(Self)
+    }
+}
+
+/// How long a client stays with its endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct AffinitySeconds(pub(super) u32);
+
+impl Shape for AffinitySeconds {
+    const EXPECTED: &'static str = "a number of seconds from 1 to 86400";
+
+    fn from_integer(value: i128) -> Option<Self> {
+        value.try_into().ok().filter(|seconds| (1..=86400).contains(seconds)).map(Self)
     }
 }
 
@@ -240,15 +306,10 @@ macro_rules! word_shape {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ServiceType {
-    /// ClusterIP, NodePort and LoadBalancer differ only in which other fields are set.
-    Proxied,
+    ClusterIp,
+    NodePort,
+    LoadBalancer,
     ExternalName,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TrafficPolicy {
-    Cluster,
-    Local,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -266,7 +327,9 @@ pub(super) enum AddressType {
 word_shape!(Protocol, "TCP, UDP or SCTP", { "TCP" | "" => Self::Tcp, "UDP" => Self::Udp, "SCTP" => Self::Sctp });
 word_shape!(Family, "IPv4 or IPv6", { "IPv4" => Self::V4, "IPv6" => Self::V6 });
 word_shape!(ServiceType, "ClusterIP, NodePort, LoadBalancer or ExternalName", {
-    "ClusterIP" | "NodePort" | "LoadBalancer" | "" => Self::Proxied,
+    "ClusterIP" | "" => Self::ClusterIp,
+    "NodePort" => Self::NodePort,
+    "LoadBalancer" => Self::LoadBalancer,
     "ExternalName" => Self::ExternalName,
 });
 word_shape!(TrafficPolicy, "Cluster or Local", { "Cluster" | "" => Self::Cluster, "Local" => Self::Local });

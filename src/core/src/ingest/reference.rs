@@ -15,6 +15,8 @@ pub enum Kind {
     EndpointSlice,
     /// `Node` of v1
     Node,
+    /// `ServiceCIDR` of networking.k8s.io/v1
+    ServiceCidr,
 }
 
 /// The kind as manifests have it.
@@ -24,7 +26,18 @@ impl fmt::Display for Kind {
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",
             Self::Node => "Node",
+            Self::ServiceCidr => "ServiceCIDR",
         })
+    }
+}
+
+impl Kind {
+    /// Whether its objects lie in namespaces.
+    pub(super) const fn is_namespaced(self) -> bool {
+        match self {
+            Self::Service | Self::EndpointSlice => true,
+            Self::Node | Self::ServiceCidr => false,
+        }
     }
 }
 
@@ -33,7 +46,7 @@ impl fmt::Display for Kind {
 pub struct ObjectRef {
     /// The kind.
     pub kind: Kind,
-    /// The namespace, `default` where the object gives none; empty for a Node.
+    /// The namespace, `default` where the object gives none; empty for kinds that lie in none.
     pub namespace: Arc<str>,
     /// The name.
     pub name: Arc<str>,
@@ -51,9 +64,10 @@ impl ObjectRef {
 impl fmt::Display for ObjectRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (namespace, name) = self.shown();
-        match self.kind {
-            Kind::Node => write!(f, "{} {name}", self.kind),
-            Kind::Service | Kind::EndpointSlice => write!(f, "{} {namespace}/{name}", self.kind),
+        if self.kind.is_namespaced() {
+            write!(f, "{} {namespace}/{name}", self.kind)
+        } else {
+            write!(f, "{} {name}", self.kind)
         }
     }
 }

@@ -67,9 +67,18 @@ pub enum RejectionReason {
     /// Not of the form that names of slices and Nodes have.
     #[error("is not a DNS subdomain (1 to 253 of a-z, 0-9, '-' and '.', which begins and ends with a letter or digit)")]
     NotASubdomain,
+    /// Not of the form that values of labels have.
+    #[error("is not a label's value (1 to 63 of letters, digits, '-', '_' and '.', a letter or digit first and last)")]
+    NotALabelValue,
     /// Text that is no address.
     #[error("is not an IP address")]
     NotAnAddress,
+    /// Text that is no CIDR.
+    #[error("is not a CIDR (an address, '/' and the length of a prefix)")]
+    NotACidr,
+    /// A CIDR of all addresses where a part of them is meant.
+    #[error("is every address of its family")]
+    EveryAddress,
     /// An address that cannot be reached as the others are.
     #[error("is {0}, which can be neither a frontend nor an endpoint")]
     Special(SpecialAddress),
@@ -110,16 +119,32 @@ pub enum Unit {
     Port,
     /// A setting of a Service.
     Setting,
+    /// One of the ranges that may connect to a Service's load-balancer addresses.
+    SourceRange,
+    /// The same, where a family in which the Service is served is left without ranges.
+    SourceRanges,
     /// A Service.
     Service,
     /// One port of an EndpointSlice.
     SlicePort,
     /// One endpoint of an EndpointSlice.
     Endpoint,
+    /// A hint of an endpoint.
+    Hint,
     /// An EndpointSlice.
     Slice,
     /// A Node.
     Node,
+    /// All addresses of a Node.
+    NodeAddresses,
+    /// A Node's zone.
+    Zone,
+    /// One CIDR of an object.
+    Cidr,
+    /// The CIDRs of a Node's pods.
+    PodCidrs,
+    /// A ServiceCIDR.
+    ServiceCidr,
 }
 
 /// What is left out, and what still works.
@@ -134,10 +159,26 @@ impl fmt::Display for Unit {
             Self::Port => "this port is not served, the Service's other ports are",
             Self::Setting => "the Service is served as if this were not set",
             Self::Service => "this Service is not served, all others are",
+            Self::SourceRange => "this range is left out, the others are used",
+            Self::SourceRanges => {
+                "this range is left out, and in an IP family that has no other range everybody may connect to the \
+                 load-balancer addresses"
+            }
             Self::SlicePort => "no endpoint is reached at this port, at the slice's other ports they are",
             Self::Endpoint => "this endpoint is not used, the slice's others are",
+            Self::Hint => "this hint is left out, the endpoint is used",
             Self::Slice => "no endpoint of this slice is used, those of other slices are",
-            Self::Node => "the Node's addresses have no NodePorts, everything else is served",
+            Self::Node => {
+                "nothing of the Node is used: `primary` NodePorts are closed and hints for its zone are not followed, \
+                           everything else is served"
+            }
+            Self::NodeAddresses => {
+                "no address of the Node is known: `primary` NodePorts are closed, everything else is served"
+            }
+            Self::Zone => "the Node counts as being in no zone, everything else is used",
+            Self::Cidr => "this CIDR is left out, the object's others are used",
+            Self::PodCidrs => "no pod CIDR of this Node is used, everything else is",
+            Self::ServiceCidr => "no CIDR of this object is used, those of others are",
         })
     }
 }

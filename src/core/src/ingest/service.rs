@@ -4,14 +4,12 @@ use std::{collections::BTreeSet, fmt::Arguments, net::IpAddr, sync::Arc};
 
 use super::{
     Read,
-    field::{Field, List},
+    field::Field,
     finding::{Refused, Report},
-    raw::{
-        Ingress, PortObject, ServiceObject, ServiceSpec, ServiceStatus, ServiceType, SessionAffinity, TrafficPolicy,
-    },
+    raw::{Ingress, PortObject, ServiceObject, ServiceSpec, ServiceStatus, ServiceType},
     reference::ObjectRef,
     rejection::{RejectionReason, Unit},
-    warning::WarningReason,
+    settings,
 };
 use crate::{
     addr::{Family, PerFamily, Protocol},
@@ -50,24 +48,31 @@ fn read(
     }
     // kube-proxy looks for ExternalName only: a type that it does not know is served by the other fields.
     let type_ = report.read(&spec.type_, format_args!("spec.type"), Unit::Setting);
-    if let Ok(Some(ServiceType::ExternalName)) = type_ {
+    let type_ = type_.ok().flatten().copied().unwrap_or(ServiceType::ClusterIp);
+    if type_ == ServiceType::ExternalName {
         return Ok(None);
     }
     let cluster_ips = cluster_ips(spec, report)?;
-    warn_not_honoured(spec, report);
     let mut external_ips = external_ips(spec, report);
     let mut load_balancer_ips = load_balancer_ips(&object.status, report);
-    if has_source_ranges(spec, report) {
-        // The filter is not there yet: better closed than open, by whichever field an address is reached.
+    let source_ranges = settings::source_ranges(spec, &cluster_ips, report).unwrap_or_else(|Refused| {
+        // Nobody knows who may connect: better closed than open, by whichever field an address is reached.
         let closed: BTreeSet<IpAddr> = load_balancer_ips.drain(..).collect();
         external_ips.retain(|addr| !closed.contains(addr));
-    }
+        None
+    });
+    let external_policy = settings::external_policy(spec, type_, report);
     let created = metadata.creation_timestamp.valid();
     Ok(Some(Service {
         created: created.map_or(Created::UNKNOWN, |text| Created::read(text)),
         cluster_ips,
         external_ips: external_ips.into(),
         load_balancer_ips: load_balancer_ips.into(),
+        external_policy,
+        internal_policy: settings::internal_policy(spec, report),
+        affinity: settings::affinity(spec, report),
+        source_ranges,
+        health_check_node_port: settings::health_check_node_port(spec, type_, external_policy, report),
         ports: ports(spec, report, name, names),
     }))
 }
@@ -145,19 +150,6 @@ fn external_ips(spec: &ServiceSpec, report: &mut Report<'_>) -> Vec<IpAddr> {
     list.iter().enumerate().filter_map(read).collect()
 }
 
-/// Whether somebody is to be kept out at the load balancer's addresses; also where it cannot be read who.
-fn has_source_ranges(spec: &ServiceSpec, report: &mut Report<'_>) -> bool {
-    let path = format_args!("spec.loadBalancerSourceRanges");
-    match report.read(&spec.load_balancer_source_ranges, path, Unit::LoadBalancer) {
-        Err(Refused) => true,
-        Ok(Some(ranges)) if !ranges.is_empty() => {
-            report.warn(path, texts(ranges), WarningReason::SourceRanges);
-            true
-        }
-        Ok(_) => false,
-    }
-}
-
 /// The load balancer's addresses that are captured on the node.
 fn load_balancer_ips(status: &Field<ServiceStatus>, report: &mut Report<'_>) -> Vec<IpAddr> {
     let unit = Unit::LoadBalancer;
@@ -176,11 +168,6 @@ fn load_balancer_ips(status: &Field<ServiceStatus>, report: &mut Report<'_>) -> 
         report.address(&ingress.ip, format_args!("{path}.ip"), Unit::Address).ok()?
     };
     list.iter().enumerate().filter_map(|(i, field)| read(i, field)).collect()
-}
-
-fn texts(list: &List<Box<str>>) -> String {
-    let all: Vec<&str> = list.iter().filter_map(Field::valid).map(AsRef::as_ref).collect();
-    excerpt(&all.join(", "))
 }
 
 fn ports(spec: &ServiceSpec, report: &mut Report<'_>, service: &ServiceName, names: &mut Names) -> Box<[ServicePort]> {
@@ -237,25 +224,4 @@ fn port(
     let node_port = node_port.ok().flatten().map(|port| port.0).filter(|port| *port != 0);
     let id = ServicePortName { service: service.clone(), port: name, protocol };
     Ok(ServicePort { id: id.into(), number, node_port })
-}
-
-fn warn_not_honoured(spec: &ServiceSpec, report: &mut Report<'_>) {
-    let path = format_args!("spec.externalTrafficPolicy");
-    if let Ok(Some(TrafficPolicy::Local)) = report.read(&spec.external_traffic_policy, path, Unit::Setting) {
-        report.warn(path, "Local".to_owned(), WarningReason::ExternalTrafficPolicyLocal);
-    }
-    let path = format_args!("spec.internalTrafficPolicy");
-    if let Ok(Some(TrafficPolicy::Local)) = report.read(&spec.internal_traffic_policy, path, Unit::Setting) {
-        report.warn(path, "Local".to_owned(), WarningReason::InternalTrafficPolicyLocal);
-    }
-    let path = format_args!("spec.sessionAffinity");
-    if let Ok(Some(SessionAffinity::ClientIp)) = report.read(&spec.session_affinity, path, Unit::Setting) {
-        report.warn(path, "ClientIP".to_owned(), WarningReason::ClientIpAffinity);
-    }
-    let path = format_args!("spec.healthCheckNodePort");
-    if let Ok(Some(port)) = report.read(&spec.health_check_node_port, path, Unit::Setting)
-        && port.0 != 0
-    {
-        report.warn(path, port.0.to_string(), WarningReason::HealthCheckNodePort);
-    }
 }

@@ -1,19 +1,19 @@
-//! EndpointSlices: whose they are, and their ready endpoints.
+//! EndpointSlices: whose they are, and the endpoints that can be used.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{fmt::Arguments, net::IpAddr, sync::Arc};
 
 use super::{
     Read,
-    field::Field,
+    field::{Field, List},
     finding::{Refused, Report},
-    raw::{AddressType, EndpointObject, EndpointPort, EndpointSliceObject},
+    raw::{self, AddressType, Conditions, EndpointObject, EndpointPort, EndpointSliceObject, Hint},
     reference::ObjectRef,
     rejection::{RejectionReason, Unit},
-    warning::WarningReason,
 };
 use crate::{
     addr::{Family, Protocol},
-    model::{Names, Slice, SliceEndpoint, SlicePort},
+    model::{EndpointState, Hints, Names, NodeHint, Slice, SliceEndpoint, SlicePort},
+    name::{is_dns_subdomain, is_label_value},
     text::excerpt,
 };
 
@@ -62,48 +62,12 @@ fn read(
     let mut endpoints = Vec::new();
     let list = report.list(&object.endpoints, format_args!("endpoints"), Unit::Slice);
     for (i, field) in list.iter().enumerate() {
-        endpoints.extend(endpoint(field, i, family, hostname, report).ok().flatten());
-    }
-    warn_hints(list, report);
-    // Beside one that is ready it would not be used anyway, at no port of the slice.
-    if endpoints.is_empty() {
-        warn_terminating(list, report);
+        endpoints.extend(endpoint(field, i, family, hostname, report, names).ok().flatten());
     }
     ports.sort_unstable();
     let name = report.object().name.clone();
     let slice = Slice { name, family, ports: ports.into(), endpoints: endpoints.into() };
     Ok(Some(ReadSlice { service: service.clone(), slice }))
-}
-
-/// Names the first endpoint with a hint. A wrong value is no hint.
-fn warn_hints(endpoints: &[Field<EndpointObject>], report: &mut Report<'_>) {
-    let with_hints = |(i, field): (usize, &Field<EndpointObject>)| {
-        let hints = field.valid()?.hints.valid()?;
-        [("forZones", &hints.for_zones), ("forNodes", &hints.for_nodes)].into_iter().find_map(|(name, list)| {
-            let list = list.valid().filter(|list| !list.is_empty())?;
-            let names: Vec<&str> = list.iter().filter_map(|hint| Some(&**hint.valid()?.name.valid()?)).collect();
-            Some((i, name, names.join(", ")))
-        })
-    };
-    if let Some((i, name, value)) = endpoints.iter().enumerate().find_map(with_hints) {
-        report.warn(format_args!("endpoints[{i}].hints.{name}"), excerpt(&value), WarningReason::Hints);
-    }
-}
-
-/// Names the first endpoint that ends and still serves: kube-proxy falls back to those.
-fn warn_terminating(endpoints: &[Field<EndpointObject>], report: &mut Report<'_>) {
-    let falls_back = |field: &Field<EndpointObject>| {
-        field.valid().and_then(|endpoint| endpoint.conditions.valid()).is_some_and(|conditions| {
-            // The API: a `serving` that is not there means true.
-            conditions.ready.valid() == Some(&false)
-                && conditions.serving.valid() != Some(&false)
-                && conditions.terminating.valid() == Some(&true)
-        })
-    };
-    if let Some(i) = endpoints.iter().position(falls_back) {
-        let path = format_args!("endpoints[{i}].conditions.terminating");
-        report.warn(path, "true".to_owned(), WarningReason::Terminating);
-    }
 }
 
 /// A port; none without a number (or with 0), which means all ports and is for other consumers of slices.
@@ -123,38 +87,98 @@ fn port(
     Ok(number.map(|number| SlicePort { name: names.share(name), protocol, number }))
 }
 
-/// An endpoint that is ready. Only its first address counts (the API says so of `addresses` since 1.23).
+/// An endpoint that can be used. Only its first address counts (the API says so of `addresses` since 1.23).
 fn endpoint(
     field: &Field<EndpointObject>,
     i: usize,
     family: Family,
     hostname: &str,
     report: &mut Report<'_>,
+    names: &mut Names,
 ) -> Result<Option<SliceEndpoint>, Refused> {
     let path = format_args!("endpoints[{i}]");
     let unit = Unit::Endpoint;
     let object = report.require(field, path, unit)?;
     let conditions = report.read(&object.conditions, format_args!("{path}.conditions"), unit)?;
-    if let Some(conditions) = conditions
-        && report.read(&conditions.ready, format_args!("{path}.conditions.ready"), unit)? == Some(&false)
-    {
-        return Ok(None);
-    }
+    let state = conditions.map_or(Ok(Some(EndpointState::Ready)), |found| state(found, path, report))?;
+    let Some(state) = state else { return Ok(None) };
     let addresses = report.read(&object.addresses, format_args!("{path}.addresses"), unit)?;
     let Some(first) = addresses.and_then(|list| list.first()) else { return Ok(None) };
     let path_of_first = format_args!("{path}.addresses[0]");
     let Some(addr) = report.address(first, path_of_first, unit)? else { return Ok(None) };
     expect_family(addr, family, path_of_first, report)?;
     let node = report.read(&object.node_name, format_args!("{path}.nodeName"), unit)?;
-    Ok(Some(SliceEndpoint { addr, local: node.is_some_and(|node| **node == *hostname) }))
+    let local = node.is_some_and(|node| **node == *hostname);
+    let hints = report.read(&object.hints, format_args!("{path}.hints"), Unit::Hint).ok().flatten();
+    let hints = hints.and_then(|found| hints_of(found, path, hostname, report, names));
+    Ok(Some(SliceEndpoint { addr, local, state, hints }))
 }
 
-fn expect_family(
-    addr: IpAddr,
-    expected: Family,
-    path: std::fmt::Arguments<'_>,
+/// What the conditions come to; `None` for an endpoint that cannot be used. One that is ready is, also while it ends:
+/// the API says so with `publishNotReadyAddresses`.
+fn state(
+    conditions: &Conditions,
+    path: Arguments<'_>,
     report: &mut Report<'_>,
-) -> Result<(), Refused> {
+) -> Result<Option<EndpointState>, Refused> {
+    let mut is = |field, name, default| -> Result<bool, Refused> {
+        let value = report.read(field, format_args!("{path}.conditions.{name}"), Unit::Endpoint)?;
+        Ok(value.copied().unwrap_or(default))
+    };
+    if is(&conditions.ready, "ready", true)? {
+        return Ok(Some(EndpointState::Ready));
+    }
+    let usable = is(&conditions.serving, "serving", true)? && is(&conditions.terminating, "terminating", false)?;
+    Ok(usable.then_some(EndpointState::Terminating))
+}
+
+/// The hints of an endpoint; a bad one is left out. `None` without any.
+fn hints_of(
+    hints: &raw::Hints,
+    path: Arguments<'_>,
+    hostname: &str,
+    report: &mut Report<'_>,
+    names: &mut Names,
+) -> Option<Box<Hints>> {
+    let zones = hinted(
+        &hints.for_zones,
+        format_args!("{path}.hints.forZones"),
+        (is_label_value, RejectionReason::NotALabelValue),
+        report,
+    );
+    let zones: Box<[_]> = zones.into_iter().map(|zone| names.share(zone.clone())).collect();
+    let nodes = hinted(
+        &hints.for_nodes,
+        format_args!("{path}.hints.forNodes"),
+        (is_dns_subdomain, RejectionReason::NotASubdomain),
+        report,
+    );
+    let node = match nodes.is_empty() {
+        true => NodeHint::None,
+        false if nodes.iter().any(|node| ***node == *hostname) => NodeHint::Here,
+        false => NodeHint::Elsewhere,
+    };
+    (!zones.is_empty() || node != NodeHint::None).then(|| Box::new(Hints { zones, node }))
+}
+
+/// The names in a list of hints that keep a rule.
+fn hinted<'f>(
+    field: &'f Field<List<Hint>>,
+    path: Arguments<'_>,
+    (keeps_rule, rule): (fn(&str) -> bool, RejectionReason),
+    report: &mut Report<'_>,
+) -> Vec<&'f Arc<str>> {
+    let list = report.list(field, path, Unit::Hint);
+    let mut name = |i: usize, field: &'f Field<Hint>| -> Result<&'f Arc<str>, Refused> {
+        let hint = report.require(field, format_args!("{path}[{i}]"), Unit::Hint)?;
+        let path = format_args!("{path}[{i}].name");
+        let name = report.require(&hint.name, path, Unit::Hint)?;
+        if keeps_rule(name) { Ok(name) } else { Err(report.reject(path, excerpt(name), rule.clone(), Unit::Hint)) }
+    };
+    list.iter().enumerate().filter_map(|(i, field)| name(i, field).ok()).collect()
+}
+
+fn expect_family(addr: IpAddr, expected: Family, path: Arguments<'_>, report: &mut Report<'_>) -> Result<(), Refused> {
     if Family::of(addr) == expected {
         return Ok(());
     }

@@ -1,7 +1,9 @@
-//! What is served otherwise than written: settings that are not honoured yet, addresses in an unusual form, Services
-//! that lose an address to another one.
+//! What is served otherwise than written: settings that have no effect, addresses in an unusual form, Services that lose
+//! an address to another one.
 
 use std::{fmt, net::IpAddr};
+
+use ipnet::IpNet;
 
 use super::reference::ObjectRef;
 use crate::{desired::FrontendKind, name::ServicePortName};
@@ -30,33 +32,27 @@ impl fmt::Display for Warning {
 /// What is special about a value. The text follows the field and its value: "`spec.type` = `x` is ...".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WarningReason {
-    /// `externalTrafficPolicy: Local`
-    #[error("is not honoured yet")]
-    ExternalTrafficPolicyLocal,
-    /// `internalTrafficPolicy: Local`
-    #[error("is not honoured yet")]
-    InternalTrafficPolicyLocal,
-    /// `sessionAffinity: ClientIP`
-    #[error("is not honoured yet")]
-    ClientIpAffinity,
-    /// `loadBalancerSourceRanges`
-    #[error("is not honoured yet")]
-    SourceRanges,
+    /// `externalTrafficPolicy: Local` of a Service that nobody outside the cluster is meant to reach.
+    #[error("has no effect on a Service of type ClusterIP without external IPs")]
+    NotExternallyAccessible,
     /// `healthCheckNodePort`
     #[error("is not honoured yet")]
     HealthCheckNodePort,
+    /// No `healthCheckNodePort` where a load balancer needs one.
+    #[error("is missing in a Service of type LoadBalancer with `externalTrafficPolicy: Local`")]
+    NoHealthCheckNodePort,
     /// An address with leading zeros, or an IPv4 address written as IPv6.
     #[error("is read as {to}")]
     Normalised {
         /// The address that is used.
         to: IpAddr,
     },
-    /// An endpoint that ends and still serves, in a slice that has none that is ready.
-    #[error("is not honoured yet")]
-    Terminating,
-    /// `hints` of an endpoint.
-    #[error("is not honoured yet")]
-    Hints,
+    /// A CIDR with leading zeros, with host bits, or an IPv4 one written as IPv6.
+    #[error("is read as {to}")]
+    NormalisedCidr {
+        /// The CIDR that is used.
+        to: IpNet,
+    },
     /// An address, protocol and port that another ServicePort has with more right.
     #[error("belongs to {winner}: {right}")]
     Conflict {
@@ -110,19 +106,13 @@ impl WarningReason {
     #[must_use]
     pub const fn effect(&self) -> &'static str {
         match self {
-            Self::ExternalTrafficPolicyLocal => {
-                "connections from outside go to endpoints on every node and are masqueraded, as with Cluster"
-            }
-            Self::InternalTrafficPolicyLocal => "connections go to endpoints on every node, as with Cluster",
-            Self::ClientIpAffinity => "each connection of a client goes to any endpoint, as with None",
-            Self::SourceRanges => {
-                "nobody is let in at the load-balancer addresses of this Service, be they external IPs too, its other \
-                 addresses are served"
-            }
+            Self::NotExternallyAccessible => "the Service is served as with Cluster",
             Self::HealthCheckNodePort => "nothing answers health checks at this port, the Service is served",
+            Self::NoHealthCheckNodePort => {
+                "the load balancer cannot ask which nodes have endpoints, the Service is served"
+            }
             Self::Normalised { .. } => "the address is used",
-            Self::Terminating => "while no endpoint of the Service is ready, connections are rejected",
-            Self::Hints => "connections go to endpoints of every zone and node",
+            Self::NormalisedCidr { .. } => "the CIDR is used",
             Self::Conflict { elsewhere: true, .. } => "it leads there, at its other addresses this Service is served",
             Self::Conflict { elsewhere: false, .. } => "it leads there, this port has no other address",
         }
@@ -132,14 +122,12 @@ impl WarningReason {
     #[must_use]
     pub const fn advice(&self) -> &'static str {
         match self {
-            Self::ExternalTrafficPolicyLocal => "do not rely on the client's address that endpoints see",
-            Self::InternalTrafficPolicyLocal => "do not rely on connections staying on the node",
-            Self::ClientIpAffinity => "do not rely on clients staying with one endpoint",
-            Self::SourceRanges => "remove the ranges if everybody may connect",
+            Self::NotExternallyAccessible => "set `spec.type`, or leave the policy out",
             Self::HealthCheckNodePort => "let the load balancer check the NodePort itself",
-            Self::Normalised { .. } => "write it in this form: other programs read it otherwise or not at all",
-            Self::Terminating => "do not rely on endpoints that serve while they end",
-            Self::Hints => "do not rely on connections staying in the zone or on the node",
+            Self::NoHealthCheckNodePort => "let the load balancer check the NodePort itself",
+            Self::Normalised { .. } | Self::NormalisedCidr { .. } => {
+                "write it in this form: other programs read it otherwise or not at all"
+            }
             Self::Conflict { .. } => "give one of the two another address or port",
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{cluster::Cluster, slice};
+use super::{cluster::Cluster, endpoints::Lists};
 use crate::{
     addr::Family,
     desired::{self, PortChange, PortId},
@@ -33,8 +33,8 @@ impl Cluster {
             let service = entry.service.as_ref()?;
             let port = service.port(id)?;
             let has = |vip: &_| self.vips.has(vip, id);
-            let endpoints = || slice::merge(&entry.slices, id, family);
-            desired::decide(service, port, family, self.node_addrs.get(family), has, endpoints)
+            let lists = || Lists::of(&entry.slices, id, family, self.zone());
+            desired::decide(service, port, family, self.viewpoint(family), has, lists)
         };
         PortChange { id: PortId { name: (**id).clone(), family }, desired: decide() }
     }

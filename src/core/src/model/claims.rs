@@ -44,9 +44,10 @@ pub(super) fn exchange(vips: &mut Vips, dirty: &mut Dirty, before: &[(Vip, Claim
     }
 }
 
-/// Marks the ServicePorts that are chosen, in each family that the Service has.
-pub(super) fn mark(dirty: &mut Dirty, service: &Service, chosen: impl Fn(&ServicePort) -> bool) {
-    dirty.extend(ports(service).filter(|(port, _)| chosen(port)).map(|(port, family)| (port.id.clone(), family)));
+/// Marks the ServicePorts that are chosen, each in the families that the Service has.
+pub(super) fn mark(dirty: &mut Dirty, service: &Service, chosen: impl Fn(&ServicePort, Family) -> bool) {
+    let all = ports(service).filter(|(port, family)| chosen(port, *family));
+    dirty.extend(all.map(|(port, family)| (port.id.clone(), family)));
 }
 
 /// Exchanges the claims of a changed Service and marks all its ports, old and new. Its age decides contests too.
@@ -63,7 +64,7 @@ pub(super) fn mark_service(
     if vips.is_contested() && old.map(|old| old.created) != new.map(|new| new.created) {
         after.iter().for_each(|(vip, _)| vips.reopen(*vip));
     }
-    old.into_iter().chain(new).for_each(|service| mark(dirty, service, |_| true));
+    old.into_iter().chain(new).for_each(|service| mark(dirty, service, |_, _| true));
 }
 
 /// Marks the ServicePorts that changed slices can have endpoints for, and reopens their contests: having endpoints or

@@ -6,19 +6,25 @@ use std::{
     sync::Arc,
 };
 
+use ipnet::IpNet;
+
 use super::{
     claims::{Dirty, claims, exchange, mark, mark_endpoints, mark_service},
+    config::NodeConfig,
     names::Names,
-    node::{NodeConfig, NodeState},
-    node_ports::{self, NodePortNote},
+    node::{Node, NodeState},
+    notes::{self, NodeNote},
     service::Service,
     slice::Slice,
     vips::Vips,
 };
 use crate::{
     addr::{Family, PerFamily},
-    desired::NodePolicy,
-    ingest::{self, EndpointSliceObject, Finding, Kind, NodeObject, Object, ObjectRef, ReadSlice, ServiceObject},
+    desired::{NodePolicy, Viewpoint},
+    ingest::{
+        self, EndpointSliceObject, Finding, Kind, NodeObject, Object, ObjectRef, ReadSlice, ServiceCidrObject,
+        ServiceObject,
+    },
     name::ServiceName,
 };
 
@@ -31,12 +37,14 @@ pub struct Cluster {
     /// Which Service each slice (namespace, name) is filed under; the namespace is the same.
     pub(super) homes: BTreeMap<(Arc<str>, Arc<str>), Arc<str>>,
     node: NodeState,
-    /// The node's addresses that have NodePorts.
+    /// The CIDRs of each ServiceCIDR object.
+    service_cidrs: BTreeMap<Arc<str>, Box<[IpNet]>>,
+    /// The addresses of NodePorts.
     pub(super) node_addrs: PerFamily<Vec<IpAddr>>,
     /// How many Services have NodePorts in each family.
     node_port_services: PerFamily<usize>,
-    /// What [`Cluster::take_node_port_notes`] gave last or would have given again.
-    told: Vec<NodePortNote>,
+    /// What [`Cluster::take_node_notes`] gave last or would have given again.
+    told: Vec<NodeNote>,
     pub(super) vips: Vips,
     /// What [`Cluster::take_changes`] has to decide anew.
     pub(super) dirty: Dirty,
@@ -80,13 +88,15 @@ impl Cluster {
     /// An empty cluster, seen from this node.
     #[must_use]
     pub fn new(config: NodeConfig) -> Self {
+        let node_addrs = |family| config.node_port_addresses(None, family);
         Self {
+            node_addrs: PerFamily { v4: node_addrs(Family::V4), v6: node_addrs(Family::V6) },
             config,
             names: Names::default(),
             services: BTreeMap::new(),
             homes: BTreeMap::new(),
             node: NodeState::Unknown,
-            node_addrs: PerFamily::default(),
+            service_cidrs: BTreeMap::new(),
             node_port_services: PerFamily::default(),
             told: Vec::new(),
             vips: Vips::default(),
@@ -105,6 +115,7 @@ impl Cluster {
             Object::Service(service) => self.apply_service(&service, &reference),
             Object::EndpointSlice(slice) => self.apply_slice(&slice, &reference),
             Object::Node(node) => self.apply_node(&node, &reference),
+            Object::ServiceCidr(cidr) => self.apply_service_cidr(&cidr, &reference),
         };
         self.note(reference, findings)
     }
@@ -116,14 +127,15 @@ impl Cluster {
             Kind::EndpointSlice => self.remove_slice(reference),
             Kind::Node if *reference.name == *self.config.hostname => self.put_node(NodeState::Unknown),
             Kind::Node => {}
+            Kind::ServiceCidr => drop(self.service_cidrs.remove(&reference.name)),
         }
         self.findings.remove(reference);
     }
 
     /// What holds for every Service on this node.
     #[must_use]
-    pub const fn policy(&self) -> NodePolicy {
-        NodePolicy { pod_cidr: self.config.cluster_cidr }
+    pub fn policy(&self) -> NodePolicy {
+        self.config.policy(self.node.known(), self.service_cidrs())
     }
 
     /// What the cluster is seen from.
@@ -132,11 +144,11 @@ impl Cluster {
         &self.config
     }
 
-    /// Why NodePorts are open at fewer or more addresses than somebody may expect: the reasons that were not there at
+    /// Why the node serves otherwise than somebody may expect: the reasons that were not there at
     /// the last call.
-    pub fn take_node_port_notes(&mut self) -> Vec<NodePortNote> {
+    pub fn take_node_notes(&mut self) -> Vec<NodeNote> {
         let wanted = PerFamily { v4: self.node_port_services.v4 > 0, v6: self.node_port_services.v6 > 0 };
-        let notes = node_ports::notes(&self.config, &self.node, wanted);
+        let notes = notes::notes(&self.config, &self.node, wanted);
         let before = std::mem::replace(&mut self.told, notes.clone());
         notes.into_iter().filter(|note| !before.contains(note)).collect()
     }
@@ -239,6 +251,15 @@ impl Cluster {
         findings
     }
 
+    fn apply_service_cidr(&mut self, object: &ServiceCidrObject, reference: &ObjectRef) -> Vec<Finding> {
+        let (cidrs, findings) = ingest::read_service_cidr(object, reference);
+        match cidrs {
+            Some(cidrs) => drop(self.service_cidrs.insert(reference.name.clone(), cidrs)),
+            None => drop(self.service_cidrs.remove(&reference.name)),
+        }
+        findings
+    }
+
     /// Keeps an object's findings and gives the new ones among them.
     fn note(&mut self, reference: ObjectRef, findings: Vec<Finding>) -> Vec<Finding> {
         if findings.is_empty() {
@@ -251,11 +272,28 @@ impl Cluster {
         findings.into_iter().filter(|finding| !known.contains(&finding.place())).collect()
     }
 
+    /// Takes in what is known of the Node, and marks what depends on what changed of it.
     fn put_node(&mut self, new: NodeState) {
-        let chosen = &self.config.nodeport_addresses;
-        let addrs = |family| new.known().map_or_else(Vec::new, |node| node.nodeport_addresses(chosen, family));
+        let old = std::mem::replace(&mut self.node, new);
+        let (old, new) = (old.known(), self.node.known());
+        if zone(old) != zone(new) {
+            let hinted = self.services.values().filter(|entry| entry.slices.iter().any(Slice::has_hints));
+            hinted
+                .filter_map(|entry| entry.service.as_ref())
+                .for_each(|service| mark(&mut self.dirty, service, |_, _| true));
+        }
+        let moved = |family| primary(old, family) != primary(new, family);
+        if Family::ALL.into_iter().any(moved) {
+            for service in self.services.values().filter_map(|entry| entry.service.as_ref()) {
+                mark(&mut self.dirty, service, |_, family| moved(family) && service.source_ranges(family).is_some());
+            }
+        }
+        let addrs = |family| self.config.node_port_addresses(new, family);
         let addrs = PerFamily { v4: addrs(Family::V4), v6: addrs(Family::V6) };
-        self.node = new;
+        self.put_node_addrs(addrs);
+    }
+
+    fn put_node_addrs(&mut self, addrs: PerFamily<Vec<IpAddr>>) {
         if addrs == self.node_addrs {
             return;
         }
@@ -264,9 +302,35 @@ impl Cluster {
         for service in services.filter(|service| service.has_node_ports()) {
             let (old, new) = (claims(service, &before), claims(service, &self.node_addrs));
             exchange(&mut self.vips, &mut self.dirty, &old, &new);
-            mark(&mut self.dirty, service, |port| port.node_port.is_some());
+            let moved = |family| before.get(family) != self.node_addrs.get(family);
+            mark(&mut self.dirty, service, |port, family| port.node_port.is_some() && moved(family));
         }
     }
+
+    /// This node's zone, by which zone hints are followed.
+    pub(super) fn zone(&self) -> Option<&Arc<str>> {
+        zone(self.node.known())
+    }
+
+    /// What the node contributes to decisions in a family.
+    pub(super) fn viewpoint(&self, family: Family) -> Viewpoint<'_> {
+        Viewpoint { node_ports: self.node_addrs.get(family), primary: primary(self.node.known(), family) }
+    }
+
+    /// The CIDRs of all ServiceCIDRs: sorted, each once.
+    fn service_cidrs(&self) -> PerFamily<Vec<IpNet>> {
+        let all: BTreeSet<IpNet> = self.service_cidrs.values().flatten().copied().collect();
+        let of = |family| all.iter().copied().filter(|cidr| Family::of(cidr.addr()) == family).collect();
+        PerFamily { v4: of(Family::V4), v6: of(Family::V6) }
+    }
+}
+
+fn zone(node: Option<&Node>) -> Option<&Arc<str>> {
+    node.and_then(|node| node.zone.as_ref())
+}
+
+fn primary(node: Option<&Node>, family: Family) -> Option<IpAddr> {
+    node.and_then(|node| node.primary(family))
 }
 
 /// Counts the Services with NodePorts after one of them changed.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{cluster::Cluster, service::Created, slice, vips::Claim};
+use super::{cluster::Cluster, endpoints, service::Created, vips::Claim};
 use crate::{
     addr::Family,
     desired::{self, FrontendKind, Vip},
@@ -52,7 +52,7 @@ impl Cluster {
             FrontendKind::NodePort => 2,
         };
         let entry = self.services.get(&claim.port.service);
-        let usable = entry.is_some_and(|entry| slice::any(&entry.slices, &claim.port, Family::of(vip.addr)));
+        let usable = entry.is_some_and(|entry| endpoints::any(&entry.slices, &claim.port, Family::of(vip.addr)));
         let created =
             entry.and_then(|entry| entry.service.as_ref()).map_or(Created::UNKNOWN, |service| service.created);
         (kind, !usable, created, &claim.port)

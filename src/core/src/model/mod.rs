@@ -14,10 +14,13 @@
 mod changes;
 mod claims;
 mod cluster;
+mod config;
 mod conflict;
+mod endpoints;
+mod health;
 mod names;
 mod node;
-mod node_ports;
+mod notes;
 mod service;
 mod slice;
 #[cfg(test)]
@@ -25,9 +28,12 @@ mod tests;
 mod vips;
 
 pub use cluster::Cluster;
-pub use node::{Node, NodeAddress, NodeAddressKind, NodeConfig, NodePortAddresses};
-pub use node_ports::NodePortNote;
-pub use service::{Created, Service, ServicePort};
+pub use config::{DetectLocal, NodeConfig, NodePortAddresses};
+pub use endpoints::Lists;
+pub use health::HealthCheck;
+pub use node::{Node, NodeAddress, NodeAddressKind};
+pub use notes::NodeNote;
+pub use service::{Created, Service, ServicePort, TrafficPolicy};
 
 pub(crate) use names::Names;
-pub(crate) use slice::{Slice, SliceEndpoint, SlicePort};
+pub(crate) use slice::{EndpointState, Hints, NodeHint, Slice, SliceEndpoint, SlicePort};

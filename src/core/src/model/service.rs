@@ -2,6 +2,8 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use ipnet::IpNet;
+
 use crate::{
     addr::{Family, PerFamily},
     name::ServicePortName,
@@ -18,6 +20,17 @@ pub struct Service {
     pub external_ips: Box<[IpAddr]>,
     /// Load-balancer addresses of both families that are captured on the node, as the object lists them.
     pub load_balancer_ips: Box<[IpAddr]>,
+    /// Where connections from outside go. `Local` only on a Service that can be reached from outside at all.
+    pub external_policy: TrafficPolicy,
+    /// Where connections to the cluster IP go.
+    pub internal_policy: TrafficPolicy,
+    /// For so many seconds a client stays with its endpoint, 1 to 86400; `None` without affinity.
+    pub affinity: Option<u32>,
+    /// Who may connect to the load-balancer addresses; `None` and an empty family: everybody. Boxed, since few
+    /// Services have it. Per family sorted, masked and merged: no two overlap.
+    pub source_ranges: Option<Box<PerFamily<Box<[IpNet]>>>>,
+    /// Where a load balancer asks whether this node has endpoints.
+    pub health_check_node_port: Option<u16>,
     /// Its ports, sorted by name; names differ, and so do pairs of number and protocol.
     pub ports: Box<[ServicePort]>,
 }
@@ -34,12 +47,29 @@ impl Service {
         self.ports.iter().any(|port| port.node_port.is_some())
     }
 
+    /// Who may connect to its load-balancer addresses; `None`: everybody.
+    #[must_use]
+    pub fn source_ranges(&self, family: Family) -> Option<&[IpNet]> {
+        let ranges = self.source_ranges.as_ref()?.get(family);
+        (!ranges.is_empty()).then_some(ranges)
+    }
+
     /// One of its ports.
     #[must_use]
     pub fn port(&self, id: &ServicePortName) -> Option<&ServicePort> {
         let place = self.ports.binary_search_by(|port| port.id.port.cmp(&id.port)).ok()?;
         self.ports.get(place).filter(|port| port.id.protocol == id.protocol)
     }
+}
+
+/// Which endpoints connections may go to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TrafficPolicy {
+    /// Those of every node.
+    #[default]
+    Cluster,
+    /// Those of this node.
+    Local,
 }
 
 /// A port of a Service.

@@ -1,10 +1,9 @@
-//! EndpointSlices after their check, and how the slices of a Service become the endpoints of a ServicePort.
+//! EndpointSlices after their check. How they become the endpoints of a ServicePort is decided in `endpoints.rs`.
 
 use std::{net::IpAddr, sync::Arc};
 
 use crate::{
     addr::{Family, Protocol},
-    desired::Endpoint,
     name::ServicePortName,
 };
 
@@ -17,7 +16,7 @@ pub(crate) struct Slice {
     pub(crate) family: Family,
     /// The ports that each endpoint has, sorted.
     pub(crate) ports: Box<[SlicePort]>,
-    /// The endpoints that are ready.
+    /// The endpoints that can be used, if only when no better one is there.
     pub(crate) endpoints: Box<[SliceEndpoint]>,
 }
 
@@ -27,7 +26,13 @@ impl Slice {
         self.ports_of(id).next().is_some()
     }
 
-    fn ports_of(&self, id: &ServicePortName) -> impl Iterator<Item = u16> {
+    /// Whether any of its endpoints is meant for some clients only.
+    pub(crate) fn has_hints(&self) -> bool {
+        self.endpoints.iter().any(|endpoint| endpoint.hints.is_some())
+    }
+
+    /// Its ports for a ServicePort: one, or none as a rule.
+    pub(crate) fn ports_of(&self, id: &ServicePortName) -> impl Iterator<Item = u16> {
         let key = (&id.port, id.protocol);
         let first = self.ports.partition_point(|port| (&port.name, port.protocol) < key);
         let rest = self.ports.get(first..).unwrap_or_default();
@@ -46,35 +51,45 @@ pub(crate) struct SlicePort {
     pub(crate) number: u16,
 }
 
-/// A ready endpoint of a slice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// An endpoint of a slice.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SliceEndpoint {
     /// Its address.
     pub(crate) addr: IpAddr,
     /// Whether it is on this node.
     pub(crate) local: bool,
+    /// Whether it is used at once or as a fall-back.
+    pub(crate) state: EndpointState,
+    /// Whom it is meant for. `None` where the slice names neither a zone nor a node: for everybody. Boxed, since few
+    /// have it.
+    pub(crate) hints: Option<Box<Hints>>,
 }
 
-/// The endpoints of one ServicePort in one family from all slices of its Service: sorted, each address and port once.
-///
-/// While a pod moves from one slice to another both may have it (KEP-752); the slice with the smallest name then says
-/// whether it is local, in whatever order they came. `slices` is sorted by name.
-pub(super) fn merge(slices: &[Slice], id: &ServicePortName, family: Family) -> Vec<Endpoint> {
-    let of_family = || slices.iter().filter(|slice| slice.family == family);
-    let count = of_family().map(|slice| slice.ports_of(id).count() * slice.endpoints.len()).sum();
-    let mut all = Vec::with_capacity(count);
-    for slice in of_family() {
-        for port in slice.ports_of(id) {
-            all.extend(slice.endpoints.iter().map(|found| Endpoint { addr: found.addr, port, local: found.local }));
-        }
-    }
-    // Stable: of equals the one of the first slice stays.
-    all.sort_by_key(|endpoint| (endpoint.addr, endpoint.port));
-    all.dedup_by_key(|endpoint| (endpoint.addr, endpoint.port));
-    all
+/// What an endpoint's conditions say; the better one first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum EndpointState {
+    /// It takes connections.
+    Ready,
+    /// It ends and still serves: for connections that no ready one can take.
+    Terminating,
 }
 
-/// Whether a ServicePort has any endpoint in a family.
-pub(super) fn any(slices: &[Slice], id: &ServicePortName, family: Family) -> bool {
-    slices.iter().any(|slice| slice.family == family && !slice.endpoints.is_empty() && slice.has_port(id))
+/// Which clients an endpoint is meant for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hints {
+    /// `forZones`: the zones, as the slice lists them; empty where it names none.
+    pub(crate) zones: Box<[Arc<str>]>,
+    /// `forNodes`, as seen from this node.
+    pub(crate) node: NodeHint,
+}
+
+/// Whether `forNodes` names this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum NodeHint {
+    /// It names none.
+    None,
+    /// It names this node, perhaps among others.
+    Here,
+    /// It names others only.
+    Elsewhere,
 }

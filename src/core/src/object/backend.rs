@@ -1,6 +1,6 @@
 //! The boundary to a kernel: observe, apply, and whether somebody else has been there.
 
-use std::{error::Error, fmt, net::SocketAddr, os::fd::BorrowedFd};
+use std::{collections::BTreeSet, error::Error, fmt, net::SocketAddr, os::fd::BorrowedFd};
 
 use super::{Batch, Dialect};
 use crate::desired::Vip;
@@ -133,12 +133,42 @@ impl Cause {
 /// A Frontend as the kernel holds it: what `portolan list` shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveFrontend {
-    /// Where clients connect to.
+    /// Where clients connect to; the unspecified address stands for all addresses of the node.
     pub vip: Vip,
     /// The ServicePort as the kernel's comment names it; empty where there is no comment.
     pub port: String,
-    /// Where connections go; empty for a Frontend that is rejected.
+    /// Where connections go; empty for a Frontend that is rejected or dropped.
     pub endpoints: Vec<SocketAddr>,
-    /// Whether every client is masqueraded, not only those that are no pods.
-    pub masquerade_always: bool,
+    /// Where connections from outside go that only local endpoints may serve; `None` where they go where all others do.
+    pub local_endpoints: Option<Vec<SocketAddr>>,
+    /// What else is done with them: none of it for an ordinary Frontend.
+    pub notes: BTreeSet<FrontendNote>,
+}
+
+/// What is done with the connections of a Frontend beside sending them to an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FrontendNote {
+    /// There is no endpoint: they are answered with a refusal.
+    Rejected,
+    /// There are endpoints, but none on this node, and no other may be used: they are dropped.
+    Dropped,
+    /// Only some sources may connect.
+    Restricted,
+    /// Every client is masqueraded, not only those that are no pods.
+    MasqueradeAlways,
+    /// A client stays with its endpoint.
+    Affinity,
+}
+
+/// New connections that came to a Frontend, and those of them that came to nothing, by the reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FrontendCounts {
+    /// All that had an endpoint to go to or were dropped, and at a restricted Frontend those that were rejected too.
+    pub connections: u64,
+    /// Rejected packets: there was no endpoint.
+    pub no_endpoints: u64,
+    /// Dropped packets: there were endpoints, but none on this node, and no other could be used.
+    pub no_local_endpoints: u64,
+    /// Dropped packets: their source is in none of the ranges that may connect.
+    pub source_ranges: u64,
 }

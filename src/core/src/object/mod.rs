@@ -27,7 +27,9 @@ mod roster;
 mod syncer;
 mod tracker;
 
-pub use backend::{ApplyError, Backend, BackendError, Cause, LiveFrontend, Object, Refusal};
+pub use backend::{
+    ApplyError, Backend, BackendError, Cause, FrontendCounts, FrontendNote, LiveFrontend, Object, Refusal,
+};
 pub use claims::Claimant;
 pub use dialect::{Dialect, Rank};
 pub use plan::{Batch, Limits, Op, Plan};

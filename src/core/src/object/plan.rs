@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   1. rebuilds    a table that cannot be mended in place: removed and made anew in one batch
-//!   2. additions   what is missing or changed, by rank; all of one ServicePort in the same batch
+//!   2. additions   what is missing or changed, by rank; all of one ServicePort in the same batch, but for chains that
+//!                  are new: those come a batch earlier
 //!   3. removals    gates, then policies, then endpoints, then containers: a batch of its own for each step
 //! ```
 //!
@@ -113,6 +114,8 @@ impl<D: Dialect> Plan<D> {
         if limits.additions_only && !full.is_empty() {
             leave_out_what_does_not_fit(&mut additions, &full);
         }
+        let (chains, additions) = additions.into_iter().partition(|addition| is_led_to(tracker, addition));
+        add_in_batches(chains, limits, &mut batches);
         add_in_batches(additions, limits, &mut batches);
         for (_, mut step) in removals {
             step.sort_by_key(|(rank, key)| (removal_order(*rank), *key));
@@ -220,6 +223,14 @@ impl<D: Dialect> Addition<'_, D> {
     fn weight(&self) -> usize {
         D::weight(self.key, self.value) + if self.replaces { KEY_WEIGHT } else { 0 }
     }
+}
+
+/// Whether packets can be led to it before they see what is in it: a chain is entered with the rules of the generation
+/// that the packet met first, while lookups find elements of the newest (`nft_do_chain`). So a new chain is there, with its
+/// rules, a commit before anything that leads to it. In a table that is new itself nothing is on its way.
+fn is_led_to<D: Dialect>(tracker: &Tracker<D>, addition: &Addition<'_, D>) -> bool {
+    let is_container = matches!(addition.rank, Rank::Set | Rank::Chain | Rank::Rules);
+    is_container && !addition.replaces && tracker.present(&root_of::<D>(addition.key)).is_some()
 }
 
 /// Packs whole claimants into batches, and sorts each batch by rank and key, so that what belongs together in the kernel

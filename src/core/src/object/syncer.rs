@@ -101,7 +101,7 @@ impl<B: Backend> Syncer<B> {
     /// Sets what holds for every Service on this node.
     pub fn set_policy(&mut self, policy: &NodePolicy) {
         if self.policy.as_ref() != Some(policy) {
-            self.policy = Some(*policy);
+            self.policy = Some(policy.clone());
             self.claim_base();
         }
     }

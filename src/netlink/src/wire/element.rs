@@ -1,10 +1,10 @@
 //! Elements of sets and maps: written from borrowed parts, read as borrowed parts, with no allocation for either.
 
-use super::{Verdict, userdata};
+use super::{Counter, Verdict, userdata};
 use crate::{
     attr::{Attr, Attrs, Writer},
     error::Malformed,
-    uapi::{data, elem},
+    uapi::{data, elem, rule},
 };
 
 /// `NFT_SET_ELEM_CATCHALL`
@@ -26,6 +26,9 @@ pub enum Data<'a> {
 pub struct Element<'a> {
     /// As long as the set's key; empty for the one element that catches all else.
     pub key: &'a [u8],
+    /// In a concatenation of ranges: the key whose fields are the last ones of each range, where `key` has the first.
+    /// A field that is one value has it in both.
+    pub key_end: Option<&'a [u8]>,
     /// As the set says.
     pub data: Data<'a>,
     /// What `nft list` shows beside it.
@@ -36,7 +39,13 @@ impl<'a> Element<'a> {
     /// A key alone: an element of a set, or one to be deleted.
     #[must_use]
     pub const fn of(key: &'a [u8]) -> Self {
-        Self { key, data: Data::None, comment: None }
+        Self { key, key_end: None, data: Data::None, comment: None }
+    }
+
+    /// The ranges between two keys alone.
+    #[must_use]
+    pub const fn range(key: &'a [u8], key_end: &'a [u8]) -> Self {
+        Self { key_end: Some(key_end), ..Self::of(key) }
     }
 
     /// Writes it for NEWSETELEM and DELSETELEM.
@@ -45,6 +54,9 @@ impl<'a> Element<'a> {
             w.be32(elem::FLAGS, CATCH_ALL);
         } else {
             w.nest(elem::KEY, |w| w.bytes(data::VALUE, self.key));
+        }
+        if let Some(key_end) = self.key_end {
+            w.nest(elem::KEY_END, |w| w.bytes(data::VALUE, key_end));
         }
         match &self.data {
             Data::None => {}
@@ -62,7 +74,7 @@ impl<'a> Element<'a> {
 pub struct ListedElement<'a> {
     /// Its key; empty for the one element that catches all else.
     pub key: &'a [u8],
-    /// The end of its range, in a set of ranges.
+    /// The last key of its ranges, in a concatenation of ranges.
     pub key_end: Option<&'a [u8]>,
     /// What it leads to.
     pub data: Data<'a>,
@@ -74,7 +86,9 @@ pub struct ListedElement<'a> {
     pub expiration: Option<u64>,
     /// What nft keeps with it; see [`super::userdata`].
     pub userdata: &'a [u8],
-    /// Whether it carries more, such as a counter or a reference to a stateful object.
+    /// What it counted, in a set whose elements have counters.
+    pub counter: Option<Counter>,
+    /// Whether it carries more, such as a limit or a reference to a stateful object.
     pub has_more: bool,
 }
 
@@ -98,6 +112,7 @@ impl<'a> ListedElement<'a> {
             timeout: None,
             expiration: None,
             userdata: &[],
+            counter: None,
             has_more: false,
         };
         for attr in attrs {
@@ -109,11 +124,20 @@ impl<'a> ListedElement<'a> {
                 elem::TIMEOUT => element.timeout = Some(attr.be64().ok_or(malformed("timeout"))?),
                 elem::EXPIRATION => element.expiration = Some(attr.be64().ok_or(malformed("expiration"))?),
                 elem::USERDATA => element.userdata = attr.value,
+                elem::EXPR if element.read_counter(attr.nested()) => {}
                 elem::PAD => {}
                 _ => element.has_more = true,
             }
         }
         Ok(element)
+    }
+
+    /// Whether an expression of it is a counter, which it then has.
+    fn read_counter(&mut self, expr: Attrs<'_>) -> bool {
+        let name = expr.get(rule::EXPR_NAME).filter(|name| name.str() == Counter::NAME);
+        let data = name.and(expr.get(rule::EXPR_DATA));
+        self.counter = data.and_then(|data| Counter::parse(data.nested()));
+        self.counter.is_some()
     }
 
     fn parse_data(attr: Attr<'a>) -> Result<Data<'a>, Malformed> {
@@ -124,14 +148,10 @@ impl<'a> ListedElement<'a> {
         }
     }
 
-    /// Whether it is nothing but a key, its data and user data: what [`Element`] can write.
+    /// Whether it is nothing but its keys, data and user data, which [`Element`] can write, and a count.
     #[must_use]
     pub const fn is_plain(&self) -> bool {
-        self.key_end.is_none()
-            && self.flags == 0
-            && self.timeout.is_none()
-            && self.expiration.is_none()
-            && !self.has_more
+        self.flags == 0 && self.timeout.is_none() && self.expiration.is_none() && !self.has_more
     }
 
     /// What `nft list` shows beside it.

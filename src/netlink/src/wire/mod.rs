@@ -5,6 +5,7 @@
 //! dumped again is equal to itself.
 
 mod chain;
+mod counter;
 mod element;
 mod expr;
 mod rule;
@@ -15,8 +16,9 @@ pub mod userdata;
 mod verdict;
 
 pub use chain::{Chain, ChainKind, Hook, Policy};
+pub use counter::Counter;
 pub use element::{Data, Element, ListedElement};
-pub use expr::{CmpOp, Expr, Register, Reject};
+pub use expr::{CmpOp, DynsetOp, Expr, Register, Reject};
 pub use rule::Rule;
 pub use set::{Set, SetData};
 pub use table::Table;

@@ -1,6 +1,6 @@
 //! Sets and maps, without their elements.
 
-use super::Fields;
+use super::{Expr, Fields};
 use crate::{
     attr::{Attrs, Writer},
     error::Malformed,
@@ -22,12 +22,17 @@ pub struct Set {
     pub key_len: u32,
     /// What an element leads to, in a map.
     pub data: Option<SetData>,
-    /// How many elements it takes; with it the kernel allocates all of its hash table at once.
+    /// How many elements it takes; with it the kernel allocates all of its hash table at once. For a set that rules
+    /// add to it keeps the lower 16 bits of it as a hint (`rhashtable_params`), so that 65,536 starts with the smallest
+    /// table and 65,535 with one of 2 MB; without a size, the first rule that adds to it makes it 65,535.
     pub size: Option<u32>,
     /// The lengths in bytes of the fields of a concatenation; empty where they are not declared.
     pub fields: Vec<u32>,
     /// How long an element lives that is added without a timeout, in milliseconds.
     pub timeout: Option<u64>,
+    /// What each element gets one of its own of, such as [`Expr::Counter`]. Elements that are added do not need to
+    /// name it.
+    pub exprs: Vec<Expr>,
     /// What nft keeps with it: byte order, `typeof`, comment.
     pub userdata: Vec<u8>,
 }
@@ -76,6 +81,15 @@ impl Set {
         if !self.userdata.is_empty() {
             w.bytes(set::USERDATA, &self.userdata);
         }
+        match self.exprs.as_slice() {
+            [] => {}
+            [expr] => w.nest(set::EXPR, |w| expr.put(w)),
+            exprs => w.nest(set::EXPRESSIONS, |w| {
+                for expr in exprs {
+                    w.nest(NFTA_LIST_ELEM, |w| expr.put(w));
+                }
+            }),
+        }
     }
 
     fn put_description(&self, w: &mut Writer<'_>) {
@@ -115,8 +129,19 @@ impl Set {
             fields: concat
                 .map(|field| Fields::new("set", field.nested()).be32(set::FIELD_LEN, "field length"))
                 .collect::<Result<_, _>>()?,
+            exprs: Self::parse_exprs(attrs)?,
             timeout: attrs.get(set::TIMEOUT).and_then(|attr| attr.be64()),
             userdata: fields.bytes(set::USERDATA),
         })
+    }
+    /// The kernel names one in a shorter way than several.
+    fn parse_exprs(attrs: Attrs<'_>) -> Result<Vec<Expr>, Malformed> {
+        match attrs.get(set::EXPR) {
+            Some(expr) => Ok(vec![Expr::parse(expr.nested())?]),
+            None => {
+                let exprs = attrs.get(set::EXPRESSIONS).map_or(Attrs::new(&[]), |exprs| exprs.nested());
+                exprs.map(|expr| Expr::parse(expr.nested())).collect()
+            }
+        }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
 /// `op` is the number that a refusal comes back with; `family` is one of `uapi::NFPROTO_*`.
 ///
 /// Adding what is there already is no error, except a rule (it is added once more), a chain or a set with other
-/// parameters, and an element with other data (EEXIST). Deleting what is not there is one (ENOENT).
+/// parameters, and an element with other data or a range that begins or ends in another one (EEXIST). Deleting what is not there is one (ENOENT).
 impl Transaction {
     /// Adds a table.
     pub fn add_table(&mut self, op: usize, family: u8, table: &Table) {
@@ -73,15 +73,16 @@ impl Transaction {
         self.elements(first_op, msg::NEWSETELEM, flag::CREATE, family, table, set, elements, |w, e| e.put(w));
     }
 
-    /// Deletes elements by their keys; the k-th is operation `first_op + k`.
+    /// Deletes elements by their keys; the k-th is operation `first_op + k`. A range is found by any key in it, its end
+    /// is not looked at.
     pub fn delete_elements<'a>(
         &mut self,
         first_op: usize,
         family: u8,
         table: &str,
         set: &str,
-        keys: impl IntoIterator<Item = &'a [u8]>,
+        elements: impl IntoIterator<Item = Element<'a>>,
     ) {
-        self.elements(first_op, msg::DELSETELEM, 0, family, table, set, keys, |w, key| Element::of(key).put(w));
+        self.elements(first_op, msg::DELSETELEM, 0, family, table, set, elements, |w, e| e.put(w));
     }
 }

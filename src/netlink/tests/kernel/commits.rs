@@ -31,7 +31,7 @@ fn a_transaction_is_applied_once() {
     assert_eq!(connection.generation().expect("answered"), before + 1);
 
     let mut tx = connection.transaction(None);
-    tx.delete_elements(0, NFPROTO_IPV4, TABLE, "s", keys.iter().map(<[u8; 4]>::as_slice));
+    tx.delete_elements(0, NFPROTO_IPV4, TABLE, "s", keys.iter().map(|key| Element::of(key)));
     connection.commit(tx).expect("taken");
     let left: Vec<u32> = connection
         .elements(NFPROTO_IPV4, TABLE, "s", |left: &mut Vec<u32>, element| {
@@ -73,7 +73,7 @@ fn several_refusals_name_each() {
     let mut tx = connection.transaction(None);
     let keys = keys(3);
     for (op, key) in keys.iter().enumerate() {
-        tx.delete_elements(op, NFPROTO_IPV4, TABLE, "s", [key.as_slice()]);
+        tx.delete_elements(op, NFPROTO_IPV4, TABLE, "s", [Element::of(key)]);
     }
     tx.add_elements(3, NFPROTO_IPV4, TABLE, "m", keys.iter().map(|key| Element::of(key)));
     let refusals = refusals(connection.commit(tx));

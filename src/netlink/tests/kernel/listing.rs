@@ -32,7 +32,8 @@ fn reads_back_equal(family: u8) {
     let chains = connection.chains(family, "portolan").expect("listed");
     let sets = connection.sets(family, "portolan").expect("listed");
     let rules = connection.rules(family, "portolan").expect("listed");
-    assert_eq!((chains.len(), sets.len(), rules.len()), (7, 7, 16));
+    // nft 1.0.6 aborts at `update @clients { ip6 saddr : ip6 daddr . th dport }`, so ip6 has a rule less.
+    assert_eq!((chains.len(), sets.len(), rules.len()), (12, 13, if family == NFPROTO_IPV4 { 33 } else { 32 }));
 
     let mut copied_chains = chains;
     copied_chains.iter_mut().for_each(|chain| chain.table = COPY.to_owned());
@@ -72,6 +73,7 @@ fn reads_back_equal(family: u8) {
 /// An element that owns its parts.
 struct Kept {
     key: Vec<u8>,
+    key_end: Option<Vec<u8>>,
     value: Vec<u8>,
     verdict: Option<Verdict<String>>,
     comment: Option<String>,
@@ -84,7 +86,7 @@ impl Kept {
             None if self.value.is_empty() => Data::None,
             None => Data::Value(&self.value),
         };
-        Element { key: &self.key, data, comment: self.comment.as_deref() }
+        Element { key: &self.key, key_end: self.key_end.as_deref(), data, comment: self.comment.as_deref() }
     }
 }
 
@@ -97,6 +99,7 @@ fn keep(kept: &mut Vec<Kept>, element: &ListedElement<'_>) -> Result<(), Malform
     };
     kept.push(Kept {
         key: element.key.to_vec(),
+        key_end: element.key_end.map(<[u8]>::to_vec),
         value: value.to_vec(),
         verdict,
         comment: element.comment().map(str::to_owned),
@@ -113,28 +116,36 @@ fn elements_read_back() {
         NFPROTO_IPV4,
         TABLE,
         "m",
-        keys.iter().map(|key| Element { key, data: Data::Value(key), comment: Some("ns/name:port") }),
+        keys.iter().map(|key| Element { data: Data::Value(key), comment: Some("ns/name:port"), ..Element::of(key) }),
     );
     connection.commit(tx).expect("taken");
     let mut listed: Vec<Kept> = connection.elements(NFPROTO_IPV4, TABLE, "m", keep).expect("listed");
     listed.sort_by(|a, b| a.key.cmp(&b.key));
     assert_eq!(listed.len(), keys.len());
     for (listed, key) in listed.iter().zip(&keys) {
-        let expected = Element { key, data: Data::Value(key), comment: Some("ns/name:port") };
+        let expected = Element { data: Data::Value(key), comment: Some("ns/name:port"), ..Element::of(key) };
         assert_eq!(listed.element(), expected);
     }
 }
 
 fn a_strange_element_is_told() {
     nft("add table ip t
-        add set ip t s { type ipv4_addr; flags timeout; counter; }
-        add element ip t s { 10.0.0.1 timeout 1h }");
+        add set ip t s { type ipv4_addr; flags timeout; }
+        add element ip t s { 10.0.0.1 timeout 1h }
+        add set ip t limited { type ipv4_addr; limit rate 1/second; }
+        add element ip t limited { 10.0.0.1 }");
     let strange = |found: &mut Vec<_>, element: &ListedElement<'_>| {
         found.push((element.timeout, element.expiration.is_some(), element.has_more, element.is_plain()));
         Ok(())
     };
-    let found = open().elements(NFPROTO_IPV4, TABLE, "s", strange).expect("listed");
-    assert_eq!(found, [(Some(3_600_000), true, true, false)]);
+    let mut connection = open();
+    let found = connection.elements(NFPROTO_IPV4, TABLE, "s", strange).expect("listed");
+    assert_eq!(found, [(Some(3_600_000), true, false, false)]);
+    let found = connection.elements(NFPROTO_IPV4, TABLE, "limited", strange).expect("listed");
+    assert_eq!(found, [(None, false, true, false)]);
+    let sets = connection.sets(NFPROTO_IPV4, TABLE).expect("listed");
+    let strange = sets.iter().flat_map(|set| &set.exprs).all(|expr| matches!(expr, Expr::Other { .. }));
+    assert!(strange, "{sets:?}");
 }
 
 fn a_missing_table_is_told() {

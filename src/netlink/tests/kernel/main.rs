@@ -13,6 +13,7 @@
 mod commits;
 mod limits;
 mod listing;
+mod packets;
 mod support;
 mod watching;
 
@@ -59,7 +60,7 @@ fn succeeds(program: &str, arguments: &[&str]) -> bool {
 }
 
 fn trials() -> Vec<Trial> {
-    [commits::TESTS, listing::TESTS, watching::TESTS, limits::TESTS]
+    [commits::TESTS, listing::TESTS, packets::TESTS, watching::TESTS, limits::TESTS]
         .concat()
         .into_iter()
         .map(|(name, test)| Trial::test(name, move || alone(test)))

@@ -1,7 +1,10 @@
 //! EndpointSlices.
 
 use super::*;
-use crate::addr::{Family, Protocol};
+use crate::{
+    addr::{Family, Protocol},
+    model::{EndpointState, NodeHint},
+};
 
 #[test]
 fn a_good_slice() {
@@ -101,40 +104,80 @@ fn a_bad_value_in_a_slice() {
     }
 }
 
-/// What is not honoured yet is named once in a slice, and only where it would be used.
+/// kube-proxy: nil is ready and serving; what is ready is used even while it ends; what ends is a fall-back if it serves.
 #[test]
-fn fields_that_are_not_honoured_yet_are_named_once() {
-    let ending = json!({"ready": false, "serving": true, "terminating": true});
-    let endpoints = |all: &[Value]| {
-        let endpoint = |(i, more): (usize, &Value)| with(more.clone(), "/addresses", json!([format!("10.0.0.{i}")]));
-        slice_with("/endpoints", all.iter().enumerate().map(endpoint).collect())
-    };
-    let zones = |hints: Value| json!({ "hints": hints });
-    let conditions = |conditions: &Value| json!({ "conditions": conditions });
-    for (all, expected) in [
-        (vec![zones(json!({})), zones(json!({"forZones": []})), zones(json!(5))], ""),
-        (
-            vec![
-                json!({}),
-                zones(json!({"forZones": [{"name": "a"}, {"name": "b"}]})),
-                zones(json!({"forZones": [{}]})),
-            ],
-            "`endpoints[1].hints.forZones` = `a, b` is not honoured yet; connections go to endpoints of every zone and node",
-        ),
-        (vec![zones(json!({"forNodes": [{"name": "n"}]}))], "`endpoints[0].hints.forNodes` = `n` is not honoured yet"),
-        (
-            vec![conditions(&json!({"ready": false})), conditions(&ending), conditions(&ending)],
-            "`endpoints[1].conditions.terminating` = `true` is not honoured yet; while no endpoint of the Service is ready",
-        ),
-        (
-            vec![conditions(&json!({"ready": false, "terminating": true}))],
-            "`endpoints[0].conditions.terminating` = `true` is not",
-        ),
-        (vec![conditions(&json!({"ready": false, "serving": false, "terminating": true}))], ""),
-        (vec![conditions(&ending), json!({})], ""),
+fn what_the_conditions_of_an_endpoint_come_to() {
+    use EndpointState::{Ready, Terminating};
+    let (yes, no, nil) = (json!(true), json!(false), json!(null));
+    for (ready, serving, terminating, state) in [
+        (&nil, &nil, &nil, Some(Ready)),
+        (&yes, &yes, &no, Some(Ready)),
+        (&yes, &yes, &yes, Some(Ready)),
+        (&yes, &no, &yes, Some(Ready)),
+        (&nil, &no, &nil, Some(Ready)),
+        (&no, &yes, &yes, Some(Terminating)),
+        (&no, &nil, &yes, Some(Terminating)),
+        (&no, &no, &yes, None),
+        (&no, &yes, &no, None),
+        (&no, &nil, &nil, None),
     ] {
-        let findings = slice(endpoints(&all)).1;
-        assert_eq!(findings.len(), usize::from(!expected.is_empty()), "{all:?}: {findings:?}");
-        assert!(findings.iter().all(|finding| finding.contains(expected)), "{all:?}: {findings:?}");
+        let conditions = json!({"ready": ready, "serving": serving, "terminating": terminating});
+        let (read, findings) = slice(slice_with("/endpoints/1/conditions", conditions.clone()));
+        let states: Vec<_> = read.unwrap().slice.endpoints.iter().map(|endpoint| endpoint.state).collect();
+        let expected: Vec<_> = [Some(Ready), state].into_iter().flatten().collect();
+        assert_eq!((states, findings), (expected, vec![]), "{conditions}");
+    }
+    // What is ready is not asked more.
+    for (ready, used, findings) in [(yes, 2, 0), (no, 1, 1)] {
+        let conditions = json!({"ready": ready, "serving": "x"});
+        let (read, found) = slice(slice_with("/endpoints/1/conditions", conditions));
+        assert_eq!((read.unwrap().slice.endpoints.len(), found.len()), (used, findings), "{found:?}");
+    }
+}
+
+#[test]
+fn hints_are_for_zones_and_for_this_node_or_others() {
+    use NodeHint::{Elsewhere, Here, None as Nobody};
+    let hint = |field: &str, names: Value| json!({field: names});
+    let long = "a".repeat(64);
+    for (hints, expected, finding) in [
+        (json!(null), None, String::new()),
+        (json!({}), None, String::new()),
+        (json!({"forZones": [], "forNodes": null}), None, String::new()),
+        (hint("forZones", json!([{"name": "b"}, {"name": "a"}])), Some(("b a", Nobody)), String::new()),
+        (hint("forNodes", json!([{"name": "node-b"}, {"name": "node-a"}])), Some(("", Here)), String::new()),
+        (hint("forNodes", json!([{"name": "node-b.example.com"}])), Some(("", Elsewhere)), String::new()),
+        (
+            json!({"forZones": [{"name": "Zone_1.x"}], "forNodes": [{"name": "node-a"}]}),
+            Some(("Zone_1.x", Here)),
+            String::new(),
+        ),
+        (
+            json!(5),
+            None,
+            "` = `5` is not an object; this hint is left out, the endpoint is used; correct it".to_owned(),
+        ),
+        (hint("forZones", json!("a")), None, ".forZones` = `\"a\"` is not a list; this hint is left out".to_owned()),
+        (
+            hint("forZones", json!([{"name": "a"}, {}])),
+            Some(("a", Nobody)),
+            ".forZones[1].name` is missing; this hint is left out".to_owned(),
+        ),
+        (hint("forZones", json!([null])), None, ".forZones[0]` is missing; this hint is left out".to_owned()),
+        (
+            hint("forZones", json!([{"name": long}])),
+            None,
+            format!(".forZones[0].name` = `{long}` is not a label's value (1 to 63 of letters"),
+        ),
+        (hint("forNodes", json!([{"name": "A"}])), None, ".forNodes[0].name` = `A` is not a DNS subdomain".to_owned()),
+    ] {
+        let (read, findings) = slice(slice_with("/endpoints/1/hints", hints.clone()));
+        let slice = read.unwrap().slice;
+        assert_eq!(slice.endpoints[0].hints, None);
+        let shown = slice.endpoints[1].hints.as_ref().map(|hints| (hints.zones.join(" "), hints.node));
+        assert_eq!(shown, expected.map(|(zones, node)| (zones.to_owned(), node)), "{hints}");
+        assert_eq!(findings.len(), usize::from(!finding.is_empty()), "{hints}: {findings:?}");
+        let finding = format!("EndpointSlice team-a/web-1.x: `endpoints[1].hints{finding}");
+        assert!(findings.iter().all(|found| found.starts_with(&finding)), "{hints}: {findings:?}");
     }
 }

@@ -2,9 +2,12 @@
 
 mod endpoint_slices;
 mod nodes;
+mod service_cidrs;
 mod services;
+mod settings;
 mod vague;
 
+use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::*;
@@ -33,6 +36,13 @@ fn node(object: Value) -> (Option<Node>, Vec<String>) {
     let reference = Object::Node(object.clone()).reference();
     let (node, findings) = read_node(&object, &reference);
     (node, findings.iter().map(Finding::to_string).collect())
+}
+
+fn service_cidr(object: Value) -> (Option<Box<[IpNet]>>, Vec<String>) {
+    let object: ServiceCidrObject = serde_json::from_value(object).unwrap();
+    let reference = Object::ServiceCidr(object.clone()).reference();
+    let (cidrs, findings) = read_service_cidr(&object, &reference);
+    (cidrs, findings.iter().map(Finding::to_string).collect())
 }
 
 /// A good Service with one value put in or replaced.

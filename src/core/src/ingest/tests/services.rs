@@ -175,45 +175,6 @@ fn a_service_that_cannot_be_served_at_all() {
 }
 
 #[test]
-fn fields_that_are_not_honoured_yet_are_named() {
-    for (path, value, shown) in [
-        ("externalTrafficPolicy", json!("Local"), "Local"),
-        ("internalTrafficPolicy", json!("Local"), "Local"),
-        ("sessionAffinity", json!("ClientIP"), "ClientIP"),
-        ("loadBalancerSourceRanges", json!(["192.0.2.0/24", "x"]), "192.0.2.0/24, x"),
-        ("healthCheckNodePort", json!(30001), "30001"),
-    ] {
-        let (service, findings) = service(web_with(&format!("/spec/{path}"), value));
-        let expected = format!("Service team-a/web: `spec.{path}` = `{shown}` is not honoured yet; ");
-        assert!(findings.len() == 1 && findings[0].starts_with(&expected), "{findings:?}");
-        let open = path != "loadBalancerSourceRanges";
-        assert_eq!(service.unwrap().load_balancer_ips.len(), usize::from(open), "{path}");
-    }
-    for (path, value) in [
-        ("/spec/externalTrafficPolicy", json!("Cluster")),
-        ("/spec/internalTrafficPolicy", json!("")),
-        ("/spec/sessionAffinity", json!("None")),
-        ("/spec/loadBalancerSourceRanges", json!([])),
-        ("/spec/healthCheckNodePort", json!(0)),
-        ("/spec/externalIPs", json!(["", " "])),
-    ] {
-        assert_eq!(service(web_with(path, value)).1, [""; 0], "{path}");
-    }
-}
-
-/// The filter is keyed by address, so an address must not be open by another field.
-#[test]
-fn source_ranges_close_an_external_ip_that_is_the_load_balancers() {
-    let object = web_with("/spec/externalIPs", json!(["203.0.113.1", "203.0.113.2", "203.000.113.002"]));
-    assert_eq!(service(object.clone()).0.unwrap().external_ips.len(), 3);
-    for ranges in [json!(["192.0.2.0/24"]), json!("192.0.2.0/24")] {
-        let service = service(with(object.clone(), "/spec/loadBalancerSourceRanges", ranges)).0.unwrap();
-        assert_eq!(*service.external_ips, ["203.0.113.1".parse::<IpAddr>().unwrap()]);
-        assert_eq!(service.load_balancer_ips.len(), 0);
-    }
-}
-
-#[test]
 fn a_second_port_without_a_name() {
     let findings = service(web_with("/spec/ports", json!([{"port": 80}, {"port": 81}]))).1;
     let expected =

@@ -3,10 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{
-    addr::PerFamily,
-    model::{Cluster, NodeConfig, NodePortAddresses},
-};
+use crate::model::{Cluster, NodeConfig};
 
 /// JSON that looks like our objects here and there: right names with any value under them, to some depth.
 fn vague() -> impl Strategy<Value = Value> {
@@ -23,6 +20,9 @@ fn vague() -> impl Strategy<Value = Value> {
         "Local",
         "LoadBalancer",
         "InternalIP",
+        "ClientIP",
+        "10.0.0.0/8",
+        "fd00::/8",
         "a\n\"",
     ];
     let keys = [
@@ -56,6 +56,19 @@ fn vague() -> impl Strategy<Value = Value> {
         "sessionAffinity",
         "loadBalancerSourceRanges",
         "creationTimestamp",
+        "externalTrafficPolicy",
+        "sessionAffinityConfig",
+        "clientIP",
+        "timeoutSeconds",
+        "healthCheckNodePort",
+        "serving",
+        "terminating",
+        "hints",
+        "forZones",
+        "forNodes",
+        "topology.kubernetes.io/zone",
+        "podCIDRs",
+        "cidrs",
     ];
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -94,6 +107,8 @@ fn nearly_good() -> impl Strategy<Value = Value> {
         "/endpoints",
         "/endpoints/0",
         "/endpoints/0/addresses",
+        "/endpoints/0/conditions",
+        "/endpoints/0/hints",
     ];
     let path = proptest::sample::select(paths.to_vec());
     (proptest::sample::select(good.to_vec()), path, vague()).prop_map(|(object, path, value)| {
@@ -105,15 +120,12 @@ proptest! {
     #[test]
     fn any_document_is_an_object_or_an_error(document in prop_oneof![vague(), nearly_good()]) {
         let text = document.to_string();
-        let mut cluster = Cluster::new(NodeConfig {
-            hostname: "web".to_owned(),
-            cluster_cidr: PerFamily::default(),
-            nodeport_addresses: NodePortAddresses::Primary,
-        });
+        let mut cluster = Cluster::new(NodeConfig::of("web"));
         let objects = [
             serde_json::from_str(&text).map(Object::Service),
             serde_json::from_str(&text).map(Object::EndpointSlice),
             serde_json::from_str(&text).map(Object::Node),
+            serde_json::from_str(&text).map(Object::ServiceCidr),
         ];
         prop_assert!(!document.is_object() || objects.iter().all(Result::is_ok), "an object was not read: {text}");
         for object in objects.into_iter().flatten() {

@@ -1,24 +1,24 @@
 //! What is programmed for which objects, and how much is decided anew for a change.
 
 use super::*;
-use crate::desired::{FrontendKind, Masquerade};
+use crate::{desired::FrontendKind, model::TrafficPolicy};
 
 #[test]
-fn every_kind_of_frontend_with_its_masquerade() {
+fn every_kind_of_frontend_with_its_policy() {
     let mut web = service(
         "a/web",
         "10.96.0.1",
-        json!({"ports": [{"port": 80, "nodePort": 30080}], "externalIPs": ["203.0.113.1", "203.0.113.1", "2001:db8::1"]}),
+        json!({"type": "LoadBalancer", "externalTrafficPolicy": "Local", "ports": [{"port": 80, "nodePort": 30080}], "externalIPs": ["203.0.113.1", "203.0.113.1", "2001:db8::1"]}),
     );
     web["status"] = json!({"loadBalancer": {"ingress": [{"ip": "203.0.113.1"}, {"ip": "203.0.113.2"}]}});
     let world = World::of([web, slice("web-1", "a/web", &["10.0.0.1"]), node(&["192.0.2.1", "fd00::1"])]);
     let port = world.programmed.values().next().unwrap();
-    let frontends: Vec<_> = port.frontends.iter().map(|f| (f.vip.to_string(), f.kind, f.masquerade)).collect();
-    let external = |vip: &str, kind| (vip.to_owned(), kind, Masquerade::Always);
+    let frontends: Vec<_> = port.frontends.iter().map(|f| (f.vip.to_string(), f.kind, f.policy)).collect();
+    let external = |vip: &str, kind| (vip.to_owned(), kind, TrafficPolicy::Local);
     assert_eq!(
         frontends,
         [
-            ("10.96.0.1:80/tcp".to_owned(), FrontendKind::ClusterIp, Masquerade::NonLocal),
+            ("10.96.0.1:80/tcp".to_owned(), FrontendKind::ClusterIp, TrafficPolicy::Cluster),
             external("192.0.2.1:30080/tcp", FrontendKind::NodePort),
             external("203.0.113.1:80/tcp", FrontendKind::ExternalIp),
             external("203.0.113.2:80/tcp", FrontendKind::LoadBalancerIp),
@@ -182,20 +182,22 @@ fn node_ports_at_all_addresses() {
     world.apply(service("a/np", "10.96.0.1", json!({"ports": [{"port": 80, "nodePort": 30080}]})));
     world.apply(node(&["192.0.2.1", "198.51.100.1", "192.0.2.2"]));
     world.sync();
-    assert_eq!(world.shown(), ["a/np 10.96.0.1:80/tcp 192.0.2.1:30080/tcp 192.0.2.2:30080/tcp ->"]);
+    assert_eq!(world.shown(), ["a/np 0.0.0.0:30080/tcp 10.96.0.1:80/tcp ->"]);
 }
 
 #[test]
 fn findings_are_told_once_and_kept_while_they_hold() {
-    let affinity =
-        |port: u32| service("a/web", "10.96.0.1", json!({"sessionAffinity": "ClientIP", "ports": [{"port": port}]}));
+    let odd = |port: u32| {
+        let spec = json!({"externalTrafficPolicy": "Local", "ports": [{"port": port}]});
+        service("a/web", "10.96.0.1", spec)
+    };
     let mut world = World::new(NodePortAddresses::Primary);
-    assert_eq!(world.apply(affinity(80)).len(), 1);
-    assert_eq!(world.apply(affinity(80)), [""; 0]);
-    let new = world.apply(affinity(0));
+    assert_eq!(world.apply(odd(80)).len(), 1);
+    assert_eq!(world.apply(odd(80)), [""; 0]);
+    let new = world.apply(odd(0));
     assert!(new.len() == 1 && new[0].contains("`spec.ports[0].port` = `0`"), "{new:?}");
     assert_eq!(world.findings().len(), 2);
-    world.apply(affinity(80));
+    world.apply(odd(80));
     assert_eq!(world.findings().len(), 1);
     world.delete(Kind::Service, "a", "web");
     assert_eq!(world.findings(), [""; 0]);
@@ -203,7 +205,7 @@ fn findings_are_told_once_and_kept_while_they_hold() {
 
 /// The beginnings of what is told about NodePorts and was not told the last time.
 fn told(world: &mut World) -> Vec<String> {
-    let notes = world.cluster.take_node_port_notes();
+    let notes = world.cluster.take_node_notes();
     notes.iter().map(|note| note.to_string().split_whitespace().take(3).collect::<Vec<_>>().join(" ")).collect()
 }
 

@@ -4,13 +4,14 @@
 //! a listing is taken out again when it is read ([`parse`]); an expression with anything that is not known here
 //! is [`Expr::Other`] with its bytes, and so equal to nothing that Portolan writes.
 
+mod nfta;
 mod parse;
 mod put;
 mod register;
 
 pub use register::Register;
 
-use super::Verdict;
+use super::{Counter, Verdict};
 
 /// One instruction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +48,15 @@ pub enum Expr {
         /// Where to.
         dreg: Register,
     },
+    /// `fib`: asks the routing table about an address of the packet.
+    Fib {
+        /// `uapi::key::FIB_*`: which address.
+        flags: u32,
+        /// `uapi::key::FIB_RESULT_*`: what about it.
+        result: u32,
+        /// Where to, 4 bytes in host order.
+        dreg: Register,
+    },
     /// `cmp`: goes on only if the comparison holds.
     Cmp {
         /// How.
@@ -79,6 +89,30 @@ pub enum Expr {
         dreg: Option<Register>,
         /// Goes on only if the set does not have the key.
         invert: bool,
+    },
+    /// `dynset`: puts an element into a set that has [`crate::uapi::set::F_EVAL`]. The rule ends here if that fails,
+    /// for instance because the set is full.
+    Dynset {
+        /// The set's name.
+        set: String,
+        /// What if the element is there.
+        op: DynsetOp,
+        /// Where its key starts.
+        key: Register,
+        /// In a map: where its data starts.
+        data: Option<Register>,
+        /// How long it lives, in milliseconds; if this is none, as long as the set says. The kernel counts in ticks
+        /// of its clock (4 ms at 250 Hz), so only whole ones read back as they were sent; seconds are.
+        timeout: Option<u64>,
+    },
+    /// `counter`: counts what comes by.
+    Counter(Counter),
+    /// `immediate`: a value that stands in the rule.
+    Immediate {
+        /// Where to.
+        dreg: Register,
+        /// At most 16 bytes.
+        value: Vec<u8>,
     },
     /// `immediate` into the verdict register: ends the rule.
     Verdict(Verdict<String>),
@@ -127,6 +161,15 @@ pub enum CmpOp {
     Neq,
 }
 
+/// What `dynset` does with an element that is there (`NFT_DYNSET_OP_*`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DynsetOp {
+    /// Leaves it alone.
+    Add,
+    /// Has its timeout begin anew; its data stays.
+    Update,
+}
+
 /// How a packet is rejected (`NFT_REJECT_*`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reject {
@@ -136,55 +179,4 @@ pub enum Reject {
     TcpReset,
     /// ICMP or ICMPv6 destination unreachable, with a code that the kernel translates (`NFT_REJECT_ICMPX_*`).
     Icmpx(u8),
-}
-
-/// Attribute types of the expressions, `NFTA_<EXPRESSION>_*`.
-mod nfta {
-    pub(super) const PAYLOAD_DREG: u16 = 1;
-    pub(super) const PAYLOAD_BASE: u16 = 2;
-    pub(super) const PAYLOAD_OFFSET: u16 = 3;
-    pub(super) const PAYLOAD_LEN: u16 = 4;
-    pub(super) const META_DREG: u16 = 1;
-    pub(super) const META_KEY: u16 = 2;
-    pub(super) const META_SREG: u16 = 3;
-    pub(super) const CT_DREG: u16 = 1;
-    pub(super) const CT_KEY: u16 = 2;
-    pub(super) const CMP_SREG: u16 = 1;
-    pub(super) const CMP_OP: u16 = 2;
-    pub(super) const CMP_DATA: u16 = 3;
-    pub(super) const BITWISE_SREG: u16 = 1;
-    pub(super) const BITWISE_DREG: u16 = 2;
-    pub(super) const BITWISE_LEN: u16 = 3;
-    pub(super) const BITWISE_MASK: u16 = 4;
-    pub(super) const BITWISE_XOR: u16 = 5;
-    pub(super) const BITWISE_OP: u16 = 6;
-    pub(super) const LOOKUP_SET: u16 = 1;
-    pub(super) const LOOKUP_SREG: u16 = 2;
-    pub(super) const LOOKUP_DREG: u16 = 3;
-    pub(super) const LOOKUP_FLAGS: u16 = 5;
-    pub(super) const LOOKUP_F_INV: u32 = 1;
-    pub(super) const IMMEDIATE_DREG: u16 = 1;
-    pub(super) const IMMEDIATE_DATA: u16 = 2;
-    pub(super) const NG_DREG: u16 = 1;
-    pub(super) const NG_MODULUS: u16 = 2;
-    pub(super) const NG_TYPE: u16 = 3;
-    pub(super) const NG_OFFSET: u16 = 4;
-    pub(super) const NG_RANDOM: u32 = 1;
-    pub(super) const NAT_TYPE: u16 = 1;
-    pub(super) const NAT_FAMILY: u16 = 2;
-    pub(super) const NAT_REG_ADDR_MIN: u16 = 3;
-    pub(super) const NAT_REG_ADDR_MAX: u16 = 4;
-    pub(super) const NAT_REG_PROTO_MIN: u16 = 5;
-    pub(super) const NAT_REG_PROTO_MAX: u16 = 6;
-    pub(super) const NAT_FLAGS: u16 = 7;
-    pub(super) const NAT_DNAT: u32 = 1;
-    /// `NF_NAT_RANGE_MAP_IPS` and `NF_NAT_RANGE_PROTO_SPECIFIED`: the kernel sets them by the registers it gets.
-    pub(super) const NAT_F_MAP_IPS: u32 = 1;
-    pub(super) const NAT_F_PROTO_SPECIFIED: u32 = 2;
-    pub(super) const MASQ_FLAGS: u16 = 1;
-    pub(super) const REJECT_TYPE: u16 = 1;
-    pub(super) const REJECT_CODE: u16 = 2;
-    pub(super) const REJECT_ICMP: u32 = 0;
-    pub(super) const REJECT_TCP_RESET: u32 = 1;
-    pub(super) const REJECT_ICMPX: u32 = 2;
 }

@@ -1,14 +1,15 @@
 //! Reading expressions, without what the kernel adds by itself:
 //!
 //! * `nat` lists the registers of minimum and maximum, and two flags that say which registers there are;
+//! * `dynset` lists a timeout and flags of 0;
 //! * `lookup` lists flags of 0, `bitwise` its operation (since 5.6), `reject` a code even beside a TCP reset.
 
-use super::{CmpOp, Expr, Register, Reject, nfta};
+use super::{CmpOp, DynsetOp, Expr, Register, Reject, nfta};
 use crate::{
     attr::{Attr, Attrs},
     error::Malformed,
     uapi::{data, rule},
-    wire::Verdict,
+    wire::{Counter, Verdict},
 };
 
 impl Expr {
@@ -24,9 +25,12 @@ impl Expr {
             "payload" => payload(fields),
             "meta" => meta(fields),
             "ct" => ct(fields),
+            "fib" => fib(fields),
             "cmp" => cmp(fields),
             "bitwise" => bitwise(fields),
             "lookup" => lookup(fields),
+            "dynset" => dynset(fields),
+            Counter::NAME => Counter::parse(fields.attrs).map(Self::Counter),
             "immediate" => immediate(fields),
             "numgen" => numgen(fields),
             "nat" => nat(fields),
@@ -67,6 +71,14 @@ impl<'a> Data<'a> {
         self.be32(kind).map(Register::parse)
     }
 
+    /// Nothing where it is something else.
+    fn register_or_none(self, kind: u16) -> Option<Option<Register>> {
+        match self.get(kind) {
+            Some(attr) => Some(Some(Register::parse(attr.be32()?))),
+            None => Some(None),
+        }
+    }
+
     fn value(self, kind: u16) -> Option<Vec<u8>> {
         Some(self.get(kind)?.nested().get(data::VALUE)?.value.to_vec())
     }
@@ -95,6 +107,15 @@ fn meta(data: Data<'_>) -> Option<Expr> {
 fn ct(data: Data<'_>) -> Option<Expr> {
     data.only(&[nfta::CT_DREG, nfta::CT_KEY])?;
     Some(Expr::CtLoad { key: data.be32(nfta::CT_KEY)?, dreg: data.register(nfta::CT_DREG)? })
+}
+
+fn fib(data: Data<'_>) -> Option<Expr> {
+    data.only(&[nfta::FIB_DREG, nfta::FIB_RESULT, nfta::FIB_FLAGS])?;
+    Some(Expr::Fib {
+        flags: data.be32(nfta::FIB_FLAGS)?,
+        result: data.be32(nfta::FIB_RESULT)?,
+        dreg: data.register(nfta::FIB_DREG)?,
+    })
 }
 
 fn cmp(data: Data<'_>) -> Option<Expr> {
@@ -130,22 +151,50 @@ fn lookup(data: Data<'_>) -> Option<Expr> {
     data.only(&[nfta::LOOKUP_SET, nfta::LOOKUP_SREG, nfta::LOOKUP_DREG, nfta::LOOKUP_FLAGS])?;
     let flags = data.flags(nfta::LOOKUP_FLAGS)?;
     (flags & !nfta::LOOKUP_F_INV == 0).then_some(())?;
-    let dreg = match data.get(nfta::LOOKUP_DREG) {
-        Some(dreg) => Some(Register::parse(dreg.be32()?)),
-        None => None,
-    };
     Some(Expr::Lookup {
         set: data.get(nfta::LOOKUP_SET)?.str().to_owned(),
         sreg: data.register(nfta::LOOKUP_SREG)?,
-        dreg,
+        dreg: data.register_or_none(nfta::LOOKUP_DREG)?,
         invert: flags != 0,
+    })
+}
+
+fn dynset(data: Data<'_>) -> Option<Expr> {
+    data.only(&[
+        nfta::DYNSET_SET_NAME,
+        nfta::DYNSET_OP,
+        nfta::DYNSET_SREG_KEY,
+        nfta::DYNSET_SREG_DATA,
+        nfta::DYNSET_TIMEOUT,
+        nfta::DYNSET_PAD,
+        nfta::DYNSET_FLAGS,
+    ])?;
+    (data.flags(nfta::DYNSET_FLAGS)? == 0).then_some(())?;
+    Some(Expr::Dynset {
+        set: data.get(nfta::DYNSET_SET_NAME)?.str().to_owned(),
+        op: match data.be32(nfta::DYNSET_OP)? {
+            nfta::DYNSET_ADD => DynsetOp::Add,
+            nfta::DYNSET_UPDATE => DynsetOp::Update,
+            _ => return None,
+        },
+        key: data.register(nfta::DYNSET_SREG_KEY)?,
+        data: data.register_or_none(nfta::DYNSET_SREG_DATA)?,
+        timeout: match data.get(nfta::DYNSET_TIMEOUT) {
+            Some(timeout) => Some(timeout.be64()?).filter(|timeout| *timeout != 0),
+            None => None,
+        },
     })
 }
 
 fn immediate(data: Data<'_>) -> Option<Expr> {
     data.only(&[nfta::IMMEDIATE_DREG, nfta::IMMEDIATE_DATA])?;
-    (data.register(nfta::IMMEDIATE_DREG)? == Register::VERDICT).then_some(())?;
-    Verdict::parse(data.get(nfta::IMMEDIATE_DATA)?.nested()).map(|verdict| Expr::Verdict(verdict.to_owned()))
+    match data.register(nfta::IMMEDIATE_DREG)? {
+        Register::VERDICT => {
+            let verdict = Verdict::parse(data.get(nfta::IMMEDIATE_DATA)?.nested())?;
+            Some(Expr::Verdict(verdict.to_owned()))
+        }
+        dreg => Some(Expr::Immediate { dreg, value: data.value(nfta::IMMEDIATE_DATA)? }),
+    }
 }
 
 fn numgen(data: Data<'_>) -> Option<Expr> {

@@ -1,9 +1,10 @@
 //! Writing expressions, with the attributes and in the order that libnftnl has.
 
-use super::{CmpOp, Expr, Register, Reject, nfta};
+use super::{CmpOp, DynsetOp, Expr, Register, Reject, nfta};
 use crate::{
     attr::Writer,
     uapi::{data, rule},
+    wire::Counter,
 };
 
 impl Expr {
@@ -21,10 +22,13 @@ impl Expr {
             Self::Payload { .. } => "payload",
             Self::MetaLoad { .. } | Self::MetaSet { .. } => "meta",
             Self::CtLoad { .. } => "ct",
+            Self::Fib { .. } => "fib",
             Self::Cmp { .. } => "cmp",
             Self::Bitwise { .. } => "bitwise",
             Self::Lookup { .. } => "lookup",
-            Self::Verdict(_) => "immediate",
+            Self::Dynset { .. } => "dynset",
+            Self::Counter(_) => Counter::NAME,
+            Self::Immediate { .. } | Self::Verdict(_) => "immediate",
             Self::Random { .. } => "numgen",
             Self::Dnat { .. } => "nat",
             Self::Masquerade { .. } => "masq",
@@ -53,6 +57,11 @@ impl Expr {
                 w.be32(nfta::CT_KEY, *key);
                 w.be32(nfta::CT_DREG, dreg.number());
             }
+            Self::Fib { flags, result, dreg } => {
+                w.be32(nfta::FIB_FLAGS, *flags);
+                w.be32(nfta::FIB_RESULT, *result);
+                w.be32(nfta::FIB_DREG, dreg.number());
+            }
             Self::Cmp { op, sreg, value } => {
                 w.be32(nfta::CMP_SREG, sreg.number());
                 w.be32(nfta::CMP_OP, u32::from(*op == CmpOp::Neq));
@@ -75,6 +84,28 @@ impl Expr {
                 if *invert {
                     w.be32(nfta::LOOKUP_FLAGS, nfta::LOOKUP_F_INV);
                 }
+            }
+            Self::Dynset { set, op, key, data, timeout } => {
+                w.be32(nfta::DYNSET_SREG_KEY, key.number());
+                if let Some(data) = data {
+                    w.be32(nfta::DYNSET_SREG_DATA, data.number());
+                }
+                w.be32(
+                    nfta::DYNSET_OP,
+                    match op {
+                        DynsetOp::Add => nfta::DYNSET_ADD,
+                        DynsetOp::Update => nfta::DYNSET_UPDATE,
+                    },
+                );
+                if let Some(timeout) = timeout {
+                    w.be64(nfta::DYNSET_TIMEOUT, *timeout);
+                }
+                w.str(nfta::DYNSET_SET_NAME, set);
+            }
+            Self::Counter(counter) => counter.put(w),
+            Self::Immediate { dreg, value } => {
+                w.be32(nfta::IMMEDIATE_DREG, dreg.number());
+                w.nest(nfta::IMMEDIATE_DATA, |w| w.bytes(data::VALUE, value));
             }
             Self::Verdict(verdict) => {
                 w.be32(nfta::IMMEDIATE_DREG, Register::VERDICT.number());

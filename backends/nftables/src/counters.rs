@@ -1,0 +1,61 @@
+//! What the kernel counted for each frontend.
+//!
+//! Every element of the sets that decide about a connection counts how often a lookup found it ([`crate::sets`]), in the
+//! kernel and by packets alone: reading is the only cost for us. A count begins anew with its element: when the frontend
+//! is new, when it changes between having endpoints and having none, when the table is made anew.
+
+use std::collections::BTreeMap;
+
+use portolan_core::{addr::Family, desired::Vip, object::FrontendCounts};
+
+use crate::{
+    backend::{Error, Nftables},
+    element::{ElementKey, Fields},
+    lower::protocol_family,
+    names::{SetName, TABLE},
+    sets,
+};
+
+impl Nftables {
+    /// The counts of all frontends that the kernel holds; nothing where our tables are not there.
+    ///
+    /// # Errors
+    /// When the kernel cannot be read.
+    pub fn counts(&mut self) -> Result<BTreeMap<Vip, FrontendCounts>, Error> {
+        let mut counts: BTreeMap<Vip, FrontendCounts> = BTreeMap::new();
+        for family in Family::ALL {
+            for set in SetName::ALL.into_iter().filter(|set| sets::shape(*set).counts.is_some()) {
+                for (vip, packets) in self.counted(family, set)? {
+                    let of_frontend = counts.entry(vip).or_default();
+                    *count(of_frontend, set) += packets;
+                }
+            }
+        }
+        Ok(counts)
+    }
+
+    fn counted(&mut self, family: Family, set: SetName) -> Result<Vec<(Vip, u64)>, Error> {
+        let read =
+            self.connection().elements(protocol_family(family), TABLE, set.as_str(), |all: &mut Vec<_>, found| {
+                let packets = found.counter.map_or(0, |counter| counter.packets);
+                if let Fields::Vip(vip) = ElementKey::found(found.key).read(family, set) {
+                    all.push((vip, packets));
+                }
+                Ok(())
+            });
+        match read {
+            Err(error) if error.is_not_found() => Ok(Vec::new()),
+            read => Ok(read?),
+        }
+    }
+}
+
+/// What a set's lookups mean.
+const fn count(counts: &mut FrontendCounts, set: SetName) -> &mut u64 {
+    match set {
+        SetName::NoEndpoints(_) => &mut counts.no_endpoints,
+        SetName::NoLocalEndpoints(_) => &mut counts.no_local_endpoints,
+        SetName::Restricted => &mut counts.source_ranges,
+        _ => &mut counts.connections,
+    }
+}

@@ -1,0 +1,276 @@
+//! The way of a packet through hooks, chains and rules.
+//!
+//! A [`Branch`] is the packet with all that happened to it in one case. A [statement](super::statement) turns it into
+//! others, each with what comes [`Next`] for it:
+//!
+//! ```text
+//!   numgen random mod 3 in the key of a map with two of the three slots:
+//!     branch 1/1 ---> 1/3 dnat to the first
+//!                ---> 1/3 dnat to the second
+//!                ---> 1/3 no such element: the next rule
+//! ```
+
+use std::{
+    borrow::Cow,
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+};
+
+use portolan_core::addr::Family;
+
+use super::{
+    Asks, Chance, Doubt, Frontend, Masquerade, Objects, Origin, Outcome, Packet, Reason, Refusal, Sticky, Trace,
+    Verdict, World,
+};
+use crate::{
+    key::Key,
+    names::{ChainName, Scope, SetName},
+    raise::raise,
+    rule::{Field, Rule, Statement},
+    text::Line,
+    value::{HookPoint, Value},
+};
+
+/// `NFT_JUMP_STACK_SIZE` of the kernel, which refuses rules that lead deeper.
+const DEPTH: usize = 16;
+
+/// The packet in one of the cases that chance makes.
+#[derive(Debug, Clone)]
+pub(super) struct Branch {
+    pub(super) chance: Chance,
+    pub(super) destination: IpAddr,
+    pub(super) port: u16,
+    pub(super) mark: u32,
+    /// Why bits of the mark were set.
+    pub(super) marked: Option<Masquerade>,
+    /// Where it was sent.
+    pub(super) endpoint: Option<SocketAddr>,
+    /// Whether it was for somebody else before: `ct status dnat`.
+    pub(super) translated: bool,
+    pub(super) masqueraded: Option<Masquerade>,
+    pub(super) sticky: Option<Sticky>,
+    pub(super) frontend: Option<Frontend>,
+    chains: Vec<ChainName>,
+}
+
+/// What comes next for a packet that met a statement.
+pub(super) enum Next {
+    /// The statement behind it.
+    Statement,
+    /// The next rule: this one does not match.
+    Rule,
+    /// The end of the base chain: it is sent on.
+    Accept,
+    /// The chain that it came from.
+    Return,
+    /// Another chain, and back.
+    Jump(ChainName),
+    /// Another chain, and from there to where it came from.
+    Goto(ChainName),
+    /// Its end, and its sender hears of it.
+    Reject,
+    /// Its end.
+    Drop,
+}
+
+/// A packet on its way.
+pub(super) struct Walk<'a> {
+    pub(super) objects: &'a Objects<'a>,
+    pub(super) packet: &'a Packet,
+    pub(super) world: &'a World<'a>,
+    pub(super) family: Family,
+    pub(super) doubts: BTreeSet<Doubt>,
+    ended: Vec<Outcome>,
+    /// What needs no other rule of the base chain that it is in.
+    accepted: Vec<Branch>,
+}
+
+/// Where a rule is.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    chain: &'a ChainName,
+    rule: usize,
+    depth: usize,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(objects: &'a Objects<'a>, packet: &'a Packet, world: &'a World<'a>) -> Self {
+        let family = packet.family();
+        let mut walk =
+            Self { objects, packet, world, family, doubts: BTreeSet::new(), ended: Vec::new(), accepted: Vec::new() };
+        match objects.get(&Key::Table(family)) {
+            None => drop(walk.doubts.insert(Doubt::NoTable(family))),
+            Some(Value::Table) => {}
+            Some(_) => walk.doubt(&Key::Table(family)),
+        }
+        walk
+    }
+
+    /// From its origin to everything that may become of it.
+    pub(super) fn run(mut self) -> Trace {
+        let branch = Branch {
+            chance: Chance::CERTAIN,
+            destination: self.packet.destination,
+            port: match self.packet.asks {
+                Asks::Port(_, port) => port,
+                // A checksum stands where others have the port; no set has a port of ICMP.
+                Asks::Echo => 0,
+            },
+            mark: 0,
+            marked: None,
+            endpoint: None,
+            translated: false,
+            masqueraded: None,
+            sticky: None,
+            frontend: None,
+            chains: Vec::new(),
+        };
+        let arrived = match self.packet.origin {
+            Origin::Node => self.leave(branch),
+            Origin::Pod | Origin::Outside => self.come(branch),
+        };
+        for mut branch in arrived {
+            let (masqueraded, sticky) = (branch.masqueraded, branch.sticky.take());
+            let verdict =
+                branch.endpoint.map_or(Verdict::Untouched, |to| Verdict::Endpoint { to, masqueraded, sticky });
+            self.end(branch, verdict);
+        }
+        self.ended.sort_by(|a, b| a.verdict.cmp(&b.verdict));
+        Trace { outcomes: self.ended, doubts: self.doubts }
+    }
+
+    /// What this node sends to itself comes in again by the loopback interface, but translation is over then: its
+    /// connection went through that on the way out (`nf_nat_initialized`).
+    fn leave(&mut self, branch: Branch) -> Vec<Branch> {
+        let sent = self.hook(HookPoint::Output, vec![branch]);
+        let sent = self.hook(HookPoint::Postrouting, sent);
+        let (here, mut gone): (Vec<_>, Vec<_>) = sent.into_iter().partition(|branch| self.is_here(branch));
+        gone.extend(self.hook(HookPoint::Input, here));
+        gone
+    }
+
+    fn come(&mut self, branch: Branch) -> Vec<Branch> {
+        let routed = self.hook(HookPoint::Prerouting, vec![branch]);
+        let (here, passing): (Vec<_>, Vec<_>) = routed.into_iter().partition(|branch| self.is_here(branch));
+        let mut arrived = self.hook(HookPoint::Input, here);
+        let passing = self.hook(HookPoint::Forward, passing);
+        arrived.extend(self.hook(HookPoint::Postrouting, passing));
+        arrived
+    }
+
+    fn is_here(&self, branch: &Branch) -> bool {
+        (self.world.is_local)(branch.destination)
+    }
+
+    /// All base chains of a hook, in the order of their priorities.
+    fn hook(&mut self, point: HookPoint, branches: Vec<Branch>) -> Vec<Branch> {
+        let (objects, family) = (self.objects, self.family);
+        let first = Key::Chain(family, ChainName::Pick(Scope::Vip, 0));
+        let mut chains = Vec::new();
+        for (key, value) in objects.range::<Key, _>(&first..) {
+            match (key, value) {
+                (Key::Chain(of, chain), Value::Chain(hook)) if *of == family => {
+                    chains.extend(hook.filter(|hook| hook.point == point).map(|hook| (hook.priority, chain)));
+                }
+                (Key::Chain(of, _), _) if *of == family => self.doubt(key),
+                _ => break,
+            }
+        }
+        chains.sort_unstable();
+        chains.into_iter().fold(branches, |branches, (_, chain)| {
+            let mut passed = self.chain(chain, 0, branches);
+            passed.append(&mut self.accepted);
+            passed
+        })
+    }
+
+    /// Goes through a chain; gives what comes back from it.
+    fn chain(&mut self, chain: &ChainName, depth: usize, mut branches: Vec<Branch>) -> Vec<Branch> {
+        if depth == DEPTH || branches.is_empty() {
+            return branches;
+        }
+        branches.iter_mut().for_each(|branch| branch.chains.push(chain.clone()));
+        let mut back = Vec::new();
+        for (rule, number) in rules(self.objects, self.family, chain).into_iter().zip(1..) {
+            let place = Place { chain, rule: number, depth };
+            match rule {
+                Some(rule) => {
+                    let on = |branch| self.rule(place, &rule, branch, &mut back);
+                    branches = branches.into_iter().flat_map(on).collect();
+                }
+                None => drop(self.doubts.insert(Doubt::Rule { chain: chain.clone(), rule: number })),
+            }
+        }
+        back.append(&mut branches);
+        back
+    }
+
+    /// Goes through a rule; gives what goes on to the next one.
+    fn rule(&mut self, place: Place<'_>, rule: &Rule, branch: Branch, back: &mut Vec<Branch>) -> Vec<Branch> {
+        let (mut matching, mut on) = (vec![branch], Vec::new());
+        for statement in &rule.statements {
+            for branch in std::mem::take(&mut matching) {
+                for (branch, next) in self.statement(rule, statement, branch) {
+                    match next {
+                        Next::Statement => matching.push(branch),
+                        Next::Rule => on.push(branch),
+                        Next::Accept => self.accepted.push(branch),
+                        Next::Return => back.push(branch),
+                        Next::Jump(chain) => on.extend(self.chain(&chain, place.depth + 1, vec![branch])),
+                        Next::Goto(chain) => back.extend(self.chain(&chain, place.depth + 1, vec![branch])),
+                        Next::Reject => self.end(branch, Verdict::Rejected(refusal(place, self.family, rule))),
+                        Next::Drop => self.end(branch, Verdict::Dropped(refusal(place, self.family, rule))),
+                    }
+                }
+            }
+        }
+        on.append(&mut matching);
+        on
+    }
+
+    /// The same end is reached in several ways: its chances add up.
+    fn end(&mut self, branch: Branch, verdict: Verdict) {
+        let Branch { chance, frontend, chains, .. } = branch;
+        match self.ended.iter_mut().find(|outcome| outcome.verdict == verdict) {
+            Some(outcome) => outcome.chance = outcome.chance.plus(chance),
+            None => self.ended.push(Outcome { chance, verdict, frontend, chains }),
+        }
+    }
+
+    /// An object that we would not write was met.
+    pub(super) fn doubt(&mut self, key: &Key) {
+        self.doubts.insert(Doubt::Strange(key.clone()));
+    }
+}
+
+/// The rules of a chain; `None` stands for one that we would not write.
+pub(super) fn rules<'a>(objects: &Objects<'a>, family: Family, chain: &ChainName) -> Vec<Option<Cow<'a, Rule>>> {
+    match objects.get(&Key::Rules(family, chain.clone())) {
+        Some(Value::Rules(rules)) => rules.iter().map(|rule| Some(Cow::Borrowed(rule))).collect(),
+        Some(Value::LiveRules(rules)) => rules.iter().map(|rule| raise(family, rule).map(Cow::Owned)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn refusal(place: Place<'_>, family: Family, rule: &Rule) -> Refusal {
+    let reason = rule.statements.iter().find_map(|statement| match statement {
+        Statement::In(_, SetName::NoEndpoints(_)) => Some(Reason::NoEndpoints),
+        Statement::In(_, SetName::NoLocalEndpoints(_)) => Some(Reason::NoLocalEndpoints),
+        Statement::In(_, SetName::Restricted) => Some(Reason::SourceRanges),
+        Statement::In(_, SetName::ClusterIps) => Some(Reason::NoSuchPort),
+        Statement::Within(Field::Destination, _) => Some(Reason::NoSuchClusterIp),
+        _ => None,
+    });
+    let unconditional = match place.chain {
+        ChainName::NoLocalEndpoints | ChainName::ExternalLocal(_) => Reason::NoLocalEndpoints,
+        ChainName::OfPort(_) => Reason::SourceRanges,
+        _ => Reason::Other,
+    };
+    Refusal {
+        reason: reason.unwrap_or(unconditional),
+        chain: place.chain.clone(),
+        rule: place.rule,
+        // The kernel's rules are read without comments.
+        text: Line(family, &Rule { comment: None, ..rule.clone() }).to_string(),
+    }
+}

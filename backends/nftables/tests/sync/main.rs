@@ -1,0 +1,101 @@
+//! The sync engine on the kernel in memory: what is sent for a change, what happens when the kernel refuses, forgets or
+//! is changed by others.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `changes` | what is sent, and in which order |
+//! | `refusals` | what the kernel does not take |
+//! | `room` | sets that are full |
+//! | `others` | what other programs do in our tables |
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what is wrong by failing"
+)]
+
+mod changes;
+mod others;
+mod refusals;
+mod room;
+
+use std::collections::BTreeMap;
+
+use portolan_core::{
+    addr::Family,
+    desired::{DesiredPort, PortChange, PortId},
+    object::{ApplyError, Backend, Cause, Dialect, Difference, SyncError, SyncReport, Syncer},
+    testing::{Faults, MemoryKernel, Seed},
+};
+use portolan_nftables::{
+    ChainName, Data, ElementKey, Key, Nft, Scope, SetName, Value,
+    testing::{policy, port, random_change},
+};
+
+type Kernel = MemoryKernel<Nft>;
+
+fn syncer(kernel: Kernel) -> Syncer<Kernel> {
+    let mut syncer = Syncer::new(kernel);
+    syncer.set_policy(&policy());
+    syncer
+}
+
+fn change(desired: DesiredPort) -> PortChange {
+    PortChange { id: id(&desired), desired: Some(desired) }
+}
+
+fn id(desired: &DesiredPort) -> PortId {
+    PortId { name: desired.name.clone(), family: desired.family }
+}
+
+fn gone(desired: &DesiredPort) -> PortChange {
+    PortChange { id: id(desired), desired: None }
+}
+
+/// What a fresh start would program for these ServicePorts.
+fn fresh(ports: &BTreeMap<PortId, DesiredPort>) -> BTreeMap<Key, Value> {
+    let mut syncer = syncer(Kernel::new());
+    ports.values().cloned().for_each(|port| syncer.update(&change(port)));
+    syncer.sync().unwrap();
+    syncer.backend().objects().clone()
+}
+
+fn differences(live: &BTreeMap<Key, Value>, wanted: &BTreeMap<Key, Value>) -> Vec<String> {
+    let keys: std::collections::BTreeSet<_> = live.keys().chain(wanted.keys()).collect();
+    let differ = keys.into_iter().filter(|key| live.get(key) != wanted.get(key));
+    differ.map(|key| format!("{key}: {:?} instead of {:?}", live.get(key), wanted.get(key))).collect()
+}
+
+/// A `pick` chain that nobody needs any more may stay.
+fn without_unused_picks(objects: &BTreeMap<Key, Value>) -> BTreeMap<Key, Value> {
+    let used = |key: &Key, chain: &ChainName| {
+        objects.iter().any(|(element, value)| {
+            element.family() == key.family()
+                && matches!(value, Value::Element(Data::Goto(to) | Data::Jump(to), _) if to == chain)
+        })
+    };
+    objects
+        .iter()
+        .filter(|(key, _)| match key {
+            Key::Chain(_, chain @ (ChainName::Pick(..) | ChainName::PickLocal(..)))
+            | Key::Rules(_, chain @ (ChainName::Pick(..) | ChainName::PickLocal(..))) => used(key, chain),
+            _ => true,
+        })
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
+
+/// Whether a packet that has passed the gate finds an endpoint.
+fn leads_somewhere(objects: &BTreeMap<Key, Value>, family: Family, vip: ElementKey) -> bool {
+    let in_set = |set| {
+        objects.keys().any(|key| {
+            matches!(key, Key::Element(of, in_set, element)
+                if *of == family && *in_set == set && element.as_slice().starts_with(vip.as_slice()))
+        })
+    };
+    (1..=4).any(|count| in_set(SetName::Direct(count)))
+        || in_set(SetName::Large(Scope::Vip)) && in_set(SetName::Endpoints(Scope::Vip))
+        || in_set(SetName::NoLocalEndpoints(Scope::Vip))
+        || in_set(SetName::Restricted)
+}

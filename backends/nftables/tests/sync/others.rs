@@ -1,0 +1,100 @@
+//! What other programs do in our tables, and what the kernel forgets.
+
+use super::*;
+
+#[test]
+fn whatever_goes_wrong_the_end_is_the_same() {
+    for number in 0..300 {
+        let faults = Faults { forget: 6, edit: 6, lose_notification: 3 };
+        let mut syncer = syncer(Kernel::with_faults(faults, number));
+        let mut seed = Seed::new(number);
+        let mut ports = BTreeMap::new();
+        for _ in 0..40 {
+            let change = random_change(&mut seed);
+            match &change.desired {
+                Some(desired) => ports.insert(change.id.clone(), desired.clone()),
+                None => ports.remove(&change.id),
+            };
+            syncer.update(&change);
+            if seed.one_in(2) {
+                // May fail for now: others edit faster than we write.
+                let _ = syncer.sync();
+            }
+        }
+        syncer.backend_mut().behave();
+        syncer.resync().unwrap();
+        let live = without_unused_picks(syncer.backend().objects());
+        assert_eq!(differences(&live, &fresh(&ports)), [""; 0], "seed {number}");
+        assert_eq!(syncer.resync().unwrap().operations, 0, "seed {number}");
+    }
+}
+
+#[test]
+fn drift_is_repaired_and_named() {
+    let mut syncer = syncer(Kernel::new());
+    let kept = port(1, Family::V4, 2);
+    syncer.update(&change(kept.clone()));
+    syncer.sync().unwrap();
+    let wanted = syncer.backend().objects().clone();
+    let gate = Key::Element(Family::V4, SetName::Services(Scope::Vip), ElementKey::vip(kept.frontends[0].vip));
+    let foreign = Key::Chain(Family::V4, ChainName::Foreign("mine".into()));
+    syncer.backend_mut().edit(|objects| {
+        objects.remove(&gate);
+        objects.insert(foreign.clone(), Value::Chain(None));
+    });
+    let report = syncer.resync().unwrap();
+    let drift: Vec<_> = report.drift.iter().map(|drift| (drift.object.clone(), drift.difference)).collect();
+    assert_eq!(drift, [(gate.to_string(), Difference::Missing), (foreign.to_string(), Difference::Unwanted),]);
+    assert_eq!(*syncer.backend().objects(), wanted);
+}
+
+#[test]
+fn what_cannot_be_removed_is_left_and_named_and_everything_else_goes_on() {
+    let mut syncer = syncer(Kernel::new());
+    let gone_port = port(1, Family::V4, 2);
+    syncer.update(&change(gone_port.clone()));
+    syncer.sync().unwrap();
+    let mine = Key::Chain(Family::V4, ChainName::Foreign("mine".into()));
+    syncer.backend_mut().edit(|objects| {
+        objects.insert(mine.clone(), Value::Chain(None));
+    });
+    syncer.backend_mut().refuse(mine.clone());
+    syncer.update(&gone(&gone_port));
+    let report = syncer.check().unwrap();
+    assert_eq!(report.stuck.len(), 1);
+    assert_eq!(report.stuck[0].object, mine.to_string());
+    assert_eq!(syncer.sync().unwrap(), SyncReport::default(), "said once");
+    let left: Vec<_> = syncer.backend().objects().keys().filter(|key| matches!(key, Key::Element(..))).collect();
+    assert_eq!(left, Vec::<&Key>::new());
+
+    syncer.backend_mut().accept_all();
+    syncer.backend_mut().edit(|_| {});
+    syncer.check().unwrap();
+    assert!(!syncer.backend().objects().contains_key(&mine));
+}
+
+#[test]
+fn an_edit_that_nobody_was_told_of_is_found_when_the_sync_ends() {
+    let mut syncer = syncer(Kernel::with_faults(Faults { lose_notification: 1, edit: 1, forget: 0 }, 7));
+    syncer.sync().ok();
+    syncer.backend_mut().behave();
+    syncer.update(&change(port(1, Family::V4, 2)));
+    syncer.sync().unwrap();
+    let ports = [port(1, Family::V4, 2)].map(|port| (id(&port), port)).into();
+    assert_eq!(*syncer.backend().objects(), fresh(&ports));
+}
+
+#[test]
+fn the_kernel_in_memory_keeps_the_rules() {
+    let mut kernel = Kernel::new();
+    let refusal = kernel.commit(&[portolan_core::object::Op::Remove(Key::Table(Family::V4))]).unwrap_err();
+    assert_eq!((refusal.op, refusal.cause), (Some(0), Cause::Missing));
+    let mut syncer = syncer(kernel);
+    syncer.sync().unwrap();
+    let set = Key::Set(Family::V4, SetName::Services(Scope::Vip));
+    let busy = syncer.backend_mut().commit(&[portolan_core::object::Op::Remove(set)]).unwrap_err();
+    assert_eq!(busy.cause, Cause::Busy);
+    let batch = portolan_core::object::Batch { ops: vec![portolan_core::object::Op::Remove(Key::Table(Family::V6))] };
+    syncer.backend_mut().edit(|objects| objects.clear());
+    assert!(matches!(syncer.backend_mut().apply(&batch), Err(ApplyError::Moved)));
+}

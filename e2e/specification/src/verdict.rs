@@ -1,0 +1,146 @@
+//! What becomes of a packet.
+//!
+//! ```text
+//!  claimed by a ServicePort?                                 no ─► S7.3, S7.4: unknown port, unallocated, untouched
+//!      │ yes
+//!  outside the source ranges?                               yes ─► Dropped
+//!      │ no
+//!  no usable endpoint anywhere?                             yes ─► Rejected
+//!      │ no
+//!  by cluster IP: internalTrafficPolicy chooses the list;
+//!  else externalTrafficPolicy and who asks                 empty ─► Dropped
+//!      │
+//!  Endpoints, each masqueraded or not
+//! ```
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::addresses::parse_cidr;
+use crate::endpoints::{Endpoint, cluster_list, endpoints, has_endpoints, local_list};
+use crate::node::{is_local, is_pod_source, node_ip, same_family};
+use crate::objects::Policy;
+use crate::services::{Frontend, ServicePort, is_external_policy_local, is_live_cluster_ip, load_balancer_ips, winner};
+use crate::world::{Origin, Packet, World};
+
+/// What a packet meets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes to one of these endpoints, chosen at random; with `true` the server sees an address of the node.
+    Endpoints(BTreeMap<(IpAddr, u16), bool>),
+    /// The client is told that nobody is there.
+    Rejected,
+    /// The client hears nothing.
+    Dropped,
+    /// It goes on as though there were no proxy.
+    Untouched,
+}
+
+/// What the first packet of a connection meets in this world.
+pub fn verdict(world: &World, packet: &Packet) -> Verdict {
+    let Some((frontend, port)) = winner(world, packet) else {
+        return unclaimed(world, packet);
+    };
+    if !source_allowed(world, &port, packet) {
+        return Verdict::Dropped;
+    }
+    let all = endpoints(world, &port);
+    if !has_endpoints(&all) {
+        return rejected(world, frontend, packet);
+    }
+    let (list, masquerade) = match frontend {
+        Frontend::ClusterIp => (internal(world, &port, &all), false),
+        Frontend::ExternalOrLoadBalancerIp | Frontend::NodePort => external(world, &port, packet, &all),
+    };
+    if list.is_empty() {
+        return Verdict::Dropped; // S5.3, S5.11
+    }
+    let masquerade = masquerade || frontend != Frontend::NodePort && at_cluster_ip(world, packet);
+    let through_others = frontend != Frontend::ClusterIp && is_external_policy_local(port.service);
+    let seen = |endpoint: &Endpoint<'_>| {
+        // S6.6, S6.7
+        let hairpin = endpoint.address == packet.source && (endpoint.local || through_others);
+        (masquerade || hairpin) && can_be_masqueraded(world, packet, endpoint)
+    };
+    Verdict::Endpoints(list.iter().map(|endpoint| ((endpoint.address, endpoint.port), seen(endpoint))).collect())
+}
+
+/// S7.1. NodePorts reject in input only, where what the node sends to an unallocated IP of its own never comes: output drops
+/// it.
+fn rejected(world: &World, frontend: Frontend, packet: &Packet) -> Verdict {
+    match frontend == Frontend::NodePort && unclaimed(world, packet) == Verdict::Dropped {
+        true => Verdict::Dropped,
+        false => Verdict::Rejected,
+    }
+}
+
+/// S7.3 unknown port on a live cluster IP, S7.4 unallocated IP inside a ServiceCIDR: in forward and output, so not for a
+/// packet that arrives and stays here.
+fn unclaimed(world: &World, packet: &Packet) -> Verdict {
+    let destination = packet.destination;
+    if packet.origin != Origin::Node && is_local(world, destination) {
+        return Verdict::Untouched;
+    }
+    if is_live_cluster_ip(world, destination) {
+        return Verdict::Rejected;
+    }
+    match world.service_cidrs.iter().flat_map(|object| &object.cidrs).any(|cidr| cidr.contains(&destination)) {
+        true => Verdict::Dropped,
+        false => Verdict::Untouched,
+    }
+}
+
+/// S8.1 to S8.6 `loadBalancerSourceRanges`: only for LB IPs, before anything else, for everybody.
+/// No range of this family allows all, as a /0 does.
+fn source_allowed(world: &World, port: &ServicePort<'_>, packet: &Packet) -> bool {
+    let load_balancer_ips = load_balancer_ips(port);
+    if !load_balancer_ips.contains(&packet.destination) || packet.port != port.port.port {
+        return true;
+    }
+    let ranges = port.service.source_ranges.iter().filter_map(|range| parse_cidr(range));
+    let ranges: Vec<_> = ranges.filter(|range| same_family(range, packet.destination)).collect();
+    let in_ranges = |address: &IpAddr| ranges.iter().any(|range| range.contains(address));
+    let from_own_vip = load_balancer_ips.contains(&packet.source)
+        && node_ip(world, port.family).is_some_and(|node_ip| in_ranges(&node_ip));
+    ranges.is_empty() || in_ranges(&packet.source) || from_own_vip
+}
+
+/// S5.10 `internalTrafficPolicy`: the list.
+fn internal<'a>(world: &World, port: &ServicePort<'_>, all: &[Endpoint<'a>]) -> Vec<Endpoint<'a>> {
+    match port.service.internal_traffic_policy {
+        Some(Policy::Local) => local_list(all),
+        Some(Policy::Cluster) | None => cluster_list(world, all),
+    }
+}
+
+/// S6.1 to S6.3: who is masqueraded on a way to a cluster IP. It goes by the address, also where the port there is another
+/// Service's. A NodePort there is as any other: S6.4 and S6.5 say who is masqueraded.
+fn at_cluster_ip(world: &World, packet: &Packet) -> bool {
+    let masquerade = world.proxy.masquerade_all || is_pod_source(world, packet) == Some(false);
+    masquerade && is_live_cluster_ip(world, packet.destination)
+}
+
+/// S5.1 to S5.6 `externalTrafficPolicy`, S6.4, S6.5: the list, and whether it is to be masqueraded.
+fn external<'a>(
+    world: &World,
+    port: &ServicePort<'_>,
+    packet: &Packet,
+    all: &[Endpoint<'a>],
+) -> (Vec<Endpoint<'a>>, bool) {
+    if !is_external_policy_local(port.service) {
+        (cluster_list(world, all), true)
+    } else if is_pod_source(world, packet) == Some(true) {
+        (cluster_list(world, all), false)
+    } else if is_local(world, packet.source) {
+        (cluster_list(world, all), true)
+    } else {
+        (local_list(all), false)
+    }
+}
+
+/// S6.8: masquerade lives in postrouting, where a packet that arrived and stays on the node never comes; and it takes DNATed
+/// packets only, which a packet that was for the endpoint from the beginning is not.
+fn can_be_masqueraded(world: &World, packet: &Packet, endpoint: &Endpoint<'_>) -> bool {
+    let postrouting = packet.origin == Origin::Node || !is_local(world, endpoint.address);
+    postrouting && (endpoint.address, endpoint.port) != (packet.destination, packet.port)
+}

@@ -1,0 +1,118 @@
+//! A flow: who asks what, and what must come of it.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
+
+use crate::{cast::Member, destination::Destination};
+
+/// Who asks what, and what must come of it.
+#[derive(Debug, Clone)]
+pub struct Flow {
+    /// The client.
+    pub from: &'static Member,
+    /// The address that the client binds to; else the kernel chooses.
+    pub source: Option<IpAddr>,
+    /// What it asks.
+    pub to: Destination,
+    /// What must happen.
+    pub expected: Expected,
+    /// What the real kube-proxy does instead, where it does.
+    pub kube_proxy: Option<Difference>,
+}
+
+/// What must come of a flow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expected {
+    /// Endpoints answer, and no other.
+    Endpoints {
+        /// Where each is, and which source it sees.
+        sources: BTreeMap<SocketAddr, IpAddr>,
+        /// Whether one of them answers all connections; else every one of them answers some.
+        sticky: bool,
+    },
+    /// The very destination answers, and sees the client.
+    Untouched,
+    /// Refused at once.
+    Rejected,
+    /// Silence.
+    Dropped,
+    /// No route: the packet never comes to a rule.
+    Unreachable,
+}
+
+/// What programs Services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServiceProxy {
+    /// This project.
+    Portolan,
+    /// The real kube-proxy with `--proxy-mode=nftables`.
+    KubeProxyNftables,
+    /// The real kube-proxy with `--proxy-mode=iptables`.
+    KubeProxyIptables,
+}
+
+/// A known difference of the real kube-proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// Why it does something else.
+    pub reason: String,
+    /// What it does in nftables mode; `None` where it agrees.
+    pub nftables: Option<Expected>,
+    /// What it does in iptables mode; `None` where it agrees.
+    pub iptables: Option<Expected>,
+}
+
+impl Flow {
+    /// What must come of it where this proxy programs the Services.
+    #[must_use]
+    pub fn expected_of(&self, proxy: ServiceProxy) -> &Expected {
+        let other = self.kube_proxy.as_ref().and_then(|difference| match proxy {
+            ServiceProxy::Portolan => None,
+            ServiceProxy::KubeProxyNftables => difference.nftables.as_ref(),
+            ServiceProxy::KubeProxyIptables => difference.iptables.as_ref(),
+        });
+        other.unwrap_or(&self.expected)
+    }
+
+    /// What must come of it, whoever programs the Services.
+    pub(super) fn all_expected(&self) -> impl Iterator<Item = &Expected> {
+        let others = self.kube_proxy.iter().flat_map(|other| [&other.nftables, &other.iptables]).flatten();
+        others.chain([&self.expected])
+    }
+}
+
+impl Expected {
+    /// The endpoints that may answer, and which source each sees.
+    #[must_use]
+    pub const fn endpoints(&self) -> Option<&BTreeMap<SocketAddr, IpAddr>> {
+        match self {
+            Self::Endpoints { sources, .. } => Some(sources),
+            _ => None,
+        }
+    }
+}
+
+/// As flows.yaml writes it: `pod-a1 -> 10.96.0.10:80/tcp`.
+impl fmt::Display for Flow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.from.name)?;
+        if let Some(source) = self.source {
+            write!(f, " ({source})")?;
+        }
+        write!(f, " -> {}", self.to)
+    }
+}
+
+/// A connection that stays open from one step to later ones.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    /// What `alive` calls it.
+    pub name: String,
+    /// The client.
+    pub from: &'static Member,
+    /// Where it connects to, with TCP.
+    pub to: SocketAddr,
+}

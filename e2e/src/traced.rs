@@ -1,0 +1,219 @@
+//! Scenarios without packets: what the rules that Portolan renders say to a flow's packets, and whether that is what the
+//! flow expects.
+//!
+//! ```text
+//!   a pod, a node    meet the rules of their own node, and if those leave them alone the rules of the node that is asked
+//!   outside          those of the node that is asked; node-a for addresses of nobody
+//! ```
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    net::IpAddr,
+    time::Duration,
+};
+
+use clap::Parser as _;
+use portolan::{
+    cli::{Cli, Command},
+    load::load,
+};
+use portolan_core::{
+    addr::Family,
+    model::{Cluster, NodeConfig},
+    object::Tracker,
+};
+use portolan_nftables::{
+    Key, Nft, PortName,
+    trace::{Asks, Objects, Origin, Outcome, Packet, Trace, Verdict, World, trace},
+};
+
+use crate::{
+    cast::{self, CAST, Member, Role},
+    destination::Destination,
+    scenario::{self, Expected, Flow, Scenario, Step},
+};
+
+/// What Portolan programs on the nodes of a scenario, and what their kernels would remember of clients.
+pub struct Rules<'scenario> {
+    scenario: &'scenario Scenario,
+    owners: BTreeMap<IpAddr, &'static Member>,
+    programmed: BTreeMap<&'static str, Tracker<Nft>>,
+    remembered: BTreeMap<(&'static str, IpAddr), Memory>,
+}
+
+/// The sets of one node that know a client.
+type Memory = BTreeMap<PortName, Duration>;
+
+/// A packet of a flow where it comes to a node.
+#[derive(Debug, Clone, Copy)]
+pub struct Hop {
+    /// The node.
+    pub node: &'static Member,
+    /// As the node sees it.
+    pub packet: Packet,
+}
+
+impl<'scenario> Rules<'scenario> {
+    /// Before the first step.
+    #[must_use]
+    pub const fn new(scenario: &'scenario Scenario) -> Self {
+        Self { scenario, owners: BTreeMap::new(), programmed: BTreeMap::new(), remembered: BTreeMap::new() }
+    }
+
+    /// Renders a step. A client is forgotten with the set that knows it.
+    ///
+    /// # Errors
+    /// When the options or the objects cannot be read, in words.
+    pub fn enter(&mut self, number: usize) -> Result<(), String> {
+        self.owners = self.scenario.owners(number);
+        let step = self.scenario.steps.get(number).ok_or("there is no such step")?;
+        for node in CAST.iter().filter(|member| member.is_node()) {
+            let rendered = rendered(self.scenario, step, node)?;
+            for ((of, client), sets) in &mut self.remembered {
+                let family = Family::of(*client);
+                sets.retain(|set, _| *of != node.name || rendered.wanted(&Key::Clients(family, set.clone())).is_some());
+            }
+            self.programmed.insert(node.name, rendered);
+        }
+        Ok(())
+    }
+
+    /// What a flow's packets meet at each node that they come to, the last of which ends their way or lets them pass.
+    #[must_use]
+    pub fn follow(&self, flow: &Flow) -> Vec<(Hop, Trace)> {
+        let mut met = Vec::new();
+        for hop in self.hops(flow) {
+            let Some(programmed) = self.programmed.get(hop.node.name) else { break };
+            let objects: Objects<'_> = programmed.all_wanted().collect();
+            let is_local = |address| self.is_local(hop.node, address);
+            let nobody = Memory::new();
+            let remembered = self.remembered.get(&(hop.node.name, hop.packet.source)).unwrap_or(&nobody);
+            let trace = trace(&objects, &hop.packet, &World { is_local: &is_local, remembered });
+            let passes = trace.outcomes.iter().all(|outcome| outcome.verdict == Verdict::Untouched);
+            met.push((hop, trace));
+            if !passes {
+                break;
+            }
+        }
+        met
+    }
+
+    /// Has nodes remember what they met, where only one endpoint was possible.
+    pub fn remember(&mut self, met: &[(Hop, Trace)]) {
+        for (hop, trace) in met {
+            if let [Outcome { verdict: Verdict::Endpoint { sticky: Some(sticky), .. }, .. }] = trace.outcomes.as_slice()
+            {
+                let sets = self.remembered.entry((hop.node.name, hop.packet.source)).or_default();
+                sets.insert(sticky.clients.clone(), Duration::from_secs(sticky.timeout.into()));
+            }
+        }
+    }
+
+    fn hops(&self, flow: &Flow) -> Vec<Hop> {
+        let (own, asked) = (home(flow.from), self.owners.get(&flow.to.ip()).and_then(|owner| home(owner)));
+        let first = own.or(asked).or_else(|| cast::named("node-a").ok());
+        let later = asked.filter(|asked| Some(*asked) != first);
+        let hop = |(node, origin)| Hop { node, packet: self.packet(flow, origin) };
+        let first = first.map(|node| (node, self.origin(flow.from))).into_iter();
+        first.chain(later.map(|node| (node, Origin::Outside))).map(hop).collect()
+    }
+
+    /// As the client's own node sees it: a pod is one that detectors know, and a node's link to it has its name.
+    fn origin(&self, client: &Member) -> Origin {
+        let proxy = &self.scenario.proxy;
+        let prefix = proxy.pod_interface_name_prefix.as_deref().unwrap_or_default();
+        match client.role {
+            Role::Node { .. } => Origin::Node,
+            Role::Pod { .. } if client.name.starts_with(prefix) => Origin::Pod,
+            Role::Pod { .. } | Role::Outside => Origin::Outside,
+        }
+    }
+
+    fn packet(&self, flow: &Flow, origin: Origin) -> Packet {
+        let destination = flow.to.ip();
+        // Who asks itself does so from the very address that it asks.
+        let itself = Some(destination).filter(|address| self.is_local(flow.from, *address));
+        let source = flow.source.or(itself).unwrap_or_else(|| flow.from.address(Family::of(destination)));
+        let asks = match flow.to {
+            Destination::Port(protocol, to) => Asks::Port(protocol, to.port()),
+            Destination::Echo(_) => Asks::Echo,
+        };
+        Packet { source, origin, destination, asks }
+    }
+
+    fn is_local(&self, node: &Member, address: IpAddr) -> bool {
+        address.is_loopback() || self.owners.get(&address).is_some_and(|owner| *owner == node)
+    }
+}
+
+/// What Portolan programs on a node in one step of a scenario.
+fn rendered(scenario: &Scenario, step: &Step, node: &Member) -> Result<Tracker<Nft>, String> {
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let path = folder.path().join("objects.json");
+    fs::write(&path, scenario::manifest(&step.objects)).map_err(|error| error.to_string())?;
+    let mut loaded = load(&path, config(scenario, node)?).map_err(|error| error.to_string())?;
+    Ok(wanted(&mut loaded.cluster))
+}
+
+/// What Portolan is told at its start on a node of a scenario.
+///
+/// # Errors
+/// When the options cannot be read, in words.
+pub fn config(scenario: &Scenario, node: &Member) -> Result<NodeConfig, String> {
+    let arguments = ["portolan", "render", "-f", ".", "--hostname-override", node.name].map(ToOwned::to_owned);
+    let cli = Cli::try_parse_from(arguments.into_iter().chain(scenario.proxy.arguments()));
+    let Command::Render(desired) = cli.map_err(|error| error.to_string())?.command else {
+        return Err("another command was read".to_owned());
+    };
+    desired.node.node_config().map_err(|error| error.to_string())
+}
+
+/// What a new Portolan programs for a cluster that nobody has taken changes of.
+#[must_use]
+pub fn wanted(cluster: &mut Cluster) -> Tracker<Nft> {
+    let ports: Vec<_> = cluster.take_changes().into_iter().filter_map(|change| change.desired).collect();
+    Tracker::rendered(&cluster.policy(), &ports)
+}
+
+/// The node that a member is, or lives on.
+fn home(member: &'static Member) -> Option<&'static Member> {
+    match member.role {
+        Role::Outside => None,
+        Role::Node { .. } => Some(member),
+        Role::Pod { node } => cast::named(node).ok(),
+    }
+}
+
+/// What is wrong, if the rules do not say what the flow expects.
+#[must_use]
+pub fn mismatch(flow: &Flow, trace: &Trace) -> Option<String> {
+    let all = |holds: &dyn Fn(&Verdict) -> bool| trace.outcomes.iter().all(|outcome| holds(&outcome.verdict));
+    let agree = match &flow.expected {
+        Expected::Endpoints { sources, sticky } => {
+            let (mut answer, mut chances) = (BTreeSet::new(), BTreeSet::new());
+            let each = |Outcome { chance, verdict, .. }: &Outcome| {
+                let Verdict::Endpoint { to, masqueraded, sticky: remembered } = verdict else { return false };
+                answer.insert(*to);
+                chances.insert(chance.to_string());
+                // A node sees itself, masqueraded or not.
+                let sees_client = sources.get(to).is_some_and(|seen| *seen == client(flow));
+                (flow.from.is_node() || sees_client == masqueraded.is_none()) && (remembered.is_some() || !*sticky)
+            };
+            trace.outcomes.iter().map(each).filter(|agrees| !agrees).count() == 0
+                && answer.iter().eq(sources.keys())
+                && chances.len() == 1
+        }
+        Expected::Untouched => all(&|verdict| *verdict == Verdict::Untouched),
+        Expected::Rejected => all(&|verdict| matches!(verdict, Verdict::Rejected(_))),
+        Expected::Dropped => all(&|verdict| matches!(verdict, Verdict::Dropped(_))),
+        // It never comes to a rule.
+        Expected::Unreachable => true,
+    };
+    (!agree || !trace.doubts.is_empty())
+        .then(|| format!("{flow}\n  expected {:#?}\n  traced {trace:#?}\n", flow.expected))
+}
+
+fn client(flow: &Flow) -> IpAddr {
+    flow.source.unwrap_or_else(|| flow.from.address(Family::of(flow.to.ip())))
+}

@@ -1,0 +1,239 @@
+//! Every scenario once more, told in many orders: the end is the same, byte for byte.
+//!
+//! ```text
+//!   step 0, 1, 2   or 2, 1, 0      each as what comes, changes and goes from the step before
+//!     objects as they are written, reversed, shuffled
+//!       each once or twice
+//!         synced after each, at random, after each step, once at the end
+//! ```
+//!
+//! Whatever the API server sends first, however often it repeats itself, and whenever a sync comes between: what Portolan
+//! has programmed afterwards is what it would have programmed for the last state alone.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    process::ExitCode,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use anyhow::{Context as _, Error, Result, ensure};
+use portolan_core::{
+    ingest::{Object, ObjectRef},
+    model::{Cluster, NodeConfig},
+    object::{Backend, Dialect as _, Syncer},
+    testing::{MemoryKernel, Seed},
+};
+use portolan_e2e::{
+    cast::CAST,
+    daemon::{lone, test},
+    diff,
+    harness::{self, Failure},
+    objects,
+    scenario::{Scenario, Step},
+    traced::{config, wanted},
+};
+use portolan_nftables::{self as nft, Nft, Nftables, testing::agree};
+use serde_json::Value;
+
+static STATES: AtomicUsize = AtomicUsize::new(0);
+static ORDERS: AtomicUsize = AtomicUsize::new(0);
+
+/// Scenarios whose orders the real kernel meets too.
+const REAL: usize = 10;
+
+fn main() -> ExitCode {
+    let tests = || {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/scenarios");
+        let scenarios = Scenario::load_all(&folder).map_err(|error| error.chain())?;
+        let sample = scenarios.len().div_ceil(REAL);
+        let tests = scenarios.into_iter().enumerate().map(|(number, scenario)| {
+            let name = scenario.name.clone();
+            test(&name, move || check(&scenario, number % sample == 0))
+        });
+        Ok::<_, Failure>(tests.collect())
+    };
+    harness::run(tests, || {
+        let count = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+        println!("{} states reached in {} orders", count(&STATES), count(&ORDERS));
+    })
+}
+
+/// One way to tell the same.
+#[derive(Debug, Clone, Copy)]
+struct Telling {
+    backwards: bool,
+    order: Order,
+    twice: bool,
+    flush: Flush,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    AsWritten,
+    Reversed,
+    Shuffled,
+}
+
+/// When changes are taken and synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flush {
+    AfterEach,
+    AtRandom,
+    AfterEachStep,
+    AtTheEnd,
+}
+
+impl Telling {
+    fn all() -> Vec<Self> {
+        let mut all = Vec::new();
+        for flush in [Flush::AfterEach, Flush::AtRandom, Flush::AfterEachStep, Flush::AtTheEnd] {
+            for order in [Order::AsWritten, Order::Reversed, Order::Shuffled] {
+                for (backwards, twice) in [(false, false), (false, true), (true, false), (true, true)] {
+                    all.push(Self { backwards, order, twice, flush });
+                }
+            }
+        }
+        all
+    }
+}
+
+/// Something that the API server says.
+#[derive(Debug, Clone)]
+enum Event {
+    Applied(Box<Object>),
+    Deleted(ObjectRef),
+}
+
+/// What a Portolan that knows nothing else makes of a step.
+struct State<'a> {
+    /// By name, in the order in which they are written.
+    objects: Vec<(ObjectRef, &'a Value)>,
+    rules: String,
+    wanted: BTreeMap<nft::Key, nft::Value>,
+    findings: Vec<String>,
+}
+
+fn check(scenario: &Scenario, really: bool) -> Result<()> {
+    for node in CAST.iter().filter(|member| member.name == "node-a") {
+        let config = config(scenario, node).map_err(Error::msg)?;
+        let states: Vec<_> = scenario.steps.iter().map(|step| State::of(step, &config)).collect::<Result<_>>()?;
+        for (number, telling) in (0..).zip(Telling::all()) {
+            let told = telling.tell(&states, &config, &mut Seed::new(number), MemoryKernel::new());
+            told.with_context(|| format!("on {}, {telling:?}", node.name))?;
+        }
+        if really {
+            let telling = Telling { backwards: false, order: Order::Shuffled, twice: true, flush: Flush::AtRandom };
+            let told = lone()?.enter(|| telling.tell(&states, &config, &mut Seed::new(0), Nftables::watching()?))?;
+            told.with_context(|| format!("on {}, {telling:?}, in the real kernel", node.name))?;
+        }
+    }
+    Ok(())
+}
+
+impl<'a> State<'a> {
+    fn of(step: &'a Step, config: &NodeConfig) -> Result<Self> {
+        let mut cluster = Cluster::new(config.clone());
+        let mut objects = Vec::new();
+        for value in &step.objects {
+            let object = objects::read(value).map_err(Error::msg)?;
+            objects.push((object.reference(), value));
+            cluster.apply(object);
+        }
+        let tracker = wanted(&mut cluster);
+        let wanted = tracker.all_wanted().map(|(key, value)| (key.clone(), value.clone())).collect();
+        Ok(Self { objects, rules: nft::text(tracker.all_wanted()), wanted, findings: findings(&cluster) })
+    }
+}
+
+fn findings(cluster: &Cluster) -> Vec<String> {
+    cluster.findings().iter().map(ToString::to_string).collect()
+}
+
+impl Telling {
+    fn tell(
+        self,
+        states: &[State<'_>],
+        config: &NodeConfig,
+        seed: &mut Seed,
+        backend: impl Backend<Dialect = Nft>,
+    ) -> Result<()> {
+        let (mut cluster, mut syncer) = (Cluster::new(config.clone()), Syncer::new(backend));
+        let mut states: Vec<_> = states.iter().enumerate().collect();
+        if self.backwards {
+            states.reverse();
+        }
+        let last = states.last().map(|(number, _)| *number);
+        let mut before = &Vec::new();
+        for (number, state) in states {
+            for event in self.events(before, &state.objects, seed)? {
+                match event {
+                    Event::Applied(object) => drop(cluster.apply(*object)),
+                    Event::Deleted(name) => cluster.delete(&name),
+                }
+                if self.flush == Flush::AfterEach || self.flush == Flush::AtRandom && seed.one_in(4) {
+                    sync(&mut cluster, &mut syncer)?;
+                }
+            }
+            if self.flush != Flush::AtTheEnd || Some(number) == last {
+                sync(&mut cluster, &mut syncer)?;
+                state.is_reached(&cluster, &mut syncer).with_context(|| format!("step {number}"))?;
+            }
+            before = &state.objects;
+        }
+        ORDERS.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// What is said between two states.
+    fn events(
+        self,
+        before: &[(ObjectRef, &Value)],
+        now: &[(ObjectRef, &Value)],
+        seed: &mut Seed,
+    ) -> Result<Vec<Event>> {
+        let gone = before.iter().filter(|(name, _)| now.iter().all(|(other, _)| other != name));
+        let mut events: Vec<_> = gone.map(|(name, _)| Event::Deleted(name.clone())).collect();
+        for (_, value) in now.iter().filter(|object| !before.contains(object)) {
+            events.push(Event::Applied(Box::new(objects::read(value).map_err(Error::msg)?)));
+        }
+        if self.twice {
+            events.extend(events.clone());
+        }
+        match self.order {
+            Order::AsWritten => {}
+            Order::Reversed => events.reverse(),
+            Order::Shuffled => {
+                for end in (1..events.len()).rev() {
+                    events.swap(end, seed.below(end + 1));
+                }
+            }
+        }
+        Ok(events)
+    }
+}
+
+fn sync(cluster: &mut Cluster, syncer: &mut Syncer<impl Backend<Dialect = Nft>>) -> Result<()> {
+    syncer.set_policy(&cluster.policy());
+    for change in cluster.take_changes() {
+        syncer.update(&change);
+    }
+    let report = syncer.sync()?;
+    ensure!(report.quarantined.is_empty() && report.stuck.is_empty(), "{report:?}");
+    Ok(())
+}
+
+impl State<'_> {
+    fn is_reached(&self, cluster: &Cluster, syncer: &mut Syncer<impl Backend<Dialect = Nft>>) -> Result<()> {
+        let rules = nft::text(syncer.tracker().all_wanted());
+        ensure!(rules == self.rules, "other rules are wanted:\n{}", diff::lines(&self.rules, &rules));
+        let mut held = syncer.backend_mut().observe()?;
+        held.retain(|(key, _)| !Nft::lingers(key) || self.wanted.contains_key(key));
+        ensure!(agree(&self.wanted, &held), "the kernel holds {held:#?}, not {:#?}", self.wanted);
+        let found = findings(cluster);
+        ensure!(found == self.findings, "found is {found:#?}, not {:#?}", self.findings);
+        ensure!(syncer.sync()?.operations == 0, "a second sync writes something");
+        STATES.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}

@@ -1,0 +1,207 @@
+//! The same random worlds in two programs: Portolan's rules, and the specification, written by somebody who knew nothing
+//! of them. And the same random histories in two Portolans: one that saw it all, and one that starts at its end.
+//!
+//! ```text
+//!   world ------> Portolan ------> rules --trace---+
+//!     |                                            +--> the same for every packet
+//!     '---------> specification ----verdict--------+
+//!
+//!   change after change --> Portolan --> kernel ---+
+//!                                                  +--> the same after every change
+//!   all that there is now --> another Portolan ----+
+//! ```
+//!
+//! A world and a history have a number, by which they can be had again: `WORLDS=17..18` looks at that one alone,
+//! `HISTORIES=0..0` at none. One that fails is made smaller for as long as it does.
+
+use std::{
+    collections::BTreeMap,
+    env, fmt, iter,
+    net::IpAddr,
+    ops::Range,
+    process::ExitCode,
+    sync::{Mutex, PoisonError},
+};
+
+use anyhow::{Error, Result, bail, ensure};
+use portolan_core::{
+    object::{Dialect as _, Syncer},
+    testing::Seed,
+};
+use portolan_e2e::{
+    daemon::{Rules as _, lone},
+    harness::{self, Failure, Test},
+    host::Host,
+    specified,
+    traced::wanted,
+};
+use portolan_nftables::{Nft, Nftables, testing::agree};
+use portolan_specification::{
+    Change, Packet, Verdict, World,
+    random::{history, packets, world},
+    verdict,
+};
+use proptest::{
+    strategy::Strategy,
+    test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner},
+};
+
+/// Of the packets that have no endpoint to go to, nearly all, one in so many is asked about.
+const OTHERS: usize = 8;
+
+/// What was looked at, and what it met.
+static COUNTS: Mutex<BTreeMap<&str, usize>> = Mutex::new(BTreeMap::new());
+
+fn main() -> ExitCode {
+    let tests = || {
+        let worlds = groups("worlds", numbers("WORLDS", 0..400)?, 20, agree_in_world);
+        let histories = groups("histories", numbers("HISTORIES", 0..100)?, 10, follow_history);
+        Ok::<_, Failure>(worlds.chain(histories).collect())
+    };
+    harness::run(tests, || {
+        let counts = COUNTS.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts: Vec<_> = counts.iter().map(|(what, count)| format!("{count} {what}")).collect();
+        println!("{}", counts.join(", "));
+    })
+}
+
+fn count(what: &'static str, more: usize) {
+    *COUNTS.lock().unwrap_or_else(PoisonError::into_inner).entry(what).or_default() += more;
+}
+
+/// The numbers that a variable of the environment gives as `FIRST..END`.
+fn numbers(variable: &str, otherwise: Range<u64>) -> Result<Range<u64>, Failure> {
+    let Ok(text) = env::var(variable) else { return Ok(otherwise) };
+    let parsed = text.split_once("..").and_then(|(first, end)| Some(first.parse().ok()?..end.parse().ok()?));
+    parsed.ok_or_else(|| format!("{variable}={text} is not like 0..400"))
+}
+
+/// One test for so many numbers.
+fn groups(
+    what: &'static str,
+    numbers: Range<u64>,
+    size: usize,
+    check: fn(u64) -> Result<(), Failure>,
+) -> impl Iterator<Item = Test> {
+    let end = numbers.end;
+    numbers.step_by(size).map(move |first| {
+        let group = first..end.min(first + size as u64);
+        Test::new(format!("{what} {group:?}"), move || {
+            group.clone().try_for_each(|number| check(number).map_err(|failure| format!("number {number}: {failure}")))
+        })
+    })
+}
+
+/// Checks the one case that a number stands for, and makes it smaller if it fails.
+fn check<S: Strategy>(number: u64, strategy: &S, check: impl Fn(S::Value) -> Result<()>) -> Result<(), Failure>
+where
+    S::Value: fmt::Debug,
+{
+    let mut seed = [0; 32];
+    seed[..8].copy_from_slice(&number.to_le_bytes());
+    let config = Config { cases: 1, failure_persistence: None, max_shrink_iters: 300, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
+    let checked = runner.run(strategy, |case| check(case).map_err(|error| TestCaseError::fail(format!("{error:#}"))));
+    checked.map_err(|error| match error {
+        TestError::Fail(reason, case) => format!("{reason}\nin {case:#?}"),
+        TestError::Abort(reason) => reason.to_string(),
+    })
+}
+
+fn agree_in_world(number: u64) -> Result<(), Failure> {
+    count("worlds", 1);
+    check(number, &world(), |world| {
+        let tracker = wanted(&mut specified::cluster(&world).map_err(Error::msg)?);
+        let objects = tracker.all_wanted().collect();
+        let mut seed = Seed::new(number);
+        for packet in &packets(&world) {
+            let expected = verdict(&world, packet);
+            // One in a hundred has an endpoint; of the others a part is enough.
+            if !matches!(expected, Verdict::Endpoints(_)) && !seed.one_in(OTHERS) {
+                continue;
+            }
+            if is_frontend_too(&world, packet, &expected) {
+                count("packets passed over", 1);
+                continue;
+            }
+            let trace = specified::traced(&world, &objects, packet);
+            let said = specified::said(&trace);
+            if !said.as_ref().is_ok_and(|said| is_same(packet, &expected, said)) {
+                bail!("{packet:?}\nspecification {expected:?}\nPortolan {said:?}\n{trace:#?}");
+            }
+            count(
+                match expected {
+                    Verdict::Endpoints(_) => "packets to endpoints",
+                    Verdict::Rejected => "packets rejected",
+                    Verdict::Dropped => "packets dropped",
+                    Verdict::Untouched => "packets untouched",
+                },
+                1,
+            );
+        }
+        Ok(())
+    })
+}
+
+/// Whether two verdicts are the same. That a client which is sent to itself is masqueraded is right always (hairpin), also
+/// where it need not be: Portolan knows clients by their address alone, also where Services disagree on whose it is.
+fn is_same(packet: &Packet, expected: &Verdict, said: &Verdict) -> bool {
+    match (expected, said) {
+        (Verdict::Endpoints(expected), Verdict::Endpoints(said)) => {
+            let sees = |(endpoint, masqueraded): (&(IpAddr, u16), &bool)| {
+                let meets_itself = endpoint.0 == packet.source && *masqueraded;
+                expected.get(endpoint).is_some_and(|expected| expected == masqueraded || meets_itself)
+            };
+            expected.len() == said.len() && said.iter().all(sees)
+        }
+        (expected, said) => expected == said,
+    }
+}
+
+/// Whether an endpoint is a frontend too, one that refuses the client: what a packet is for is looked at again behind
+/// DNAT, as in kube-proxy, and then it meets that.
+fn is_frontend_too(world: &World, packet: &Packet, expected: &Verdict) -> bool {
+    let Verdict::Endpoints(endpoints) = expected else { return false };
+    endpoints.keys().any(|(address, port)| {
+        let there = Packet { destination: *address, port: *port, ..*packet };
+        matches!(verdict(world, &there), Verdict::Rejected | Verdict::Dropped)
+    })
+}
+
+fn follow_history(number: u64) -> Result<(), Failure> {
+    count("histories", 1);
+    check(number, &(world(), history()), |(world, changes)| {
+        let node = lone()?;
+        node.enter(|| follow(&node, world, &changes))?
+    })
+}
+
+fn follow(node: &Host, mut world: World, changes: &[Change]) -> Result<()> {
+    let mut cluster = specified::cluster(&world).map_err(Error::msg)?;
+    let mut syncer = Syncer::new(Nftables::watching()?);
+    for change in iter::once(None).chain(changes.iter().map(Some)) {
+        if let Some(change) = change {
+            specified::apply(&mut cluster, change).map_err(Error::msg)?;
+            world.apply(change.clone());
+        }
+        syncer.set_policy(&cluster.policy());
+        for change in cluster.take_changes() {
+            syncer.update(&change);
+        }
+        let report = syncer.sync()?;
+        ensure!(report.quarantined.is_empty() && report.stuck.is_empty(), "after {change:?}: {report:?}");
+
+        let fresh = wanted(&mut specified::cluster(&world).map_err(Error::msg)?);
+        let fresh: BTreeMap<_, _> = fresh.all_wanted().map(|(key, value)| (key.clone(), value.clone())).collect();
+        let mut live = node.objects()?;
+        // A `pick` chain that no Service needs any more may stay.
+        live.retain(|(key, _)| !Nft::lingers(key) || fresh.contains_key(key));
+        ensure!(agree(&fresh, &live), "after {change:?}: {live:#?} is not {fresh:#?}");
+
+        let generation = node.generation()?;
+        ensure!(syncer.sync()?.operations == 0 && syncer.resync()?.operations == 0);
+        ensure!(node.generation()? == generation, "after {change:?}: a second sync wrote something");
+        count("steps of histories", 1);
+    }
+    Ok(())
+}

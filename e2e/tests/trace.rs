@@ -1,0 +1,32 @@
+//! Every flow of every scenario against the rendered rules: what `portolan trace` says is what packets meet. No kernel is
+//! asked, so this is the quickest look at all scenarios.
+
+use std::path::Path;
+
+use portolan_e2e::{
+    scenario::Scenario,
+    traced::{Rules, mismatch},
+};
+
+#[test]
+fn rules_say_what_every_scenario_expects() {
+    let scenarios = Scenario::load_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/scenarios")).unwrap();
+    let (mut flows, mut wrong) = (0, Vec::new());
+    for scenario in &scenarios {
+        let mut rules = Rules::new(scenario);
+        for (number, step) in scenario.steps.iter().enumerate() {
+            rules.enter(number).unwrap();
+            for flow in &step.flows {
+                let met = rules.follow(flow);
+                rules.remember(&met);
+                let (_, trace) = met.last().unwrap();
+                let failed = mismatch(flow, trace);
+                wrong.extend(failed.map(|text| format!("{}, step {number}: {text}", scenario.name)));
+                flows += 1;
+            }
+        }
+    }
+    println!("{flows} flows of {} scenarios", scenarios.len());
+    assert!(wrong.is_empty(), "{} of {flows} flows:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(flows > 1000);
+}

@@ -1,0 +1,199 @@
+//! What becomes of a packet, in the order in which it happens to it.
+
+mod json;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    io::{self, Write},
+    net::IpAddr,
+};
+
+use portolan_core::{object::LiveFrontend, text::printable};
+use portolan_nftables::{
+    ChainName, Seconds,
+    trace::{
+        Chance, Frontend, FrontendKind, Masquerade, Origin, Outcome, Packet, Reason, Refusal, Sticky, Trace, Verdict,
+    },
+};
+
+pub use self::json::trace_json;
+
+/// A packet, and what becomes of it.
+#[derive(Debug)]
+pub struct Traced<'a> {
+    /// The packet.
+    pub packet: Packet,
+    /// Why it is taken to come from there, where nobody said so.
+    pub assumed: Option<String>,
+    /// What becomes of it.
+    pub trace: Trace,
+    /// Tables of other programs, whose rules were not asked.
+    pub other_tables: Vec<String>,
+    /// All frontends that the kernel holds.
+    pub frontends: &'a [LiveFrontend],
+}
+
+/// Lines under words, the word on the first of its lines only.
+///
+/// # Errors
+/// When `out` cannot be written to.
+pub fn trace_text(out: &mut dyn Write, traced: &Traced<'_>) -> io::Result<()> {
+    let lines = lines(traced);
+    for (place, (word, line)) in lines.iter().enumerate() {
+        let repeated =
+            place.checked_sub(1).and_then(|before| lines.get(before)).is_some_and(|(before, _)| before == word);
+        writeln!(out, "{:10}  {}", if repeated { "" } else { word }, printable(line))?;
+    }
+    Ok(())
+}
+
+fn lines(traced: &Traced<'_>) -> Vec<(&'static str, String)> {
+    let Traced { packet, assumed, trace, other_tables, .. } = traced;
+    let assumed = assumed.as_ref().map(|why| format!(" (assumed: {why})")).unwrap_or_default();
+    let mut lines =
+        vec![("from", format!("{}, {}{assumed}", packet.source, origin(packet.origin).1)), ("to", packet.to_string())];
+    if let Some(Frontend { kind, .. }) = frontend(trace) {
+        lines.push(("frontend", format!("{}, {}", service(trace), self::kind(*kind).1)));
+    }
+    lines.extend(policies(trace).into_iter().map(|policy| ("policy", policy)));
+    let masquerades: BTreeSet<_> = trace.outcomes.iter().filter_map(|outcome| masqueraded(&outcome.verdict)).collect();
+    let differ = masquerades.len() > 1;
+    for Outcome { chance, verdict, .. } in &trace.outcomes {
+        match verdict {
+            Verdict::Endpoint { to, masqueraded: Some(why), .. } if differ => {
+                lines.push(("endpoints", format!("{to}  {chance}  masqueraded: {}", masquerade(*why).1)));
+            }
+            Verdict::Endpoint { to, .. } => lines.push(("endpoints", format!("{to}  {chance}"))),
+            Verdict::Rejected(refusal) => lines.extend(refused("rejected", *chance, refusal, traced)),
+            Verdict::Dropped(refusal) => lines.extend(refused("dropped", *chance, refusal, traced)),
+            Verdict::Untouched => {
+                lines.push(("untouched", "no rule of Portolan's takes it: it goes where the routes say".to_owned()));
+            }
+        }
+    }
+    if let (Some(why), false) = (masquerades.first(), differ) {
+        let no = || format!("no: the endpoint sees {}", packet.source);
+        lines.push(("masquerade", why.map_or_else(no, |why| format!("yes: {}", masquerade(why).1))));
+    }
+    lines.extend(trace.doubts.iter().map(|doubt| ("but", doubt.to_string())));
+    lines.extend(other_tables.iter().map(|table| ("not asked", format!("the rules of table {table}"))));
+    lines
+}
+
+/// All outcomes are for the same frontend, if they are for one.
+fn frontend(trace: &Trace) -> Option<&Frontend> {
+    trace.outcomes.iter().find_map(|outcome| outcome.frontend.as_ref())
+}
+
+fn service(trace: &Trace) -> &str {
+    frontend(trace)
+        .and_then(|frontend| frontend.service.as_ref())
+        .map_or("a Service without a name", |name| name.as_str())
+}
+
+const fn masqueraded(verdict: &Verdict) -> Option<Option<Masquerade>> {
+    match verdict {
+        Verdict::Endpoint { masqueraded, .. } => Some(*masqueraded),
+        _ => None,
+    }
+}
+
+/// What its frontend asks for, beside an endpoint.
+fn policies(trace: &Trace) -> Vec<String> {
+    let mut policies = Vec::new();
+    let chains = trace.outcomes.iter().flat_map(|outcome| &outcome.chains);
+    let passed = |wanted: fn(&ChainName) -> bool| chains.clone().any(wanted);
+    if passed(|chain| matches!(chain, ChainName::OfPort(name) if !name.is_affinity())) {
+        policies.push("loadBalancerSourceRanges: only some sources may connect".to_owned());
+    }
+    if passed(|chain| matches!(chain, ChainName::ShortCut(_))) {
+        policies
+            .push("externalTrafficPolicy Local, but pods of this node and the node itself reach all endpoints".into());
+    } else if passed(|chain| matches!(chain, ChainName::ExternalLocal(_))) {
+        policies.push("externalTrafficPolicy Local: endpoints of this node only".to_owned());
+    }
+    let sticky = trace.outcomes.iter().find_map(|outcome| match &outcome.verdict {
+        Verdict::Endpoint { sticky, .. } => sticky.as_ref(),
+        _ => None,
+    });
+    policies.extend(sticky.map(|Sticky { timeout, left, .. }| {
+        let rule = format!("session affinity: the client stays with its endpoint for {}", Seconds(u64::from(*timeout)));
+        match left {
+            Some(left) => format!("{rule}; it is remembered, {} left", Seconds(left.as_secs())),
+            None => format!("{rule}; it is not remembered yet"),
+        }
+    }));
+    policies
+}
+
+fn refused(word: &'static str, chance: Chance, refusal: &Refusal, traced: &Traced<'_>) -> [(&'static str, String); 2] {
+    let Refusal { reason, chain, rule, text } = refusal;
+    let chance = if chance == Chance::CERTAIN { String::new() } else { format!("{chance}: ") };
+    let Packet { source, destination, .. } = traced.packet;
+    let service = service(&traced.trace);
+    let because = match reason {
+        Reason::NoEndpoints => format!("{service} has no endpoints"),
+        Reason::NoLocalEndpoints => format!("{service} has no endpoint on this node, and this client may use no other"),
+        Reason::SourceRanges => format!("{source} is not in the loadBalancerSourceRanges of {service}"),
+        Reason::NoSuchPort => {
+            format!("{destination} is a cluster IP, but only of {}", ports(destination, traced.frontends))
+        }
+        Reason::NoSuchClusterIp => format!("{destination} is in a range of cluster IPs, but no Service has it"),
+        Reason::Other => "for no reason that Portolan knows".to_owned(),
+    };
+    [(word, format!("{chance}{because}")), ("rule", format!("{rule} of chain {chain}: {text}"))]
+}
+
+/// What an address has.
+fn ports(address: IpAddr, frontends: &[LiveFrontend]) -> String {
+    let at = frontends.iter().filter(|frontend| frontend.vip.addr == address);
+    let mut ports = String::new();
+    for LiveFrontend { vip, port, .. } in at {
+        let comma = if ports.is_empty() { "" } else { ", " };
+        // Writing to a String cannot fail.
+        let _ = write!(ports, "{comma}{}/{} ({port})", vip.port, vip.protocol);
+    }
+    if ports.is_empty() { "no port".to_owned() } else { ports }
+}
+
+/// For JSON and for people.
+const fn origin(origin: Origin) -> (&'static str, &'static str) {
+    match origin {
+        Origin::Pod => ("pod", "a pod"),
+        Origin::Node => ("node", "this node"),
+        Origin::Outside => ("outside", "another host"),
+    }
+}
+
+const fn kind(kind: FrontendKind) -> (&'static str, &'static str) {
+    match kind {
+        FrontendKind::ClusterIp => ("clusterIP", "cluster IP"),
+        FrontendKind::External => ("external", "external IP, load-balancer IP or NodePort"),
+        FrontendKind::NodePort => ("nodePort", "NodePort at all addresses of the node"),
+    }
+}
+
+const fn masquerade(why: Masquerade) -> (&'static str, &'static str) {
+    match why {
+        Masquerade::External => ("external", "the address is no cluster IP, and has externalTrafficPolicy Cluster"),
+        Masquerade::NotFromPod => ("notFromPod", "the client is no pod"),
+        Masquerade::All => ("all", "every client of a cluster IP is (--masquerade-all)"),
+        Masquerade::Node => ("node", "the client is this node, and may be sent to an endpoint of another one"),
+        Masquerade::Hairpin => ("hairpin", "the endpoint is the client itself"),
+        Masquerade::Other => ("other", "a rule says so that is not Portolan's"),
+    }
+}
+
+const fn reason(reason: Reason) -> &'static str {
+    match reason {
+        Reason::NoEndpoints => "noEndpoints",
+        Reason::NoLocalEndpoints => "noLocalEndpoints",
+        Reason::SourceRanges => "sourceRanges",
+        Reason::NoSuchPort => "noSuchPort",
+        Reason::NoSuchClusterIp => "noSuchClusterIP",
+        Reason::Other => "other",
+    }
+}

@@ -1,0 +1,171 @@
+//! What holds for every Service on the node: from configuration, Node and ServiceCIDRs.
+
+use super::*;
+use crate::{
+    addr::PerFamily,
+    desired::{LocalDetector, NodePolicy, NodePortsAt},
+    model::DetectLocal,
+};
+
+fn cidrs(list: &[&str]) -> Vec<ipnet::IpNet> {
+    list.iter().map(|cidr| cidr.parse().unwrap()).collect()
+}
+
+/// The Node with `spec.podCIDRs`.
+fn with_pods(pod_cidrs: &[&str]) -> Value {
+    let mut node = node(&["192.0.2.1"]);
+    node["spec"] = json!({"podCIDRs": pod_cidrs});
+    node
+}
+
+#[test]
+fn who_counts_as_a_pod() {
+    let cidr = |text: &str| Some(LocalDetector::Cidr(text.parse().unwrap()));
+    let none = PerFamily::default();
+    let cluster_cidr =
+        |v4: Option<&str>| DetectLocal::ClusterCidr(PerFamily { v4: v4.map(|cidr| cidr.parse().unwrap()), v6: None });
+    let bridge = Some(LocalDetector::Interface("cni0".parse().unwrap()));
+    let prefix = Some(LocalDetector::InterfacePrefix("veth".parse().unwrap()));
+    let both = &["10.1.0.0/24", "10.2.0.0/24", "fd01::/64"][..];
+    for (what, mode, pod_cidrs, expected) in [
+        ("nothing is known of pods", cluster_cidr(None), both, none.clone()),
+        ("cluster CIDR", cluster_cidr(Some("10.0.0.0/8")), both, PerFamily { v4: cidr("10.0.0.0/8"), v6: None }),
+        ("node CIDR", DetectLocal::NodeCidr, both, PerFamily { v4: cidr("10.1.0.0/24"), v6: cidr("fd01::/64") }),
+        ("node CIDR of one family", DetectLocal::NodeCidr, &both[2..], PerFamily { v4: None, v6: cidr("fd01::/64") }),
+        ("no node CIDR yet", DetectLocal::NodeCidr, &[], none),
+        (
+            "bridge",
+            DetectLocal::BridgeInterface("cni0".parse().unwrap()),
+            &[],
+            PerFamily { v4: bridge.clone(), v6: bridge },
+        ),
+        (
+            "prefix",
+            DetectLocal::InterfaceNamePrefix("veth".parse().unwrap()),
+            &[],
+            PerFamily { v4: prefix.clone(), v6: prefix },
+        ),
+    ] {
+        let mut world = World::with(NodeConfig { detect_local: mode, ..NodeConfig::of("node-a") });
+        world.change(with_pods(pod_cidrs));
+        assert_eq!(world.cluster.policy(), NodePolicy { detector: expected, ..NodePolicy::default() }, "{what}");
+    }
+}
+
+#[test]
+fn the_command_line_is_handed_on() {
+    let config =
+        NodeConfig { masquerade_all: true, masquerade_mark: 1, count_connections: true, ..NodeConfig::of("node-a") };
+    let expected =
+        NodePolicy { masquerade_all: true, masquerade_mark: 1, count_connections: true, ..NodePolicy::default() };
+    assert_eq!(World::with(config).cluster.policy(), expected);
+    assert_eq!(World::with(NodeConfig::of("node-a")).cluster.policy().masquerade_mark, 0x4000);
+}
+
+/// An empty list stands for all addresses of the node.
+#[test]
+fn where_node_ports_are() {
+    for (list, v4, v6) in [
+        (&["192.0.2.0/24", "fd00::/8"][..], &["192.0.2.0/24"][..], &["fd00::/8"][..]),
+        (&["192.0.2.0/24"], &["192.0.2.0/24"], &[]),
+        (&["fd00::/8"], &[], &["fd00::/8"]),
+        (&["0.0.0.0/0", "192.0.2.0/24", "fd00::/8"], &[], &["fd00::/8"]),
+        (&["::/0"], &[], &[]),
+        (&["192.0.2.0/25", "192.0.2.128/25", "192.0.2.7/32"], &["192.0.2.0/24"], &[]),
+        // Loopback is never open, but a list of it alone does not open the rest.
+        (&["127.0.0.0/8", "::1/128"], &["127.0.0.0/8"], &["::1/128"]),
+    ] {
+        let mut world = World::new(NodePortAddresses::Cidrs(cidrs(list)));
+        let expected = PerFamily { v4: NodePortsAt::Local(cidrs(v4)), v6: NodePortsAt::Local(cidrs(v6)) };
+        assert_eq!(world.cluster.policy().node_ports, expected, "{list:?}");
+        // Whatever addresses the Node has: the kernel knows which are there.
+        let dual = json!({"clusterIPs": ["10.96.0.1", "fd00:96::1"], "ports": [{"port": 80, "nodePort": 30080}]});
+        world.change(service("a/np", "", dual));
+        assert_eq!(world.change(node(&["192.0.2.1"])), [""; 0]);
+        let both = ["a/np 0.0.0.0:30080/tcp 10.96.0.1:80/tcp ->", "a/np [::]:30080/tcp [fd00:96::1]:80/tcp ->"];
+        assert_eq!(world.shown(), both, "{list:?}");
+    }
+    let primary = World::new(NodePortAddresses::Primary).cluster.policy().node_ports;
+    assert_eq!(primary, PerFamily { v4: NodePortsAt::Frontends, v6: NodePortsAt::Frontends });
+}
+
+#[test]
+fn service_cidrs_are_a_union() {
+    let mut world = World::of([service("a/s", "10.96.0.1", json!({}))]);
+    let (wide, both) = (&["10.96.0.0/16"][..], &["10.96.0.0/16", "fd00:96::/112"][..]);
+    for (change, v4, v6) in [
+        (service_cidr("kubernetes", both), wide, &both[1..]),
+        // The same CIDR twice is one, and goes with the last that has it (kube-proxy forgets it with the first).
+        (service_cidr("copy", wide), wide, &both[1..]),
+        (
+            service_cidr("more", &["10.0.0.0/24", "fd00::/120"]),
+            &["10.0.0.0/24", "10.96.0.0/16"],
+            &["fd00::/120", "fd00:96::/112"],
+        ),
+        (
+            service_cidr("kubernetes", &["10.97.0.0/16"]),
+            &["10.0.0.0/24", "10.96.0.0/16", "10.97.0.0/16"],
+            &["fd00::/120"],
+        ),
+        (service_cidr("copy", &[]), &["10.0.0.0/24", "10.97.0.0/16"], &["fd00::/120"]),
+        (service_cidr("more", &["not a CIDR"]), &["10.97.0.0/16"], &[]),
+        (service_cidr("copy", wide), &["10.96.0.0/16", "10.97.0.0/16"], &[]),
+        (service_cidr("more", wide), &["10.96.0.0/16", "10.97.0.0/16"], &[]),
+    ] {
+        assert_eq!(world.change(change.clone()), [""; 0], "Services do not depend on it");
+        assert_eq!(world.cluster.policy().service_cidrs, PerFamily { v4: cidrs(v4), v6: cidrs(v6) }, "{change}");
+    }
+    for (gone, v4) in [
+        ("more", &["10.96.0.0/16", "10.97.0.0/16"][..]),
+        ("copy", &["10.97.0.0/16"]),
+        ("never-seen", &["10.97.0.0/16"]),
+    ] {
+        world.delete(Kind::ServiceCidr, "", gone);
+        assert_eq!(world.cluster.policy().service_cidrs.v4, cidrs(v4), "{gone}");
+    }
+}
+
+/// A change of the Node decides only those ServicePorts anew that depend on what changed, at once.
+#[test]
+fn a_change_of_the_node_touches_what_depends_on_it() {
+    let config = NodeConfig { detect_local: DetectLocal::NodeCidr, ..NodeConfig::of("node-a") };
+    let mut world = World::with(config);
+    let ranges = json!({"loadBalancerSourceRanges": ["192.0.2.0/24"]});
+    for object in [
+        service("a/hints", "10.96.0.1", json!({})),
+        slice("hints", "a/hints", &["10.0.0.1 zones=a", "10.0.0.2 zones=b"]),
+        service("a/nodeport", "10.96.0.2", json!({"ports": [{"port": 80, "nodePort": 30080}]})),
+        service("a/plain", "10.96.0.3", json!({})),
+        slice("plain", "a/plain", &["10.0.0.3"]),
+        balancer("a/ranges", "10.96.0.4", &["203.0.113.9"], ranges),
+    ] {
+        world.change(object);
+    }
+    let pods = |node: Value, cidr: &str| {
+        let mut node = node;
+        node["spec"] = json!({"podCIDRs": [cidr]});
+        node
+    };
+    let hints_to = |world: &World| world.shown()[0].split(" -> ").nth(1).unwrap().to_owned();
+    let (all, near) = ("10.0.0.1:8080 10.0.0.2:8080", "10.0.0.1:8080");
+    for (what, node, decided, endpoints) in [
+        ("its first sight", node(&["192.0.2.1"]), &["a/nodeport IPv4", "a/ranges IPv4"][..], all),
+        ("a zone", in_zone("a", node(&["192.0.2.1"])), &["a/hints IPv4"], near),
+        ("the same", in_zone("a", node(&["192.0.2.1"])), &[], near),
+        ("pod CIDR", pods(in_zone("a", node(&["192.0.2.1"])), "10.1.0.0/24"), &[], near),
+        ("another pod CIDR", pods(in_zone("a", node(&["192.0.2.1"])), "10.2.0.0/24"), &[], near),
+        ("a second address", in_zone("a", node(&["192.0.2.1", "192.0.2.2"])), &[], near),
+        ("another family's", in_zone("a", node(&["192.0.2.1", "fd00::1"])), &[], near),
+        ("another address", in_zone("a", node(&["198.51.100.1"])), &["a/nodeport IPv4", "a/ranges IPv4"], near),
+        ("another zone", in_zone("c", node(&["198.51.100.1"])), &["a/hints IPv4"], all),
+        ("no zone", node(&["198.51.100.1"]), &["a/hints IPv4"], all),
+    ] {
+        let before = world.cluster.policy();
+        assert_eq!(world.change(node), decided, "{what}");
+        assert_eq!(hints_to(&world), endpoints, "{what}");
+        assert_eq!(world.cluster.policy() != before, what.contains("pod CIDR") || what == "a second address", "{what}");
+    }
+    world.change(in_zone("a", node(&["192.0.2.1"])));
+    world.delete(Kind::Node, "", "node-a");
+    assert_eq!(world.sync(), ["a/hints IPv4", "a/nodeport IPv4", "a/ranges IPv4"]);
+}

@@ -32,6 +32,7 @@ test: lint ## All tests, with real packets
 	$(INSTALL) $(LAB_PACKAGES) $(ORACLE_PACKAGES)
 	$(CARGO) build --locked -p portolan
 	$(CARGO) test --locked --workspace --all-features
+	@echo "Not run here: make test-kube-proxy, which judges the scenarios by the real kube-proxy (it needs Go and takes minutes)."
 
 test-kube-proxy: ## The real kube-proxy in Portolan's place, and the real EndpointSlice controller (needs Go 1.26, takes minutes)
 	$(INSTALL) $(LAB_PACKAGES) iptables

@@ -1,7 +1,6 @@
 //! How long a client is remembered, as the kernel holds it, and what happens when there is no room for one more.
 
 use std::{
-    fmt::Write as _,
     fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     process::ExitCode,
@@ -127,15 +126,14 @@ fn a_new_connection_renews_the_record() -> Result<()> {
 fn a_full_set_means_connections_without_affinity() -> Result<()> {
     let (lab, _servers) = remembering(3600)?;
     let node = lab.host("node-a")?;
-    let mut commands = String::new();
+    // So many at a time, since an ordinary user's socket carries no more than 200 KB.
     for set in SETS {
-        write!(commands, "add element ip portolan {set} {{ ")?;
-        for number in 0..ROOM {
-            write!(commands, "{} timeout 1h, ", Ipv4Addr::from(0x6440_0000 + number))?;
+        for numbers in (0..ROOM).collect::<Vec<_>>().chunks(2048) {
+            let clients = numbers.iter().map(|number| format!("{} timeout 1h", Ipv4Addr::from(0x6440_0000 + number)));
+            let clients = clients.collect::<Vec<_>>().join(", ");
+            node.nft(&format!("add element ip portolan {set} {{ {clients} }}"))?;
         }
-        commands.push_str("}\n");
     }
-    node.nft(&commands)?;
     for name in ["pod-a1", "outside", "node-a"] {
         let client = lab.host(name)?;
         let mut met = Vec::new();

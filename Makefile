@@ -6,7 +6,7 @@ LAB_PACKAGES := nftables iproute2 util-linux procps
 # What the test oracle is compiled against.
 ORACLE_PACKAGES := libnftnl-dev libmnl-dev pkg-config
 # Tests that neither `cargo test` nor `--all-targets` takes for one.
-BY_HAND := --test kube_proxy --test endpointslices
+BY_HAND := --test kube_proxy --test endpointslices --test http_parity --test switching
 # Tests that end with the count of what they tried.
 COUNTED := --test scenarios --test trace --test orders --test properties --test rejected
 
@@ -14,8 +14,10 @@ CARGO ?= cargo
 # Named to cargo so that a static C library is meant for the binary alone, and not for the build's own plug-ins.
 HOST = $(shell rustc --print host-tuple)
 INSTALL := ./e2e/install-packages
+# etcd, the API server, kubeadm, kube-proxy: beside what cargo builds.
+CONTROLPLANE := $(or $(CARGO_TARGET_DIR),target)/controlplane
 
-.PHONY: help build demo test test-kube-proxy summary lint bench deny
+.PHONY: help build demo test test-cluster test-kube-proxy summary lint compiled controlplane bench compare deny
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
@@ -28,11 +30,27 @@ demo: ## A small cluster in network namespaces: Services, curl, drift and its re
 	$(CARGO) build --locked -p portolan -p portolan-e2e --bins
 	target/debug/demo
 
-test: lint ## All tests, with real packets
+test: ## All tests, with real packets; those in a real cluster need Go 1.26
 	$(INSTALL) $(LAB_PACKAGES) $(ORACLE_PACKAGES)
-	$(CARGO) build --locked -p portolan
+	$(MAKE) --jobs=2 controlplane compiled
 	$(CARGO) test --locked --workspace --all-features
+	@./e2e/controlplane/build $(CONTROLPLANE) 2>/dev/null || \
+		echo "NOT RUN, for there is no Go 1.26: the tests of Portolan in a real cluster (e2e/tests/cluster.rs)."
 	@echo "Not run here: make test-kube-proxy, which judges the scenarios by the real kube-proxy (it needs Go and takes minutes)."
+
+# Everything but the tests themselves, so that Go and Rust compile at the same time.
+compiled: lint
+	$(CARGO) build --locked -p portolan
+	$(CARGO) test --locked --workspace --all-features --no-run
+
+# Without Go the tests that need it say that they are not run; who relies on CI must not take silence for consent.
+controlplane:
+	./e2e/controlplane/build $(CONTROLPLANE) || { code=$$?; [ $$code = 3 ] && [ "$$CI" != true ]; }
+
+test-cluster: ## Portolan, or kube-proxy with PORTOLAN_CLUSTER_PROXY=kube-proxy-nftables, in a real cluster (needs Go 1.26)
+	$(INSTALL) $(LAB_PACKAGES) iptables
+	$(CARGO) build --locked -p portolan
+	$(CARGO) test --locked -p portolan-e2e
 
 test-kube-proxy: ## The real kube-proxy in Portolan's place, and the real EndpointSlice controller (needs Go 1.26, takes minutes)
 	$(INSTALL) $(LAB_PACKAGES) iptables
@@ -55,6 +73,12 @@ bench: ## Speed and memory, as a table
 	$(INSTALL) $(LAB_PACKAGES)
 	$(CARGO) build --locked --release -p portolan -p portolan-bench
 	target/release/portolan-bench
+
+compare: ## Portolan beside the real kube-proxy, in one real cluster, as a table (needs Go 1.26, takes 15 minutes)
+	$(INSTALL) $(LAB_PACKAGES) iptables
+	./e2e/controlplane/build $(CONTROLPLANE)
+	$(CARGO) build --locked --release -p portolan -p portolan-bench
+	target/release/portolan-bench compare
 
 deny: ## Licences, sources and duplicates of the dependencies (installs cargo-deny)
 	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny

@@ -1,25 +1,28 @@
-// Command controlplane is a real Kubernetes control plane and the real kube-proxy in one program,
-// for tests that must not take our word for what Kubernetes does.
+// Command controlplane is a real Kubernetes control plane, kubeadm and the real kube-proxy in one
+// program, for tests that must not take our word for what Kubernetes does.
 //
-//	controlplane etcd | kube-apiserver | kube-controller-manager | kube-proxy  FLAGS...
-//	controlplane key FILE         writes a private key for service account tokens
-//	controlplane requests SERVER  a client of the API server: requests on standard input
+//	controlplane etcd | kube-apiserver | kube-controller-manager | kube-proxy | kubeadm  FLAGS...
+//	controlplane requests KUBECONFIG  a client of the API server: requests on standard input
 //
 // The components are themselves, with their own flags; only etcd's are ours, for it is embedded as
-// a library. One binary, as they share nearly all of their code.
+// a library. One binary, as they share nearly all of their code. Called by the name of a component,
+// through a link, it is that component, as a container's image would have it.
 package main
 
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
-	"k8s.io/client-go/util/keyutil"
 	"k8s.io/component-base/cli"
 	_ "k8s.io/component-base/logs/json/register"
+	_ "k8s.io/component-base/metrics/prometheus/clientgo"
+	_ "k8s.io/component-base/metrics/prometheus/version"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
+	kubeadm "k8s.io/kubernetes/cmd/kubeadm/app/cmd"
 )
 
 func main() {
@@ -30,24 +33,19 @@ func main() {
 		"kube-apiserver":          apiserver.NewAPIServerCommand,
 		"kube-controller-manager": controllermanager.NewControllerManagerCommand,
 		"kube-proxy":              proxy.NewProxyCommand,
-		"key":                     newKeyCommand,
+		"kubeadm":                 newKubeadmCommand,
 		"requests":                newRequestsCommand,
 	}
-	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: controlplane etcd|kube-apiserver|kube-controller-manager|kube-proxy|key|requests ...")
+	if commands[filepath.Base(os.Args[0])] == nil {
+		os.Args = os.Args[1:]
+	}
+	if len(os.Args) == 0 || commands[filepath.Base(os.Args[0])] == nil {
+		fmt.Fprintln(os.Stderr, "usage: controlplane etcd|kube-apiserver|kube-controller-manager|kube-proxy|kubeadm|requests ...")
 		os.Exit(2)
 	}
-	command := commands[os.Args[1]]()
-	os.Args = os.Args[1:]
-	os.Exit(cli.Run(command))
+	os.Exit(cli.Run(commands[filepath.Base(os.Args[0])]()))
 }
 
-func newKeyCommand() *cobra.Command {
-	return &cobra.Command{Use: "key FILE", Args: cobra.ExactArgs(1), RunE: func(_ *cobra.Command, args []string) error {
-		key, err := keyutil.MakeEllipticPrivateKeyPEM()
-		if err != nil {
-			return err
-		}
-		return keyutil.WriteKey(args[0], key)
-	}}
+func newKubeadmCommand() *cobra.Command {
+	return kubeadm.NewKubeadmCommand(os.Stdin, os.Stdout, os.Stderr)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"io"
@@ -10,6 +9,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 )
 
 // A request, one line of JSON on standard input.
@@ -25,15 +26,18 @@ type response struct {
 	Body   string `json:"body"`
 }
 
-// newRequestsCommand lets a program that speaks no TLS ask the API server, over one connection. The
-// server's certificate is its own and is not checked: both live in the same network namespace.
+// newRequestsCommand lets a program that speaks no TLS ask the API server, as the user that a
+// kubeconfig says and over one connection.
 func newRequestsCommand() *cobra.Command {
-	var token string
-	command := &cobra.Command{Use: "requests SERVER", Args: cobra.ExactArgs(1), RunE: func(_ *cobra.Command, args []string) error {
-		client := &http.Client{Transport: &http.Transport{
-			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
-			ForceAttemptHTTP2: true,
-		}}
+	return &cobra.Command{Use: "requests KUBECONFIG", Args: cobra.ExactArgs(1), RunE: func(_ *cobra.Command, args []string) error {
+		config, err := clientcmd.BuildConfigFromFlags("", args[0])
+		if err != nil {
+			return err
+		}
+		client, err := rest.HTTPClientFor(config)
+		if err != nil {
+			return err
+		}
 		in, out := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
 		for {
 			var request request
@@ -42,7 +46,7 @@ func newRequestsCommand() *cobra.Command {
 			} else if err != nil {
 				return err
 			}
-			response, err := send(client, args[0], token, request)
+			response, err := send(client, config.Host, request)
 			if err != nil {
 				response.Body = err.Error()
 			}
@@ -51,16 +55,13 @@ func newRequestsCommand() *cobra.Command {
 			}
 		}
 	}}
-	command.Flags().StringVar(&token, "token", "", "bearer token")
-	return command
 }
 
-func send(client *http.Client, server, token string, request request) (response, error) {
+func send(client *http.Client, server string, request request) (response, error) {
 	asked, err := http.NewRequest(request.Method, server+request.Path, bytes.NewReader(request.Body))
 	if err != nil {
 		return response{}, err
 	}
-	asked.Header.Set("Authorization", "Bearer "+token)
 	asked.Header.Set("Content-Type", "application/json")
 	asked.Header.Set("Accept", "application/json")
 	answered, err := client.Do(asked)

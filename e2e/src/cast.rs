@@ -1,4 +1,5 @@
-//! Who is in every lab, and which addresses they have. Always the same, so that scenarios can name them.
+//! Who is in a lab, and which addresses they have. Always the same, so that scenarios can name them; only the cluster has a
+//! cast of its own ([`crate::cluster`]).
 
 use std::{
     fmt,
@@ -40,6 +41,8 @@ pub struct Member {
 pub enum Role {
     /// A client that is no part of the cluster. It forwards nothing: a packet that ends here is met with silence.
     Outside,
+    /// Runs the API server, on the network of the nodes.
+    ControlPlane,
     /// Runs Portolan and forwards for its pods.
     Node {
         /// The pods' addresses on this node.
@@ -53,13 +56,13 @@ pub enum Role {
 }
 
 impl Role {
-    /// Whether both are outside, both nodes or both pods.
+    /// Whether both are of the same kind, whatever their addresses.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         discriminant(self) == discriminant(other)
     }
 }
 
-/// The whole cast, from the outside in.
+/// The whole cast of scenarios, from the outside in.
 pub static CAST: [Member; 6] = [
     Member {
         name: OUTSIDE,
@@ -131,7 +134,7 @@ impl Member {
     #[must_use]
     pub const fn link(&self) -> &'static str {
         match self.role {
-            Role::Outside | Role::Node { .. } => "lan",
+            Role::Outside | Role::ControlPlane | Role::Node { .. } => "lan",
             Role::Pod { .. } => "eth0",
         }
     }
@@ -143,7 +146,7 @@ impl Member {
     }
 }
 
-/// The member of this name.
+/// The member of [`CAST`] of this name.
 ///
 /// # Errors
 /// When there is none.

@@ -10,22 +10,24 @@
 //!
 //! All of it is one Go program, e2e/controlplane, which [`Binary::build`] compiles. One API server serves any number of
 //! labs: a relay takes kube-proxy's connections over from the node's loopback, so a lab has no link that a scenario
-//! does not know of. State is in a temporary folder; processes die with the namespaces of the test binary
+//! does not know of. Where a lab is the whole cluster ([`crate::cluster`]) the control plane is one of its hosts instead,
+//! and needs no relay. State is in a temporary folder; processes die with the namespaces of the test binary
 //! ([`crate::inside`]).
 
 mod api;
+mod audit;
 mod binary;
 mod cluster;
+mod component;
+mod credentials;
 mod kube_proxy;
+mod place;
 mod relay;
 mod sentinel;
 
 use std::{
-    env,
-    fs::{self, File},
-    io,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    env, fs, io,
+    ops::Range,
     thread,
     time::{Duration, Instant},
 };
@@ -33,27 +35,26 @@ use std::{
 use serde_json::json;
 use tempfile::TempDir;
 
+pub(crate) use self::component::Component;
+use self::place::Place;
 pub use self::{
     api::{Api, Refusal},
+    audit::{AuditEvent, User},
     binary::{Binary, Missing},
     cluster::Cluster,
+    credentials::Credentials,
     kube_proxy::KubeProxy,
 };
+use crate::host::Host;
 
 /// Where the API server listens, in the namespace of the test binary; and where kube-proxy finds it, on its node.
 const ADDRESS: &str = "127.0.0.1:6443";
-
-/// Knows the administrator, who may do everything.
-const TOKEN: &str = "administrator";
 
 /// In memory, and gone with the namespaces.
 const STATE: &str = "/run";
 
 /// The ServiceCIDRs of the cluster: the cluster IPs that `outside` sends to node-a.
 pub const SERVICE_CIDRS: [&str; 2] = ["10.96.0.0/16", "fd00:10:96::/112"];
-
-/// So many lines of a log say why a component failed.
-const LAST_WORDS: usize = 20;
 
 /// How long a component may take to do what it must, on a machine under load.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -100,7 +101,7 @@ pub enum Error {
 }
 
 impl Error {
-    fn system(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn system(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
         move |source| Self::System { what, source }
     }
@@ -117,52 +118,119 @@ pub fn must_judge() -> bool {
 pub struct ControlPlane {
     binary: Binary,
     folder: TempDir,
-    components: Vec<Component>,
+    place: Place,
+    /// What the first ones said of service accounts stays true: their key is kept when a certificate authority is not.
+    first: Credentials,
+    credentials: Credentials,
+    etcd: Option<Component>,
+    api_server: Option<Component>,
+    controllers: Option<(String, Component)>,
+    /// Events of the audit log from when the API server was started and not yet ready, each time.
+    starts: Vec<Range<usize>>,
     /// A client of its API server.
     pub api: Api,
 }
 
 impl ControlPlane {
-    /// Starts etcd and kube-apiserver and waits until the API server is ready.
+    /// Starts etcd and kube-apiserver in the namespace of the test binary, and waits until the API server is ready.
     ///
     /// # Errors
     /// When a component cannot be started or is not ready in time.
     pub fn start(binary: &Binary) -> Result<Self, Error> {
+        Self::start_at(binary, Place::here()?)
+    }
+
+    /// Starts them on a host of a lab, where every other host reaches the API server.
+    ///
+    /// # Errors
+    /// As [`ControlPlane::start`].
+    pub fn start_on(binary: &Binary, host: &Host) -> Result<Self, Error> {
+        Self::start_at(binary, Place::host(host))
+    }
+
+    fn start_at(binary: &Binary, place: Place) -> Result<Self, Error> {
         let folder = TempDir::new_in(STATE).map_err(Error::system("a temporary folder"))?;
-        let path = |name: &str| folder.path().join(name);
-        loopback()?;
-        let key = binary.command("key").arg(path("key")).output().map_err(Error::system("key"))?;
-        if !key.status.success() {
-            return Err(Error::Ended { component: "key".into(), log: String::from_utf8_lossy(&key.stderr).into() });
-        }
-        fs::write(path("tokens"), format!("{TOKEN},administrator,administrator,system:masters\n"))
-            .and_then(|()| fs::write(path("kubeconfig"), kubeconfig()))
-            .map_err(Error::system("the administrator's credentials"))?;
-        let etcd = Component::start("etcd", binary.command("etcd").arg("--data-dir").arg(path("etcd")), folder.path())?;
-        let mut apiserver = binary.command("kube-apiserver");
-        apiserver
-            .args(["--etcd-servers=http://127.0.0.1:2379", "--bind-address=127.0.0.1", "--authorization-mode=RBAC"])
+        let credentials = Credentials::new(binary, &folder.path().join("pki-1"), &place)?;
+        credentials.make_service_account_key(binary)?;
+        fs::write(folder.path().join("audit-policy.json"), audit::policy())
+            .map_err(Error::system("the audit policy"))?;
+        let api = Api::start(binary, &place, &credentials)?;
+        let mut plane = Self {
+            binary: binary.clone(),
+            folder,
+            place,
+            first: credentials.clone(),
+            credentials,
+            etcd: None,
+            api_server: None,
+            controllers: None,
+            starts: Vec::new(),
+            api,
+        };
+        plane.start_etcd()?;
+        plane.start_api_server()?;
+        Ok(plane)
+    }
+
+    /// Starts etcd, with the state that it had if it has run before.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_etcd(&mut self) -> Result<(), Error> {
+        let mut command = self.binary.command("etcd");
+        command.arg("--data-dir").arg(self.folder.path().join("etcd"));
+        self.etcd = Some(self.place.start("etcd", &mut command, self.folder.path())?);
+        Ok(())
+    }
+
+    /// Kills etcd. Its state is on files.
+    pub fn kill_etcd(&mut self) {
+        self.etcd = None;
+    }
+
+    /// Starts kube-apiserver and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it cannot be started or is not ready in time.
+    pub fn start_api_server(&mut self) -> Result<(), Error> {
+        let path = |name: &str| self.folder.path().join(name);
+        let mut command = self.binary.command("kube-apiserver");
+        command
+            // A kube-proxy is privileged.
+            .args(["--etcd-servers=http://127.0.0.1:2379", "--authorization-mode=RBAC", "--allow-privileged"])
+            .arg(format!("--bind-address={}", self.place.bound()))
             .arg(format!("--service-cluster-ip-range={}", SERVICE_CIDRS.join(",")))
-            // The endpoint of the Service `kubernetes` in a lab; nobody listens there.
-            .arg("--advertise-address=192.168.100.11")
+            // The endpoint of the Service `kubernetes`.
+            .arg(format!("--advertise-address={}", self.place.advertised()))
             // Addresses with leading zeros are part of the API, for Services that were stored before 1.33.
             .arg("--feature-gates=StrictIPCIDRValidation=false")
             // Pods without the service account that another controller would make.
             .arg("--disable-admission-plugins=ServiceAccount")
             .arg("--service-account-issuer=https://kubernetes.default.svc")
-            .arg("--cert-dir")
-            .arg(path("certificates"))
-            .arg("--token-auth-file")
-            .arg(path("tokens"))
             .arg("--service-account-key-file")
-            .arg(path("key"))
+            .arg(self.first.file("sa.pub"))
             .arg("--service-account-signing-key-file")
-            .arg(path("key"));
-        let apiserver = Component::start("kube-apiserver", &mut apiserver, folder.path())?;
-        let api = Api::start(binary)?;
-        let mut plane = Self { binary: binary.clone(), folder, components: vec![etcd, apiserver], api };
-        plane.wait_until_ready()?;
-        Ok(plane)
+            .arg(self.first.file("sa.key"))
+            .arg("--client-ca-file")
+            .arg(self.credentials.file("ca.crt"))
+            .arg("--tls-cert-file")
+            .arg(self.credentials.file("apiserver.crt"))
+            .arg("--tls-private-key-file")
+            .arg(self.credentials.file("apiserver.key"))
+            .arg("--audit-policy-file")
+            .arg(path("audit-policy.json"))
+            .arg("--audit-log-path")
+            .arg(path("audit.log"));
+        let begin = self.audit()?.len();
+        self.api_server = Some(self.place.start("kube-apiserver", &mut command, self.folder.path())?);
+        self.wait_until_ready()?;
+        self.starts.push(begin..self.audit()?.len());
+        Ok(())
+    }
+
+    /// Kills kube-apiserver.
+    pub fn kill_api_server(&mut self) {
+        self.api_server = None;
     }
 
     /// Starts kube-controller-manager with these controllers.
@@ -170,105 +238,94 @@ impl ControlPlane {
     /// # Errors
     /// When it cannot be started.
     pub fn start_controllers(&mut self, controllers: &[&str]) -> Result<(), Error> {
+        self.run_controllers(controllers.join(","))
+    }
+
+    fn run_controllers(&mut self, controllers: String) -> Result<(), Error> {
         let mut command = self.binary.command("kube-controller-manager");
         command
-            .arg(format!("--controllers={}", controllers.join(",")))
+            .arg(format!("--controllers={controllers}"))
             .args(["--leader-elect=false", "--use-service-account-credentials=false"])
             .args(["--authentication-skip-lookup", "--secure-port=0"])
             .arg("--kubeconfig")
-            .arg(self.kubeconfig());
-        self.components.push(Component::start("kube-controller-manager", &mut command, self.folder.path())?);
+            .arg(self.credentials.kubeconfig());
+        let component = self.place.start("kube-controller-manager", &mut command, self.folder.path())?;
+        self.controllers = Some((controllers, component));
         Ok(())
     }
 
-    /// With it a client at [`ADDRESS`] is the administrator.
-    fn kubeconfig(&self) -> PathBuf {
-        self.folder.path().join("kubeconfig")
+    /// Has kubeadm make what it makes for kube-proxy: its ServiceAccount and what that may do, ConfigMap and DaemonSet.
+    ///
+    /// # Errors
+    /// When kubeadm fails.
+    pub fn add_kube_proxy(&mut self) -> Result<(), Error> {
+        // The namespace comes from the API server itself, soon after it is ready.
+        self.api.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-system"}}))?;
+        self.credentials.add_kube_proxy(&self.binary, &self.place)
     }
 
-    fn wait_until_ready(&mut self) -> Result<(), Error> {
+    /// One more client of the API server, for requests at the same time.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn client(&self) -> Result<Api, Error> {
+        Api::start(&self.binary, &self.place, &self.credentials)
+    }
+
+    /// Another certificate authority, which nobody uses yet.
+    ///
+    /// # Errors
+    /// When kubeadm fails.
+    pub fn new_credentials(&self) -> Result<Credentials, Error> {
+        Credentials::new(&self.binary, &self.folder.path().join("pki-2"), &self.place)
+    }
+
+    /// The credentials in use.
+    #[must_use]
+    pub const fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// Starts the API server and its clients here anew, with a certificate of another authority. Who knows only the old
+    /// one is no client any more.
+    ///
+    /// # Errors
+    /// When a component cannot be started or is not ready in time.
+    pub fn use_credentials(&mut self, credentials: Credentials) -> Result<(), Error> {
+        self.credentials = credentials;
+        self.kill_api_server();
+        self.api.reconnect(&self.binary, &self.place, &self.credentials)?;
+        self.start_api_server()?;
+        self.controllers.take().map_or(Ok(()), |(controllers, _)| self.run_controllers(controllers))
+    }
+
+    /// What the API server has been asked since it first started, and what it said, in this order.
+    ///
+    /// # Errors
+    /// When its audit log cannot be read.
+    pub fn audit(&self) -> Result<Vec<AuditEvent>, Error> {
+        let mut events = audit::read(&self.folder.path().join("audit.log"))?;
+        for (number, event) in events.iter_mut().enumerate() {
+            event.starting = self.starts.iter().any(|start| start.contains(&number));
+        }
+        Ok(events)
+    }
+
+    /// Waits until the API server is ready, which it is not without etcd.
+    ///
+    /// # Errors
+    /// When it is not in time, or a component has ended.
+    pub fn wait_until_ready(&mut self) -> Result<(), Error> {
         let deadline = Instant::now() + PATIENCE;
         while !self.api.is_ready()? {
-            for component in &mut self.components {
-                component.must_live()?;
-            }
+            let mut components: Vec<_> = self.etcd.iter_mut().chain(&mut self.api_server).collect();
+            components.iter_mut().try_for_each(|component| component.must_live())?;
             if Instant::now() > deadline {
-                let log = self.components.iter().map(Component::last_words).collect::<Vec<_>>().join("\n");
+                let log = components.iter().map(|component| component.last_words()).collect::<Vec<_>>().join("\n");
                 return Err(Error::TooLate { what: "the API server".into(), log });
             }
             thread::sleep(Duration::from_millis(20));
         }
         Ok(())
-    }
-}
-
-/// The namespace of the test binary has no links but this one, and it is down at first.
-fn loopback() -> Result<(), Error> {
-    let status = Command::new("ip").args(["link", "set", "lo", "up"]).status().map_err(Error::system("ip"))?;
-    if status.success() { Ok(()) } else { Err(Error::Ended { component: "ip link".into(), log: String::new() }) }
-}
-
-/// JSON is YAML.
-fn kubeconfig() -> String {
-    json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [
-            {"name": "lab", "cluster": {"server": format!("https://{ADDRESS}"), "insecure-skip-tls-verify": true}},
-        ],
-        "users": [{"name": "administrator", "user": {"token": TOKEN}}],
-        "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "administrator"}}],
-        "current-context": "lab",
-    })
-    .to_string()
-}
-
-/// A process with a log; it ends when this is dropped.
-#[derive(Debug)]
-struct Component {
-    name: String,
-    process: Child,
-    log: PathBuf,
-}
-
-impl Component {
-    /// Starts it, with a log of its name in `folder`.
-    fn start(name: &str, command: &mut Command, folder: &Path) -> Result<Self, Error> {
-        let log = folder.join(format!("{name}.log"));
-        let file = File::create(&log).map_err(Error::system(log.display().to_string()))?;
-        let process = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(file)
-            .spawn()
-            .map_err(Error::system(format!("{name} cannot be started")))?;
-        Ok(Self { name: name.to_owned(), process, log })
-    }
-
-    fn must_live(&mut self) -> Result<(), Error> {
-        match self.process.try_wait() {
-            Ok(None) => Ok(()),
-            _ => Err(Error::Ended { component: self.name.clone(), log: self.last_words() }),
-        }
-    }
-
-    /// All that it has logged; nothing where that cannot be read.
-    fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    /// What it logged last, for messages.
-    fn last_words(&self) -> String {
-        let log = self.log();
-        let lines: Vec<_> = log.lines().collect();
-        lines.get(lines.len().saturating_sub(LAST_WORDS)..).unwrap_or_default().join("\n")
-    }
-}
-
-impl Drop for Component {
-    fn drop(&mut self) {
-        // Both fail where it has ended already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }

@@ -97,7 +97,8 @@ pub fn lone() -> Result<Host, Error> {
 /// Arguments of `portolan run`, `render` and `diff` for manifests on a node of the lab.
 #[must_use]
 pub fn arguments(manifests: &Path, node: &Host) -> Vec<String> {
-    ["-f", &manifests.to_string_lossy(), "--hostname-override", node.name(), "--cluster-cidr", CLUSTER_CIDR]
+    let manifests = manifests.to_string_lossy();
+    ["--mode=nftables", "-f", &manifests, "--hostname-override", node.name(), "--cluster-cidr", CLUSTER_CIDR]
         .map(ToOwned::to_owned)
         .to_vec()
 }

@@ -3,13 +3,13 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
+    net::{IpAddr, SocketAddr, UdpSocket},
+    time::{Duration, Instant},
 };
 
 use crate::{
-    Error, Lab, cast,
-    probe::Outcome,
+    Error, Lab, cast, daemon,
+    probe::{self, Outcome},
     scenario::{Expected, Flow, ServiceProxy},
 };
 
@@ -41,11 +41,11 @@ pub struct Seen {
     pub connections: u32,
 }
 
-/// Asks as often as what is expected of this proxy needs.
+/// Asks as often as what is expected of this proxy needs; from `socket`, if there is one.
 ///
 /// # Errors
 /// When the lab does not work. What the packets met is in [`Seen`].
-pub fn run(lab: &Lab, flow: &Flow, proxy: ServiceProxy) -> Result<Seen, Error> {
+pub fn run(lab: &Lab, flow: &Flow, proxy: ServiceProxy, socket: Option<&UdpSocket>) -> Result<Seen, Error> {
     let (timeout, count) = match flow.expected_of(proxy) {
         Expected::Endpoints { sources, .. } => (PATIENCE, connections_for(sources.len())),
         Expected::Untouched => (PATIENCE, UNTOUCHED),
@@ -53,9 +53,16 @@ pub fn run(lab: &Lab, flow: &Flow, proxy: ServiceProxy) -> Result<Seen, Error> {
         Expected::Dropped | Expected::Unreachable => (AT_ONCE, 1),
     };
     let host = lab.host(flow.from.name)?;
+    let ask = || match (socket, flow.to.socket()) {
+        (Some(socket), Some(to)) => Ok(probe::ask_from(socket, to, timeout)),
+        _ => host.ask(flow.source, flow.to, timeout),
+    };
+    if socket.is_some() {
+        settle(flow, proxy, ask)?;
+    }
     let mut seen = Seen::default();
     for _ in 0..count {
-        let outcome = host.ask(flow.source, flow.to, timeout)?;
+        let outcome = ask()?;
         let silent = outcome == Outcome::Silent;
         seen.add(outcome);
         // Silence where there should be answers is waited for only once.
@@ -64,6 +71,20 @@ pub fn run(lab: &Lab, flow: &Flow, proxy: ServiceProxy) -> Result<Seen, Error> {
         }
     }
     Ok(seen)
+}
+
+/// A socket that stays goes on as before until its entry is removed from conntrack, which comes after the rules: asks until
+/// it meets what is expected, or for so long that it never will.
+fn settle(flow: &Flow, proxy: ServiceProxy, ask: impl Fn() -> Result<Outcome, Error>) -> Result<(), Error> {
+    let deadline = Instant::now() + daemon::PATIENCE;
+    while Instant::now() < deadline {
+        let mut seen = Seen::default();
+        seen.add(ask()?);
+        if mismatch(flow, proxy, &seen).is_none() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// So many that every one of `endpoints` is seen, and one more were there one more: with n equal endpoints the chance to

@@ -7,7 +7,7 @@ use std::{
     ffi::OsStr,
     fs::File,
     io::{self, Write as _},
-    net::{IpAddr, SocketAddr, TcpStream},
+    net::{IpAddr, SocketAddr, TcpStream, UdpSocket},
     os::fd::{AsRawFd as _, RawFd},
     process::{Child, Command, Output, Stdio},
     sync::Arc,
@@ -111,6 +111,14 @@ impl Host {
     pub fn open(&self, to: SocketAddr, timeout: Duration) -> Result<io::Result<TcpStream>, Error> {
         let client = Client { member: self.member, source: None, timeout };
         self.enter(|| client.connect(Protocol::Tcp, to).map(|talk| talk.map(|(stream, _)| stream)))?
+    }
+
+    /// A UDP socket that stays, for datagrams of the family of `to`.
+    ///
+    /// # Errors
+    /// As [`Host::ask`].
+    pub fn datagrams(&self, to: SocketAddr) -> Result<UdpSocket, Error> {
+        self.enter(|| Client { member: self.member, source: None, timeout: Duration::ZERO }.datagrams(to))?
     }
 }
 

@@ -26,8 +26,9 @@ const LEFT_NAMESPACE: &str = "PORTOLAN_E2E_LEFT_NAMESPACE";
 const NAMESPACES: [&str; 6] = ["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"];
 const USER_NAMESPACE: [&str; 2] = ["--user", "--map-root-user"];
 
-/// A /run of our own: /run/xtables.lock and /run/netns are then nobody else's.
-const PROCESS_ONE: &str = r#"mount -t tmpfs tmpfs /run && "$@"; exit $?"#;
+/// A /run of our own: /run/xtables.lock and /run/netns are then nobody else's. A /sys that nobody writes to: the size of
+/// conntrack's hash table is there, which is the machine's in every network namespace.
+const PROCESS_ONE: &str = r#"mount -t tmpfs tmpfs /run && mount -o remount,bind,ro /sys && "$@"; exit $?"#;
 
 /// Why this process cannot have namespaces of its own.
 #[derive(Debug, thiserror::Error)]

@@ -26,6 +26,8 @@ use crate::{
 /// What can be different from one lab to the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
+    /// Who is in it, from the outside in.
+    pub cast: &'static [Member],
     /// Whether nodes have default routes, towards `outside`.
     pub default_routes: bool,
     /// The name of the bridge on which a node's pods hang; without it each hangs on a link of its own.
@@ -34,7 +36,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { default_routes: true, pod_bridge: None }
+        Self { cast: &CAST, default_routes: true, pod_bridge: None }
     }
 }
 
@@ -52,7 +54,7 @@ impl Lab {
     /// [`crate::inside::enter`] first.
     pub fn new(options: &Options) -> Result<Self, Error> {
         let hosts = thread::scope(|scope| {
-            let made: Vec<_> = CAST.iter().map(|member| scope.spawn(|| namespace(member))).collect();
+            let made: Vec<_> = options.cast.iter().map(|member| scope.spawn(|| namespace(member))).collect();
             made.into_iter()
                 .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
                 .collect::<Result<Vec<_>, _>>()
@@ -67,11 +69,10 @@ impl Lab {
     /// # Errors
     /// When nobody has this name.
     pub fn host(&self, name: &str) -> Result<&Host, Error> {
-        let member = cast::named(name)?;
-        self.hosts.iter().find(|host| host.member() == member).ok_or_else(|| Error::UnknownHost(name.to_owned()))
+        self.hosts.iter().find(|host| host.name() == name).ok_or_else(|| Error::UnknownHost(name.to_owned()))
     }
 
-    /// All hosts, in the order of [`CAST`].
+    /// All hosts, in the order of the cast.
     #[must_use]
     pub fn hosts(&self) -> &[Host] {
         &self.hosts
@@ -90,7 +91,7 @@ impl Lab {
     pub fn serve(&self, targets: impl IntoIterator<Item = Target>) -> Result<Servers, Error> {
         let mut listeners = Vec::new();
         for Target { host, port, protocol } in targets {
-            let member = cast::named(host)?;
+            let member = self.host(host)?.member();
             let at = |family| SocketAddr::new(member.address(family), port);
             listeners.extend(Family::ALL.map(|family| Listener { host, protocol, at: at(family) }));
         }
@@ -138,7 +139,7 @@ impl Lab {
             format!("/proc/{process}/fd/{descriptor}")
         };
         let Some(first) = self.hosts.first() else { return Ok(()) };
-        finish(start(first, &[], &wiring::links(path))?)?;
+        finish(start(first, &[], &wiring::links(options.cast, path))?)?;
         // From the outside in; what does not depend on each other together.
         for layer in self.hosts.chunk_by(|one, other| one.member().role.is_like(&other.member().role)) {
             let started = layer.iter().map(|host| start(host, &[], &wiring::configuration(host.member(), options)));
@@ -155,7 +156,7 @@ fn namespace(member: &'static Member) -> Result<Host, Error> {
     let more: &[_] = match member.role {
         Role::Outside => &wiring::OUTSIDE_SYSCTLS,
         Role::Node { .. } => &wiring::NODE_SYSCTLS,
-        Role::Pod { .. } => &[],
+        Role::ControlPlane | Role::Pod { .. } => &[],
     };
     for &(name, value) in wiring::SYSCTLS.iter().chain(more) {
         let path = wiring::sysctl_path(name);

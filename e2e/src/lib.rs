@@ -16,6 +16,7 @@
 //! the packets did it.
 
 pub mod cast;
+pub mod cluster;
 pub mod controlplane;
 pub mod daemon;
 pub mod destination;
@@ -24,6 +25,7 @@ pub mod error;
 pub mod flow;
 pub mod harness;
 pub mod host;
+pub mod http;
 pub mod inside;
 pub mod lab;
 pub mod objects;

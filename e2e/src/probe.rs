@@ -86,14 +86,11 @@ impl Client {
     /// Asks once, and says what became of it.
     pub(crate) fn ask(&self, to: Destination) -> Result<Outcome, Error> {
         let talk = match to {
-            Destination::Port(Protocol::Udp, to) => self.datagram(to)?,
+            Destination::Port(Protocol::Udp, to) => return Ok(ask_from(&self.datagrams(to)?, to, self.timeout)),
             Destination::Port(protocol, to) => self.connect(protocol, to)?.map(|(_, line)| line),
             Destination::Echo(to) => return self.echo(to),
         };
-        Ok(match talk {
-            Ok(text) => Answer::parse(&text).map_or(Outcome::Strange(text), Outcome::Answered),
-            Err(error) => outcome_of(&error),
-        })
+        Ok(outcome(talk))
     }
 
     /// A connection and the line that the server begins with.
@@ -113,11 +110,10 @@ impl Client {
         Ok(connect(&stream, to, self.timeout).map(|line| (stream, line)))
     }
 
-    fn datagram(&self, to: SocketAddr) -> Result<io::Result<String>, Error> {
+    /// A socket for datagrams.
+    pub(crate) fn datagrams(&self, to: SocketAddr) -> Result<UdpSocket, Error> {
         let any = if to.is_ipv4() { IpAddr::V4([0; 4].into()) } else { IpAddr::V6([0; 16].into()) };
-        let socket = UdpSocket::bind((self.source.unwrap_or(any), 0)).map_err(|source| self.failed("udp", source))?;
-        let talk = exchange(&socket, to, self.timeout, b"who?");
-        Ok(talk.map(|answer| String::from_utf8_lossy(&answer).into_owned()))
+        UdpSocket::bind((self.source.unwrap_or(any), 0)).map_err(|source| self.failed("udp", source))
     }
 
     /// The kernel's ping socket: it fills in identifier and checksum (Documentation of `ping_group_range`, which
@@ -146,6 +142,19 @@ impl Client {
 
     const fn failed(&self, protocol: &'static str, source: io::Error) -> Error {
         Error::Client { host: self.member.name, protocol, source }
+    }
+}
+
+/// Asks once from a socket for datagrams, wherever it was made.
+pub(crate) fn ask_from(socket: &UdpSocket, to: SocketAddr, timeout: Duration) -> Outcome {
+    let talk = exchange(socket, to, timeout, b"who?");
+    outcome(talk.map(|answer| String::from_utf8_lossy(&answer).into_owned()))
+}
+
+fn outcome(talk: io::Result<String>) -> Outcome {
+    match talk {
+        Ok(text) => Answer::parse(&text).map_or(Outcome::Strange(text), Outcome::Answered),
+        Err(error) => outcome_of(&error),
     }
 }
 

@@ -49,6 +49,12 @@ impl Portolan {
         binary.map(|binary| Self { binary }).ok_or_else(|| Missing::NotBuilt(own.with_file_name("portolan")))
     }
 
+    /// The binary's path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.binary
+    }
+
     /// A command of Portolan on a host; the arguments are up to the caller.
     #[must_use]
     pub fn on(&self, host: &Host) -> HostCommand {
@@ -60,7 +66,7 @@ impl Portolan {
     /// # Errors
     /// When Portolan's exit status is not the scenario's.
     pub fn run_once(&self, scenario: &Scenario, node: &Host) -> Result<(), Error> {
-        let command = self.on(node).args(["run", "--once", "--mode=nftables", "--manifests"]).arg(scenario.input());
+        let command = self.on(node).args(["run", "--once", "--manifests"]).arg(scenario.input());
         let refused = scenario.steps.first().is_some_and(|step| step.rejected);
         command.args(arguments(scenario, node)).expect_exit(exit(refused)).map(drop)
     }
@@ -104,6 +110,7 @@ impl Portolan {
 
 fn arguments(scenario: &Scenario, node: &Host) -> Vec<String> {
     let mut arguments = scenario.proxy.arguments();
+    arguments.push("--mode=nftables".to_owned());
     arguments.push(format!("--hostname-override={}", node.name()));
     arguments
 }

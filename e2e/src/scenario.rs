@@ -99,7 +99,11 @@ impl Scenario {
         Ok(Self {
             name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             folder: folder.to_owned(),
-            lab: Options { default_routes: file.default_routes, pod_bridge: file.proxy.pod_bridge_interface.clone() },
+            lab: Options {
+                default_routes: file.default_routes,
+                pod_bridge: file.proxy.pod_bridge_interface.clone(),
+                ..Options::default()
+            },
             proxy: file.proxy,
             not_judged: file.not_judged,
             steps,

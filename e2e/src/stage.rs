@@ -9,7 +9,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, Read as _, Write as _},
-    net::TcpStream,
+    net::{TcpStream, UdpSocket},
     thread,
     time::Duration,
 };
@@ -35,6 +35,7 @@ pub struct Stage<'scenario> {
     servers: Vec<Servers>,
     listening: BTreeSet<Listener>,
     open: BTreeMap<&'scenario str, TcpStream>,
+    sockets: BTreeMap<&'scenario str, UdpSocket>,
     sctp: bool,
 }
 
@@ -60,7 +61,8 @@ impl<'scenario> Stage<'scenario> {
         let lab = Lab::new(&scenario.lab)?;
         lab.stand_in(&scenario.stand_ins())?;
         let sctp = probe::kernel_speaks(Protocol::Sctp)?;
-        Ok(Self { scenario, lab, servers: Vec::new(), listening: BTreeSet::new(), open: BTreeMap::new(), sctp })
+        let (servers, listening) = (Vec::new(), BTreeSet::new());
+        Ok(Self { scenario, lab, servers, listening, open: BTreeMap::new(), sockets: BTreeMap::new(), sctp })
     }
 
     /// The lab.
@@ -97,6 +99,13 @@ impl<'scenario> Stage<'scenario> {
         }
         let (flows, skipped) = step.flows.iter().partition::<Vec<_>, _>(|flow| self.carries(flow.to.protocol()));
         played.skipped = skipped.into_iter().cloned().collect();
+        for flow in &flows {
+            if let (Some(name), Some(to)) = (&flow.socket, flow.to.socket())
+                && !self.sockets.contains_key(name.as_str())
+            {
+                self.sockets.insert(name, self.lab.host(flow.from.name)?.datagrams(to)?);
+            }
+        }
         for (flow, seen) in flows.iter().zip(self.run(&flows, proxy)) {
             let seen = seen?;
             played.flows += 1;
@@ -118,7 +127,8 @@ impl<'scenario> Stage<'scenario> {
 
     /// All flows together; but one after the other where it matters who came first.
     fn run(&self, flows: &[&Flow], proxy: ServiceProxy) -> Vec<Result<Seen, Error>> {
-        let run = |flow: &&Flow| flow::run(&self.lab, flow, proxy);
+        let socket = |flow: &Flow| self.sockets.get(flow.socket.as_deref()?);
+        let run = |flow: &&Flow| flow::run(&self.lab, flow, proxy, socket(flow));
         if flows.iter().any(|flow| matches!(flow.expected_of(proxy), Expected::Endpoints { sticky: true, .. })) {
             return flows.iter().map(run).collect();
         }

@@ -13,9 +13,9 @@ use std::{
     time::Duration,
 };
 
-use clap::Parser as _;
 use portolan::{
-    cli::{Cli, Command},
+    cli::{Command, parse},
+    daemon::settings,
     load::load,
 };
 use portolan_core::{
@@ -126,7 +126,7 @@ impl<'scenario> Rules<'scenario> {
         match client.role {
             Role::Node { .. } => Origin::Node,
             Role::Pod { .. } if client.name.starts_with(prefix) => Origin::Pod,
-            Role::Pod { .. } | Role::Outside => Origin::Outside,
+            Role::Pod { .. } | Role::Outside | Role::ControlPlane => Origin::Outside,
         }
     }
 
@@ -161,12 +161,19 @@ fn rendered(scenario: &Scenario, step: &Step, node: &Member) -> Result<Tracker<N
 /// # Errors
 /// When the options cannot be read, in words.
 pub fn config(scenario: &Scenario, node: &Member) -> Result<NodeConfig, String> {
-    let arguments = ["portolan", "render", "-f", ".", "--hostname-override", node.name].map(ToOwned::to_owned);
-    let cli = Cli::try_parse_from(arguments.into_iter().chain(scenario.proxy.arguments()));
-    let Command::Render(desired) = cli.map_err(|error| error.to_string())?.command else {
-        return Err("another command was read".to_owned());
-    };
-    desired.node.node_config().map_err(|error| error.to_string())
+    let arguments = ["portolan", "render", "--mode=nftables", "--hostname-override", node.name].map(ToOwned::to_owned);
+    node_config(arguments.into_iter().chain(scenario.proxy.arguments()))
+}
+
+/// What the flags of a command line say of the node.
+///
+/// # Errors
+/// When they have mistakes, in words.
+pub fn node_config(line: impl IntoIterator<Item = String>) -> Result<NodeConfig, String> {
+    let cli = parse(line.into_iter().map(Into::into)).map_err(|error| error.to_string())?;
+    let Command::Render(flags) = cli.command else { return Err("another command was read".to_owned()) };
+    let (_, settings) = settings(&flags).map_err(|error| error.to_string())?;
+    Ok(settings.node)
 }
 
 /// What a new Portolan programs for a cluster that nobody has taken changes of.
@@ -179,7 +186,7 @@ pub fn wanted(cluster: &mut Cluster) -> Tracker<Nft> {
 /// The node that a member is, or lives on.
 fn home(member: &'static Member) -> Option<&'static Member> {
     match member.role {
-        Role::Outside => None,
+        Role::Outside | Role::ControlPlane => None,
         Role::Node { .. } => Some(member),
         Role::Pod { node } => cast::named(node).ok(),
     }

@@ -3,6 +3,7 @@
 //! ```text
 //!   outside: bridge lan -- to-node-a ======= lan :node-a: pod-a1 ======= eth0 :pod-a1
 //!                       -- to-node-b ======= lan :node-b: ...
+//!                       -- to-control-plane = lan :control-plane    (in a cluster)
 //! ```
 //!
 //! A pod has one address and a default route through 169.254.1.1 and fe80::1, which are its node's end of the pair;
@@ -61,12 +62,12 @@ pub(crate) const OUTSIDE_SYSCTLS: [(&str, &str); 1] = [("ipv4/conf/all/accept_lo
 
 /// All virtual cables of a lab, each with the end up that is nearer to a pod: the other one cannot be, before there is
 /// this one. `path` gives the file that names a member's namespace.
-pub(crate) fn links(path: impl Fn(&str) -> String) -> String {
+pub(crate) fn links(cast: &[Member], path: impl Fn(&str) -> String) -> String {
     let mut batch = String::new();
-    for (number, member) in CAST.iter().enumerate() {
+    for (number, member) in cast.iter().enumerate() {
         let (end, peer, peer_name) = match &member.role {
             Role::Outside => continue,
-            Role::Node { .. } => ("lan", "outside", format!("to-{}", member.name)),
+            Role::ControlPlane | Role::Node { .. } => ("lan", OUTSIDE, format!("to-{}", member.name)),
             Role::Pod { node } => ("eth0", *node, member.name.to_owned()),
         };
         line(
@@ -85,14 +86,15 @@ pub(crate) fn links(path: impl Fn(&str) -> String) -> String {
 
 /// The names of a member's links.
 pub(crate) fn link_names(member: &Member, options: &Options) -> Vec<String> {
-    let pods = CAST.iter().filter(|other| matches!(other.role, Role::Pod { node } if node == member.name));
-    let nodes = CAST.iter().filter(|other| other.is_node());
+    let pods = options.cast.iter().filter(|other| matches!(other.role, Role::Pod { node } if node == member.name));
+    let nodes = options.cast.iter().filter(|other| on_the_bridge(other));
     match member.role {
         Role::Outside => ["lan".to_owned()].into_iter().chain(nodes.map(|node| format!("to-{}", node.name))).collect(),
         Role::Node { .. } => {
             let lan = ["lan".to_owned()].into_iter().chain(options.pod_bridge.clone());
             lan.chain(pods.map(|pod| pod.name.to_owned())).collect()
         }
+        Role::ControlPlane => vec!["lan".to_owned()],
         Role::Pod { .. } => vec!["eth0".to_owned()],
     }
 }
@@ -101,7 +103,12 @@ pub(crate) fn link_names(member: &Member, options: &Options) -> Vec<String> {
 pub(crate) fn configuration(member: &Member, options: &Options) -> String {
     let mut batch = String::from("link set lo up\n");
     match &member.role {
-        Role::Outside => outside(&mut batch, member),
+        Role::Outside => outside(&mut batch, member, options),
+        Role::ControlPlane => {
+            line(&mut batch, format_args!("link show dev lan"));
+            addresses(&mut batch, member);
+            pod_routes(&mut batch, options);
+        }
         Role::Node { .. } => {
             line(&mut batch, format_args!("link show dev lan"));
             addresses(&mut batch, member);
@@ -122,19 +129,29 @@ pub(crate) fn configuration(member: &Member, options: &Options) -> String {
     batch
 }
 
-fn outside(batch: &mut String, member: &Member) {
+/// Whether `outside` has a cable to it.
+const fn on_the_bridge(member: &Member) -> bool {
+    matches!(member.role, Role::ControlPlane | Role::Node { .. })
+}
+
+fn outside(batch: &mut String, member: &Member, options: &Options) {
     line(batch, format_args!("link add lan type bridge stp_state 0 forward_delay 0 mcast_snooping 0"));
     line(batch, format_args!("link set lan up"));
-    for node in CAST.iter().filter(|member| member.is_node()) {
-        line(batch, format_args!("link set to-{} master lan up", node.name));
+    for other in options.cast.iter().filter(|member| on_the_bridge(member)) {
+        line(batch, format_args!("link set to-{} master lan up", other.name));
     }
     addresses(batch, member);
-    for node in &CAST {
-        if let Role::Node { pod_cidrs, .. } = &node.role {
+    pod_routes(batch, options);
+    for node in options.cast.iter().filter(|member| member.name == "node-a") {
+        via(batch, &SERVICE_CIDRS, node);
+    }
+}
+
+/// To the pods of each node.
+fn pod_routes(batch: &mut String, options: &Options) {
+    for node in options.cast {
+        if let Role::Node { pod_cidrs } = &node.role {
             via(batch, pod_cidrs, node);
-            if node.name == "node-a" {
-                via(batch, &SERVICE_CIDRS, node);
-            }
         }
     }
 }
@@ -152,7 +169,7 @@ fn gateway(batch: &mut String, link: &str) {
 }
 
 fn node_routes(batch: &mut String, node: &Member, options: &Options) {
-    for other in &CAST {
+    for other in options.cast {
         match &other.role {
             Role::Pod { node: home } if *home == node.name => {
                 let link = match &options.pod_bridge {

@@ -113,7 +113,7 @@ fn fresh(ports: impl IntoIterator<Item = DesiredPort>) -> Result<BTreeMap<Key, V
     let mut syncer = Syncer::new(MemoryKernel::<Nft>::new());
     syncer.set_policy(&policy());
     for desired in ports {
-        let id = PortId { name: desired.name.clone(), family: desired.family };
+        let id = PortId { name: desired.name.clone().into(), family: desired.family };
         syncer.update(&PortChange { id, desired: Some(desired) });
     }
     syncer.sync()?;

@@ -261,8 +261,9 @@ impl<'world> App<'world> {
                 to: Destination::Port(Protocol::Tcp, SocketAddr::new(cluster_ip, 80)),
                 expected: Expected::Endpoints { sources, sticky: false },
                 kube_proxy: None,
+                socket: None,
             };
-            let seen = flow::run(&self.lab, &flow, ServiceProxy::Portolan)?;
+            let seen = flow::run(&self.lab, &flow, ServiceProxy::Portolan, None)?;
             if let Some(mismatch) = flow::mismatch(&flow, ServiceProxy::Portolan, &seen) {
                 bail!("{mismatch}");
             }

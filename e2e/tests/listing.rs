@@ -63,8 +63,8 @@ fn program(node: &Host, ports: Vec<DesiredPort>) -> Result<()> {
         syncer.set_policy(&policy());
         for desired in ports {
             // A Service in both families has two ids; here the number of endpoints makes two of the long name as well.
-            let id = PortId { name: desired.name.clone(), family: desired.family };
-            let id = if desired.endpoints.is_empty() { other(id) } else { id };
+            let id = PortId { name: desired.name.clone().into(), family: desired.family };
+            let id = if desired.endpoints.is_empty() { other(&id) } else { id };
             syncer.update(&PortChange { id, desired: Some(desired) });
         }
         syncer.sync()?;
@@ -72,8 +72,8 @@ fn program(node: &Host, ports: Vec<DesiredPort>) -> Result<()> {
     })?
 }
 
-fn other(id: PortId) -> PortId {
-    PortId { name: ServicePortName { port: "other".into(), ..id.name }, ..id }
+fn other(id: &PortId) -> PortId {
+    PortId { name: ServicePortName { port: "other".into(), ..(*id.name).clone() }.into(), family: id.family }
 }
 
 fn rendered() -> String {

@@ -15,9 +15,8 @@ use std::{
     },
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
-use clap::Parser as _;
-use portolan::{cli, load::load};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use portolan::load::load;
 use portolan_core::{
     addr::Family,
     desired::{DesiredPort, Endpoint, LocalDetector, NodePolicy},
@@ -30,6 +29,7 @@ use portolan_e2e::{
     harness::{self, Test},
     host::Host,
     product::Portolan,
+    traced::node_config,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -232,10 +232,9 @@ fn yaml(object: &Value) -> String {
 type Served = BTreeMap<String, BTreeSet<String>>;
 
 fn served(folder: &Folder) -> Result<Served> {
-    let line = "portolan render -f x --hostname-override node-a --detect-local-mode NodeCIDR";
-    let cli = cli::Cli::parse_from(line.split(' '));
-    let cli::Command::Render(desired) = cli.command else { bail!("not what was asked for") };
-    let mut cluster = load(folder.path(), desired.node.node_config()?)?.cluster;
+    let line = "portolan render --mode=nftables --hostname-override node-a --detect-local-mode NodeCIDR";
+    let node = node_config(line.split(' ').map(ToOwned::to_owned)).map_err(|error| anyhow!(error))?;
+    let mut cluster = load(folder.path(), node)?.cluster;
     let ports = cluster.take_changes().into_iter().filter_map(|change| change.desired);
     let mut served: Served = ports.map(|port| (format!("{} {}", port.name, port.family), of_port(&port))).collect();
     served.insert("node".to_owned(), of_node(&cluster.policy()));

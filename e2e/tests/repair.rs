@@ -200,7 +200,7 @@ fn commits_elsewhere_are_not_looked_at() -> Result<()> {
             // And sometimes our own next change comes first.
             if number % 10 == 5 {
                 let desired = port(number.try_into()?, Family::V4, 2);
-                let id = PortId { name: desired.name.clone(), family: desired.family };
+                let id = PortId { name: desired.name.clone().into(), family: desired.family };
                 syncer.update(&PortChange { id, desired: Some(desired) });
                 ensure!(syncer.sync()?.operations > 0);
             }

@@ -16,7 +16,8 @@ fn rules_say_what_every_scenario_expects() {
         let mut rules = Rules::new(scenario);
         for (number, step) in scenario.steps.iter().enumerate() {
             rules.enter(number).unwrap();
-            for flow in &step.flows {
+            // Rules say what a new connection meets; a socket that stays may be on an older one.
+            for flow in step.flows.iter().filter(|flow| flow.socket.is_none()) {
                 let met = rules.follow(flow);
                 rules.remember(&met);
                 let (_, trace) = met.last().unwrap();

@@ -106,7 +106,8 @@ fn program(portolan: &Portolan, node: &Host) -> Result<()> {
     let web = service("web", "10.96.0.10", &endpoints).replace("spec:", "spec:\n  sessionAffinity: ClientIP");
     let folder = tempfile::tempdir()?;
     fs::write(folder.path().join("all.yaml"), format!("{NODE_A}---\n{web}"))?;
-    let command = portolan.on(node).args(["run", "--once", "--hostname-override", node.name(), "--manifests"]);
+    let command =
+        portolan.on(node).args(["run", "--once", "--mode=nftables", "--hostname-override", node.name(), "--manifests"]);
     command.arg(folder.path()).args(["--cluster-cidr", CLUSTER_CIDR]).expect_exit(0)?;
     Ok(())
 }

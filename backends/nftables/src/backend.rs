@@ -87,23 +87,32 @@ impl Nftables {
         &mut self.connection
     }
 
+    /// Which of our tables are there.
+    ///
+    /// # Errors
+    /// When the kernel cannot be read.
+    pub fn tables(&mut self) -> Result<Vec<Family>, Error> {
+        let mut there = Vec::new();
+        for family in Family::ALL {
+            if self.connection.table(protocol_family(family), TABLE)?.is_some() {
+                there.push(family);
+            }
+        }
+        Ok(there)
+    }
+
     /// Removes both our tables and returns those that were there.
     ///
     /// # Errors
     /// When the kernel cannot be read or refuses.
     pub fn remove_tables(&mut self) -> Result<Vec<Family>, Error> {
-        let mut removed = Vec::new();
-        let mut tx = self.connection.transaction(None);
-        for family in Family::ALL {
-            if self.connection.table(protocol_family(family), TABLE)?.is_some() {
-                tx.delete_table(0, protocol_family(family), TABLE);
-                removed.push(family);
-            }
-        }
-        if !removed.is_empty() {
+        let there = self.tables()?;
+        if !there.is_empty() {
+            let mut tx = self.connection.transaction(None);
+            there.iter().for_each(|family| tx.delete_table(0, protocol_family(*family), TABLE));
             self.connection.commit(tx)?;
         }
-        Ok(removed)
+        Ok(there)
     }
 
     /// Reads what was notified. Commits of others that touched nothing of ours move the expected generation on.

@@ -6,6 +6,7 @@
 use std::{
     cmp::Ordering,
     fmt,
+    hash::{Hash, Hasher},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
@@ -25,6 +26,13 @@ use crate::{
 pub struct ElementKey {
     bytes: [u8; Self::MAX],
     len: u8,
+}
+
+/// As equality: the bytes that count.
+impl Hash for ElementKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_slice().hash(state);
+    }
 }
 
 /// What a key says, by the kinds of key that our sets have.

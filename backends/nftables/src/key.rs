@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// One object in one of our tables.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
     /// The table itself.
     Table(Family),

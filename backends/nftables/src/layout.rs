@@ -127,7 +127,7 @@ pub(crate) fn sources(port: &DesiredPort) -> [(Key, Value); 2] {
     ]
 }
 
-fn hook(chain: &ChainName) -> Option<Hook> {
+pub(crate) fn hook(chain: &ChainName) -> Option<Hook> {
     use HookKind::{Filter, Nat};
     let (kind, point, priority) = match chain {
         ChainName::NatPrerouting => (Nat, HookPoint::Prerouting, DNAT_PRIORITY),

@@ -85,7 +85,7 @@ pub fn random_change(seed: &mut Seed) -> PortChange {
     let family = if seed.one_in(2) { Family::V4 } else { Family::V6 };
     let endpoints = u16::try_from(seed.below(8)).unwrap_or_default();
     let desired = special_port(seed, number, family, endpoints);
-    let id = PortId { name: desired.name.clone(), family };
+    let id = PortId { name: desired.name.clone().into(), family };
     PortChange { id, desired: (!seed.one_in(4)).then_some(desired) }
 }
 

@@ -2,23 +2,21 @@
 
 use std::{
     env, fs,
-    io::{BufRead, BufReader, BufWriter, Write as _},
+    io::{BufWriter, Write as _},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::Command,
     thread,
     time::Duration,
 };
 
-use anyhow::{Context as _, ensure};
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use anyhow::ensure;
 use portolan_netlink::Connection;
 
 use crate::{
     cluster::{self, NODE, POD_CIDR, Shape},
+    process::Process,
     report::{Report, Row, count, short},
+    site,
 };
 
 const SERVICES: u32 = 10_000;
@@ -32,28 +30,18 @@ pub(crate) fn measure() -> anyhow::Result<Report> {
     let manifest = folder.path().join("list.json");
     let megabytes = write_list(&manifest)? >> 20;
 
-    let mut agent = start(&manifest)?;
-    let log = BufReader::new(agent.stderr.take().context("the agent's log")?);
-    wait_until_programmed(log)?;
-    let cold = cpu(&agent)?;
-    // Its own commits are still notified.
-    thread::sleep(Duration::from_millis(500));
-    let mut connection = Connection::open()?;
-    let generation = connection.generation()?;
-    let before = cpu(&agent)?;
-    thread::sleep(IDLE);
-    let spent = cpu(&agent)?.saturating_sub(before);
-    ensure!(connection.generation()? == generation, "the agent wrote something although nothing had changed");
-    let peak = peak_memory(&agent)?;
-    kill(Pid::from_raw(i32::try_from(agent.id())?), Signal::SIGTERM)?;
-    let ended = agent.wait()?;
-    ensure!(ended.success(), "portolan run: {ended}");
+    site::make()?;
+    let agent = start(["--manifests".as_ref(), manifest.as_path()], folder.path())?;
+    let cold = agent.cpu()?;
+    let idle = idle(&agent, IDLE)?;
+    let peak = agent.memory("VmHWM")?;
+    agent.end()?;
 
     let size = count(SERVICES);
     Ok(Report::of(vec![
         Row {
             figure: format!("portolan run, {size} Services x 2: peak RSS (VmHWM)"),
-            measured: format!("{:.1} MiB", peak / 1024.0),
+            measured: format!("{peak:.1} MiB"),
             target: "<= 40 MiB".to_owned(),
             floor: String::new(),
             beside: format!("one JSON List of {megabytes} MiB"),
@@ -67,12 +55,33 @@ pub(crate) fn measure() -> anyhow::Result<Report> {
         },
         Row {
             figure: format!("portolan run, {size} Services x 2: nothing changes (CPU)"),
-            measured: format!("{} in {} s", short(spent), IDLE.as_secs()),
+            measured: format!("{} in {} s", short(idle), IDLE.as_secs()),
             target: "<= 1 ms a resync".to_owned(),
             floor: String::new(),
             beside: "with one resync; nothing written".to_owned(),
         },
     ]))
+}
+
+/// Starts the agent in the namespace of the caller, with a source of objects, and waits until it is ready.
+pub(crate) fn start(source: [&Path; 2], folder: &Path) -> anyhow::Result<Process> {
+    let mut command = Command::new(env::current_exe()?.with_file_name("portolan"));
+    command.args(["run", "--mode=nftables", "--hostname-override", NODE, "--cluster-cidr", POD_CIDR]).args(source);
+    let mut agent = Process::start(&mut command, &folder.join("portolan.log"))?;
+    agent.wait_until_ready()?;
+    Ok(agent)
+}
+
+/// CPU time of the agent in a time in which nothing changes.
+pub(crate) fn idle(agent: &Process, time: Duration) -> anyhow::Result<Duration> {
+    // Its own commits are still notified.
+    thread::sleep(Duration::from_millis(500));
+    let mut connection = Connection::open()?;
+    let (generation, before) = (connection.generation()?, agent.cpu()?);
+    thread::sleep(time);
+    let spent = agent.cpu()?.saturating_sub(before);
+    ensure!(connection.generation()? == generation, "the agent wrote something although nothing had changed");
+    Ok(spent)
 }
 
 fn write_list(path: &Path) -> anyhow::Result<u64> {
@@ -87,45 +96,4 @@ fn write_list(path: &Path) -> anyhow::Result<u64> {
     write!(out, "]}}")?;
     out.flush()?;
     Ok(fs::metadata(path)?.len())
-}
-
-fn start(manifest: &Path) -> anyhow::Result<Child> {
-    let program = env::current_exe()?.with_file_name("portolan");
-    let mut command = Command::new(&program);
-    command.args(["run", "--mode=nftables", "--hostname-override", NODE, "--cluster-cidr", POD_CIDR, "--manifests"]);
-    command.arg(manifest).env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    command.spawn().with_context(|| format!("{} (`make bench` builds it)", program.display()))
-}
-
-fn wait_until_programmed(log: impl BufRead + Send + 'static) -> anyhow::Result<()> {
-    let mut lines = log.lines();
-    let mut seen = String::new();
-    for line in lines.by_ref() {
-        let line = line?;
-        if line.contains("programmed") {
-            // Somebody has to go on reading, or the agent would wait for room in the pipe.
-            thread::spawn(move || lines.for_each(drop));
-            return Ok(());
-        }
-        seen.push_str(&line);
-        seen.push('\n');
-    }
-    anyhow::bail!("the agent ended before it had programmed anything:\n{seen}")
-}
-
-/// CPU time of all its threads: the first field of schedstat, in nanoseconds.
-fn cpu(agent: &Child) -> anyhow::Result<Duration> {
-    let mut nanos = 0_u64;
-    for thread in fs::read_dir(format!("/proc/{}/task", agent.id()))? {
-        let schedstat = fs::read_to_string(thread?.path().join("schedstat"))?;
-        nanos += schedstat.split(' ').next().context("schedstat is empty")?.parse::<u64>()?;
-    }
-    Ok(Duration::from_nanos(nanos))
-}
-
-/// In KiB.
-fn peak_memory(agent: &Child) -> anyhow::Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{}/status", agent.id()))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM in its status")?;
-    Ok(line.trim().trim_end_matches(" kB").parse()?)
 }

@@ -6,13 +6,12 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddrV4, UdpSocket},
-    process::Command,
     sync::mpsc::{Receiver, Sender, channel},
     thread,
     time::Duration,
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use nix::sched::{CloneFlags, unshare};
 
 use crate::{
@@ -20,6 +19,7 @@ use crate::{
     cluster::{self, Shape},
     daemon::{Daemon, Event},
     report::{Report, Row, count, short},
+    site::ip,
 };
 
 const SMALL: u32 = 100;
@@ -141,10 +141,4 @@ fn connect(port: u16, to: SocketAddrV4) -> std::io::Result<()> {
     let socket = UdpSocket::bind((CLIENT, port))?;
     socket.connect(to)?;
     socket.send(b"x").map(drop)
-}
-
-fn ip(arguments: &str) -> anyhow::Result<()> {
-    let status = Command::new("ip").args(arguments.split(' ')).status().context("ip of iproute2")?;
-    ensure!(status.success(), "ip {arguments}: {status}");
-    Ok(())
 }

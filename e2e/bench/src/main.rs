@@ -11,18 +11,26 @@
 //! (the kernel keeps one list of listeners for all of them: net/netlink/af_netlink.c, `netlink_has_listeners`). Where
 //! the floor is the same watched and not watched, somebody else on the machine listens.
 //!
-//! Nothing is asserted about times. Times are CPU time of the one thread that does the work, kernel and user, unless
-//! they say p50 and p99: those are wall time.
+//! `portolan-bench compare` is another program: Portolan beside the real kube-proxy ([`compare`]).
+//!
+//! Nothing is asserted about times. Times are CPU time of the one thread that does the work, kernel and user, or of all
+//! threads of an agent that runs, unless they say p50 and p99: those are wall time.
 
 mod agent;
+mod api_server;
 mod change;
+mod churn;
 mod clock;
 mod cluster;
 mod cold;
+mod compare;
 mod connections;
 mod daemon;
 mod floor;
+mod following;
+mod process;
 mod report;
+mod site;
 
 use std::{
     env,
@@ -31,15 +39,22 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use nix::sched::{CloneFlags, unshare};
-use portolan_e2e::inside;
+use portolan_e2e::{controlplane::Binary, inside};
 
-use crate::report::{Report, print_load, print_machine, print_table};
+use crate::report::{Report, print_load, print_machine, print_rows};
 
 /// How often a cold start is measured.
 const COLD_STARTS: usize = 3;
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<_> = env::args().skip(1).collect();
+    if let [comparison] = arguments.as_slice()
+        && comparison == "compare"
+    {
+        let binary = Binary::build()?;
+        inside::enter()?;
+        return compare::run(&binary);
+    }
     if arguments.is_empty() {
         inside::enter()?;
         return measure_all();
@@ -54,6 +69,9 @@ fn main() -> anyhow::Result<()> {
         Some("large") => change::measure_large(size()?)?,
         Some("connections") => connections::measure()?,
         Some("agent") => agent::measure()?,
+        Some("api-server") => following::measure(size()?)?,
+        Some("api-server-change") => following::measure_change(size()?)?,
+        Some("churn") => churn::measure(size()?)?,
         _ => bail!("no measurement of this name; without arguments all are made"),
     };
     println!("{}", serde_json::to_string(&report)?);
@@ -78,9 +96,12 @@ fn measure_all() -> anyhow::Result<()> {
     }
     rows.extend(run(&["connections"])?.rows);
     rows.extend(run(&["agent"])?.rows);
+    rows.extend(run(&["api-server-change", "1000"])?.rows);
+    rows.extend(run(&["api-server", "30000"])?.rows);
+    rows.extend(run(&["churn", "10000"])?.rows);
     print_load("after");
     println!();
-    print_table(&rows);
+    print_rows(rows);
     Ok(())
 }
 

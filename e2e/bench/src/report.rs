@@ -31,21 +31,24 @@ impl Report {
     }
 }
 
-/// Prints rows below each other, with columns as wide as their widest cell.
-pub(crate) fn print_table(rows: &[Row]) {
-    let heads = ["figure", "measured", "target", "floor", "beside"].map(str::to_owned);
-    let cells = |row: &Row| {
-        let Row { figure, measured, target, floor, beside } = row.clone();
-        [figure, measured, target, floor, beside]
-    };
-    let lines: Vec<_> = std::iter::once(heads).chain(rows.iter().map(cells)).collect();
-    let mut widths = [0; 5];
+/// Prints the rows of measurements.
+pub(crate) fn print_rows(rows: Vec<Row>) {
+    let cells = |Row { figure, measured, target, floor, beside }| [figure, measured, target, floor, beside];
+    let lines: Vec<_> = rows.into_iter().map(cells).collect();
+    print_table(["figure", "measured", "target", "floor", "beside"], &lines);
+}
+
+/// Prints lines below each other, with columns as wide as their widest cell.
+pub(crate) fn print_table<const N: usize>(heads: [&str; N], lines: &[[String; N]]) {
+    let heads = heads.map(str::to_owned);
+    let lines: Vec<_> = std::iter::once(&heads).chain(lines).collect();
+    let mut widths = [0; N];
     for line in &lines {
-        for (width, cell) in widths.iter_mut().zip(line) {
+        for (width, cell) in widths.iter_mut().zip(*line) {
             *width = cell.chars().count().max(*width);
         }
     }
-    for (number, line) in lines.iter().enumerate() {
+    for (number, line) in lines.into_iter().enumerate() {
         let padded: Vec<_> = line.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         println!("| {} |", padded.join(" | "));
         if number == 0 {

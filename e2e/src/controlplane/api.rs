@@ -8,16 +8,21 @@ use std::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{ADDRESS, Binary, Error, TOKEN};
+use super::{Binary, Credentials, Error, place::Place};
 
 /// The client. It speaks through a child process, for the API server speaks TLS only.
 #[derive(Debug)]
 pub struct Api {
+    client: Client,
+    /// Paths of what was created and not deleted, in this order.
+    created: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Client {
     process: Child,
     requests: ChildStdin,
     responses: BufReader<ChildStdout>,
-    /// Paths of what was created and not deleted, in this order.
-    created: Vec<String>,
 }
 
 /// The API server does not want an object: it keeps to what its type admits.
@@ -36,21 +41,14 @@ struct Response {
 }
 
 impl Api {
-    pub(super) fn start(binary: &Binary) -> Result<Self, Error> {
-        let failed = |source| Error::System { what: "the client of the API server".to_owned(), source };
-        let mut process = binary
-            .command("requests")
-            .args(["--token", TOKEN, &format!("https://{ADDRESS}")])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(failed)?;
-        match (process.stdin.take(), process.stdout.take()) {
-            (Some(requests), Some(responses)) => {
-                Ok(Self { process, requests, responses: BufReader::new(responses), created: Vec::new() })
-            }
-            _ => Err(failed(std::io::ErrorKind::BrokenPipe.into())),
-        }
+    pub(super) fn start(binary: &Binary, place: &Place, credentials: &Credentials) -> Result<Self, Error> {
+        Ok(Self { client: Client::start(binary, place, credentials)?, created: Vec::new() })
+    }
+
+    /// With other credentials; the objects stay the same.
+    pub(super) fn reconnect(&mut self, binary: &Binary, place: &Place, with: &Credentials) -> Result<(), Error> {
+        self.client = Client::start(binary, place, with)?;
+        Ok(())
     }
 
     pub(super) fn is_ready(&mut self) -> Result<bool, Error> {
@@ -63,6 +61,22 @@ impl Api {
     /// When there is none at this path, or the API server does not answer.
     pub fn get(&mut self, path: &str) -> Result<Value, Error> {
         self.expect("GET", path, None)
+    }
+
+    /// Creates what is not an object of its own, such as the token of a service account, and returns what it became.
+    ///
+    /// # Errors
+    /// When the API server refuses it or does not answer.
+    pub fn post(&mut self, path: &str, body: &Value) -> Result<Value, Error> {
+        self.expect("POST", path, Some(body))
+    }
+
+    /// Replaces what is at this path.
+    ///
+    /// # Errors
+    /// As [`Api::post`].
+    pub fn put(&mut self, path: &str, body: &Value) -> Result<Value, Error> {
+        self.expect("PUT", path, Some(body))
     }
 
     /// Creates an object, or replaces the one of its name, and then its status where it has one. Its namespace comes to
@@ -92,14 +106,26 @@ impl Api {
         Ok(new)
     }
 
-    /// Deletes an object.
+    /// Deletes an object. A Pod on a node is only terminating then, until it is removed.
     ///
     /// # Errors
     /// When there is none, or the API server does not answer.
     pub fn delete(&mut self, object: &Value) -> Result<(), Error> {
+        self.delete_asking(object, "")
+    }
+
+    /// Deletes an object at once, as a kubelet does with a Pod that has ended.
+    ///
+    /// # Errors
+    /// As [`Api::delete`].
+    pub fn remove(&mut self, object: &Value) -> Result<(), Error> {
+        self.delete_asking(object, "?gracePeriodSeconds=0")
+    }
+
+    fn delete_asking(&mut self, object: &Value, query: &str) -> Result<(), Error> {
         let path = format!("{}/{}", collection(object)?, text(object, "/metadata/name", "a name")?);
         self.created.retain(|created| *created != path);
-        self.expect("DELETE", &path, None).map(drop)
+        self.expect("DELETE", &format!("{path}{query}"), None).map(drop)
     }
 
     /// Deletes all that was created; but namespaces stay.
@@ -132,14 +158,27 @@ impl Api {
             fields.insert("body".to_owned(), body.clone());
         }
         let mut line = String::new();
-        writeln!(self.requests, "{request}")
-            .and_then(|()| self.responses.read_line(&mut line))
+        writeln!(self.client.requests, "{request}")
+            .and_then(|()| self.client.responses.read_line(&mut line))
             .and_then(|_| serde_json::from_str(&line).map_err(Into::into))
             .map_err(Error::system(format!("{method} {path}")))
     }
 }
 
-impl Drop for Api {
+impl Client {
+    fn start(binary: &Binary, place: &Place, credentials: &Credentials) -> Result<Self, Error> {
+        let failed = |source| Error::System { what: "the client of the API server".to_owned(), source };
+        let mut command = binary.command("requests");
+        command.arg(credentials.kubeconfig()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = place.enter(|| command.spawn())?.map_err(failed)?;
+        match (process.stdin.take(), process.stdout.take()) {
+            (Some(requests), Some(responses)) => Ok(Self { process, requests, responses: BufReader::new(responses) }),
+            _ => Err(failed(std::io::ErrorKind::BrokenPipe.into())),
+        }
+    }
+}
+
+impl Drop for Client {
     fn drop(&mut self) {
         // Both fail where it has ended already.
         let _ = self.process.kill();
@@ -160,8 +199,8 @@ impl Response {
     }
 }
 
-/// The path of all objects of an object's kind, in its namespace. That a kind's plural has an `s` more, and that only
-/// Nodes and ServiceCIDRs have no namespace, is true of what scenarios have.
+/// The path of all objects of an object's kind, in its namespace. That a kind's plural has an `s` more is true of what
+/// tests have.
 fn collection(object: &Value) -> Result<String, Error> {
     let version = text(object, "/apiVersion", "an apiVersion")?;
     let kind = text(object, "/kind", "a kind")?.to_lowercase();

@@ -5,11 +5,12 @@ use std::{
     io::{self, Read as _, Write as _},
     net::TcpStream,
     path::Path,
-    process::Command,
+    process::{Command, ExitStatus},
     thread,
     time::{Duration, Instant},
 };
 
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use super::{Component, ControlPlane, Error, PATIENCE, relay::Relay};
@@ -52,7 +53,7 @@ impl KubeProxy {
         let name = format!("kube-proxy-{}-{mode}-{}", scenario.name, node.name());
         let folder = plane.folder.path();
         let file = folder.join(&name).with_extension("json");
-        fs::write(&file, configuration(&scenario.proxy, node.name(), mode, &plane.kubeconfig()))
+        fs::write(&file, configuration(&scenario.proxy, node.name(), mode, &plane.credentials.kubeconfig()))
             .map_err(Error::system(file.display().to_string()))?;
         let relay = Relay::start(node)?;
         let mut command = Command::new("unshare");
@@ -79,6 +80,14 @@ impl KubeProxy {
         let counts = page.lines().filter(|line| line.starts_with(FULL_SYNCS));
         let counts: Vec<u64> = counts.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
         Ok(if counts.len() < 2 { 0 } else { counts.into_iter().min().unwrap_or_default() })
+    }
+
+    /// Sends a signal and waits for its end.
+    ///
+    /// # Errors
+    /// When there is no such process any more.
+    pub fn end(self, signal: Signal) -> Result<ExitStatus, Error> {
+        self.process.end(signal)
     }
 
     /// How often it has been told of ServiceCIDRs.
@@ -151,6 +160,7 @@ fn configuration(options: &ProxyOptions, node: &str, mode: &str, kubeconfig: &Pa
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
         "healthzBindAddress": "127.0.0.1:10256",
         "metricsBindAddress": METRICS,
+        "enableProfiling": true,
     })
     .to_string()
 }

@@ -42,6 +42,9 @@ pub enum FlowError {
     /// One that binds to an address of the other family cannot connect.
     #[error("`source` is not of the family of `to`")]
     Source,
+    /// A datagram is sent from a socket that stays, and such a client meets one endpoint at a time.
+    #[error("`socket` is for a port with udp, without `source`, and with one endpoint or `sticky`")]
+    Socket,
     /// Nothing is said about the difference.
     #[error("`kube-proxy` is for what it does otherwise: give `nftables`, `iptables` or both")]
     NoDifference,
@@ -53,6 +56,7 @@ pub(super) struct FlowEntry {
     pub(super) from: String,
     pub(super) to: String,
     source: Option<IpAddr>,
+    socket: Option<String>,
     #[serde(default)]
     endpoints: Vec<String>,
     #[serde(default)]
@@ -126,7 +130,11 @@ impl FlowEntry {
             Ok(Difference { reason: entry.reason, nftables, iptables })
         };
         let kube_proxy = self.kube_proxy.map(difference).transpose()?;
-        Ok(Flow { from, source, to, expected, kube_proxy })
+        let flow = Flow { from, source, socket: self.socket, to, expected, kube_proxy };
+        if flow.socket.is_some() && !flow.can_stay() {
+            return Err(FlowError::Socket);
+        }
+        Ok(flow)
     }
 }
 
@@ -262,6 +270,9 @@ mod tests {
             ("from: pod-a1, to: 10.96.0.10:80/tcp, endpoints: [pod-a1:1], masqueraded: {pod-a2:1: node-a}", "pod-a2"),
             ("from: pod-a1, source: '::1', to: 10.96.0.10:80/tcp, verdict: dropped", "`source`"),
             ("from: pod-a1, to: 10.96.0.10:80/tcp, verdict: dropped, kube-proxy: {reason: none}", "`kube-proxy`"),
+            ("from: pod-a1, to: 10.96.0.10:80/tcp, socket: s, verdict: dropped", "`socket`"),
+            ("from: pod-a1, to: 10.96.0.10:53/udp, socket: s, source: 10.0.0.1, verdict: dropped", "`socket`"),
+            ("from: pod-a1, to: 10.96.0.10:53/udp, socket: s, endpoints: [pod-a1:1, pod-a2:1]", "`socket`"),
         ] {
             let error = Flow::from_yaml(&format!("{{{yaml}}}")).unwrap_err().to_string();
             assert!(error.contains(part), "{yaml}: {error}");

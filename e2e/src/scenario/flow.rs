@@ -6,6 +6,8 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
+use portolan_core::addr::Protocol;
+
 use crate::{cast::Member, destination::Destination};
 
 /// Who asks what, and what must come of it.
@@ -15,6 +17,9 @@ pub struct Flow {
     pub from: &'static Member,
     /// The address that the client binds to; else the kernel chooses.
     pub source: Option<IpAddr>,
+    /// The name of the UDP socket that it sends from, which is the same in all flows of the scenario that name it; else each
+    /// connection has its own.
+    pub socket: Option<String>,
     /// What it asks.
     pub to: Destination,
     /// What must happen.
@@ -77,6 +82,15 @@ impl Flow {
         other.unwrap_or(&self.expected)
     }
 
+    /// Whether its client can be a socket that stays: every datagram then meets the same.
+    pub(super) fn can_stay(&self) -> bool {
+        let one = |expected: &Expected| match expected {
+            Expected::Endpoints { sources, sticky } => *sticky || sources.len() == 1,
+            _ => true,
+        };
+        self.to.protocol() == Some(Protocol::Udp) && self.source.is_none() && self.all_expected().all(one)
+    }
+
     /// What must come of it, whoever programs the Services.
     pub(super) fn all_expected(&self) -> impl Iterator<Item = &Expected> {
         let others = self.kube_proxy.iter().flat_map(|other| [&other.nftables, &other.iptables]).flatten();
@@ -101,6 +115,9 @@ impl fmt::Display for Flow {
         f.write_str(self.from.name)?;
         if let Some(source) = self.source {
             write!(f, " ({source})")?;
+        }
+        if let Some(socket) = &self.socket {
+            write!(f, " (socket {socket})")?;
         }
         write!(f, " -> {}", self.to)
     }

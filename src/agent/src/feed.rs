@@ -1,13 +1,12 @@
-//! The main thread's work in `portolan run`: reads manifests into the mailbox, again whenever they change, until a
-//! signal comes.
+//! The main thread's work where objects come from manifests: reads them into the mailbox, again whenever they change.
 
 use crate::{
     mailbox::{Closed, Mailbox},
-    manifest::{Event, Follower, WatchError},
-    signals::Shutdown,
+    manifest::{Follower, WatchError},
+    sync_loop::Message,
 };
 
-/// Why feeding ended without a signal.
+/// Why feeding ended.
 #[derive(Debug, thiserror::Error)]
 pub enum FeedError {
     /// Changes can no longer be noticed.
@@ -18,26 +17,19 @@ pub enum FeedError {
     Closed(#[from] Closed),
 }
 
-/// Hands over what is in the manifests and every change, until a signal comes, which it returns the name of.
+/// Hands over what is in the manifests and every change, for ever.
 ///
 /// # Errors
 /// When changes cannot be noticed, or the receiver is gone.
-pub async fn feed(
-    manifests: &mut Follower,
-    mailbox: &Mailbox<Event>,
-    shutdown: &mut Shutdown,
-) -> Result<&'static str, FeedError> {
+pub async fn feed(manifests: &mut Follower, mailbox: &Mailbox<Message>) -> Result<(), FeedError> {
     loop {
         let mut sent = Ok(());
         manifests.scan(&mut |event| {
             if sent.is_ok() {
-                sent = mailbox.send(event);
+                sent = mailbox.send(Message::Manifest(event));
             }
         })?;
         sent?;
-        tokio::select! {
-            signal = shutdown.requested() => return Ok(signal),
-            changed = manifests.changed() => changed?,
-        }
+        manifests.changed().await?;
     }
 }

@@ -1,25 +1,38 @@
 //! The agent: everything between the world and the pure middle ([`portolan_core`]).
 //!
 //! ```text
-//!   main thread (tokio, one thread)                       sync thread (blocking)
+//!   main thread (tokio)                                  sync thread (blocking)
 //!
-//!   manifest: files, inotify --Event--> mailbox --------> Cluster --PortChange--> Syncer --> kernel
-//!   signals                                                                         ^          |
-//!                                                                                   '----------' notifications
+//!   API server or manifests --Message--> mailbox ------> Cluster --PortChange--> Syncer --> kernel
+//!   configuration file, signals                             |                      ^          |
+//!                                                           v                      '----------' notifications
+//!   http thread (tokio): /healthz, /metrics, ... <------ Telemetry
 //! ```
 //!
 //! A batch is worked on by the kernel inside one system call, for as long as a tenth of a second: the thread that
-//! sends it does nothing else, so that signals and files are never kept waiting.
+//! sends it does nothing else, so that signals, files and whoever asks for our health are never kept waiting.
 
 pub mod cli;
 pub mod commands;
+pub mod config_file;
+pub mod conntrack;
+pub mod counters;
+pub mod daemon;
+pub mod events;
 pub mod exit;
 pub mod feed;
+pub mod health_checks;
+pub mod http;
+pub mod leftovers;
 pub mod load;
 pub mod local_addresses;
 pub mod logging;
 pub mod mailbox;
 pub mod manifest;
+pub mod metrics;
+pub mod oom;
 pub mod output;
 pub mod signals;
 pub mod sync_loop;
+pub mod sysctl;
+pub mod telemetry;

@@ -2,43 +2,51 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use portolan::{
-    cli::{Cli, Command, List},
-    commands,
+    cli::{Command, CommandLineError, List, parse},
+    commands, daemon,
     exit::Exit,
     logging,
 };
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let command = match parse(std::env::args_os()) {
+        Ok(cli) => cli.command,
         // --help and --version come here too. clap's own exit code for a bad command line is `diff`'s for drift.
-        Err(answer) => {
+        Err(CommandLineError::Other(answer)) => {
             let exit = if answer.use_stderr() { Exit::Failure } else { Exit::Success };
             return answer.print().map_or(Exit::Failure, |()| exit).into();
         }
+        Err(CommandLineError::Flags(problems)) => return failed(&problems.into()).into(),
     };
-    logging::start(cli.log_format);
-    run(cli.command)
-        .unwrap_or_else(|error| {
-            tracing::error!("{error:#}");
-            Exit::Failure
-        })
-        .into()
+    run(command).unwrap_or_else(|error| failed(&error)).into()
 }
 
 fn run(command: Command) -> anyhow::Result<Exit> {
+    if !matches!(command, Command::Run(_) | Command::CheckConfig(_)) {
+        logging::start(logging::LogFormat::Text, 0, false);
+    }
     Ok(match command {
-        Command::Run(arguments) => commands::run(&arguments)?,
-        Command::Render(desired) => commands::render(&desired)?,
-        Command::Diff(desired) => commands::diff(&desired)?,
-        Command::List(List { rejected: true, manifests: Some(manifests), node, output, .. }) => {
-            commands::rejected(&manifests, &node, output)?
-        }
+        Command::Run(flags) => daemon::run(&flags)?,
+        Command::Render(flags) => commands::render(&flags)?,
+        Command::Diff(flags) => commands::diff(&flags)?,
+        Command::CheckConfig(flags) => commands::check_config(&flags)?,
+        Command::List(List { rejected: true, flags, output, .. }) => commands::rejected(&flags, output)?,
         Command::List(List { output, counters: true, .. }) => commands::counters(output)?,
         Command::List(List { output, .. }) => commands::list(output)?,
         Command::Trace(arguments) => commands::trace(&arguments)?,
-        Command::Cleanup => commands::cleanup()?,
+        Command::Cleanup(arguments) => commands::cleanup(&arguments)?,
     })
+}
+
+/// In the log where there is one; a configuration may have many mistakes, each on a line of its own.
+fn failed(error: &anyhow::Error) -> Exit {
+    if tracing::dispatcher::has_been_set() {
+        tracing::error!("{error:#}");
+    } else {
+        for line in format!("{error:#}").lines() {
+            eprintln!("error: {line}");
+        }
+    }
+    Exit::Failure
 }

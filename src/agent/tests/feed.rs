@@ -1,5 +1,5 @@
-//! The main thread of `run`: events reach the other thread, and a signal ends it. A program of its own: it sends
-//! itself a signal.
+//! The main thread of `run` with manifests: events reach the other thread, and a signal ends it. A program of its own: it
+//! sends itself a signal.
 
 #![allow(clippy::unwrap_used, reason = "test code as a whole")]
 
@@ -16,6 +16,7 @@ use portolan::{
     mailbox::{Closed, mailbox},
     manifest::{Event, Follower},
     signals::Shutdown,
+    sync_loop::Message,
 };
 
 #[tokio::test]
@@ -32,7 +33,8 @@ async fn events_arrive_until_a_signal_comes() {
         let mut scans = 0;
         while scans < 2 {
             poll(&mut [PollFd::new(inbox.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE).unwrap();
-            for event in inbox.drain() {
+            for message in inbox.drain() {
+                let Message::Manifest(event) = message else { panic!("{message:?}") };
                 told.extend(support::line(&event));
                 if matches!(event, Event::Scanned { .. }) {
                     scans += 1;
@@ -51,11 +53,16 @@ async fn events_arrive_until_a_signal_comes() {
         raise(Signal::SIGTERM).unwrap();
         (told, inbox)
     });
-    assert_eq!(feed(&mut manifests, &mailbox, &mut shutdown).await.unwrap(), "SIGTERM");
+    let signal = tokio::select! {
+        signal = shutdown.requested() => signal,
+        ended = feed(&mut manifests, &mailbox) => panic!("{ended:?}"),
+    };
+    assert_eq!(signal, "SIGTERM");
     let (told, inbox) = receiver.join().unwrap();
     assert_eq!(told, ["+Service default/a", "+Service default/b"]);
 
     drop(inbox);
-    let gone = feed(&mut manifests, &mailbox, &mut shutdown).await;
+    support::write(folder.path(), "c.yaml", &support::service("c", "172.30.0.3"));
+    let gone = feed(&mut manifests, &mailbox).await;
     assert!(matches!(gone, Err(FeedError::Closed(Closed))));
 }

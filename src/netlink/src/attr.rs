@@ -90,6 +90,11 @@ impl<'a> Writer<'a> {
         self.bytes(kind, &[value]);
     }
 
+    /// 16 bits, most significant byte first.
+    pub fn be16(&mut self, kind: u16, value: u16) {
+        self.bytes(kind, &value.to_be_bytes());
+    }
+
     /// 32 bits, most significant byte first, as all of nf_tables has them.
     pub fn be32(&mut self, kind: u16, value: u32) {
         self.bytes(kind, &value.to_be_bytes());
@@ -145,6 +150,12 @@ impl<'a> Attr<'a> {
     #[must_use]
     pub fn u8(&self) -> Option<u8> {
         self.value.first_chunk::<1>().filter(|_| self.value.len() == 1).map(|[byte]| *byte)
+    }
+
+    /// The value as 16 bits, most significant byte first.
+    #[must_use]
+    pub fn be16(&self) -> Option<u16> {
+        self.value.try_into().ok().map(u16::from_be_bytes)
     }
 
     /// The value as 32 bits, most significant byte first.

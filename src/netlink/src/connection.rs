@@ -8,10 +8,11 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
+use netlink_sys::protocols::NETLINK_NETFILTER;
 use nix::errno::Errno;
 
 use crate::{
-    attr::{EncodeError, Writer},
+    attr::{Attrs, EncodeError, Writer},
     error::{CommitError, DumpError, Malformed, OpenError, Refusal},
     message::{self, Messages},
     socket::Socket,
@@ -39,11 +40,12 @@ impl Connection {
     /// # Errors
     /// No nf_tables, no CAP_NET_ADMIN, or no socket.
     pub fn open() -> Result<Self, OpenError> {
-        let mut socket =
-            Socket::open(RECEIVE_BUFFER).map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
+        let mut socket = Socket::open(NETLINK_NETFILTER, RECEIVE_BUFFER).map_err(|error| {
+            match error.raw_os_error().map(Errno::from_raw) {
                 Some(Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT) => OpenError::Unsupported,
                 _ => OpenError::Socket(error),
-            })?;
+            }
+        })?;
         socket.extended_acks().map_err(OpenError::Socket)?;
         let capacity = socket.maximise_send_buffer().map_err(OpenError::Socket)?;
         let mut connection = Self { socket, sequence: 1, capacity, acknowledges_end: false, spare: Buffers::default() };
@@ -144,16 +146,32 @@ impl Connection {
     /// # Errors
     /// As for any other request.
     pub fn generation(&mut self) -> Result<u32, DumpError> {
-        let (wanted, request) = self.request(msg::GETGEN, 0, 0, |_| {})?;
+        let id = self.get(
+            [msg::GETGEN, msg::NEWGEN],
+            0,
+            |_| {},
+            |attrs| attrs.get(NFTA_GEN_ID).and_then(|attr| attr.be32()),
+        );
+        id?.ok_or(Malformed { object: "generation", attribute: "number" }.into())
+    }
+
+    /// Asks for one object, with a message of the first type; `read` gets what the answer, of the second type, says.
+    pub(crate) fn get<T>(
+        &mut self,
+        [question, expected]: [u8; 2],
+        family: u8,
+        request: impl FnOnce(&mut Writer<'_>),
+        read: impl FnOnce(Attrs<'_>) -> T,
+    ) -> Result<T, DumpError> {
+        let (wanted, request) = self.request(question, 0, family, request)?;
         self.socket.send(&request).map_err(|errno| DumpError::Io(errno.into()))?;
         while let Some(datagram) = self.socket.receive().map_err(|errno| DumpError::Io(errno.into()))? {
             for answer in Messages::new(datagram).filter(|answer| answer.sequence == wanted) {
                 if let Some(ack) = answer.ack().filter(|ack| ack.errno != 0) {
                     return Err(DumpError::from_errno(ack.errno));
                 }
-                if answer.nftables_type() == Some(msg::NEWGEN) {
-                    let id = answer.attrs().get(NFTA_GEN_ID).and_then(|attr| attr.be32());
-                    return id.ok_or(Malformed { object: "generation", attribute: "number" }.into());
+                if answer.nftables_type() == Some(expected) {
+                    return Ok(read(answer.attrs()));
                 }
             }
         }

@@ -145,17 +145,46 @@ impl Connection {
         )
     }
 
+    /// Whether a table has a chain of this name; without listing any other one.
+    ///
+    /// # Errors
+    /// As [`Connection::dump`].
+    pub fn has_chain(&mut self, family: u8, table: &str, name: &str) -> Result<bool, DumpError> {
+        let request = |w: &mut Writer<'_>| {
+            w.str(chain::TABLE, table);
+            w.str(chain::NAME, name);
+        };
+        match self.get([msg::GETCHAIN, msg::NEWCHAIN], family, request, |_| true) {
+            Err(error) if error.is_not_found() => Ok(false),
+            result => result,
+        }
+    }
+
     /// The rules of a table, chain by chain, in their order; none where there is no such table.
     ///
     /// # Errors
     /// As [`Connection::dump`].
     pub fn rules(&mut self, family: u8, table: &str) -> Result<Vec<Rule>, DumpError> {
+        self.each_rule(family, table, Vec::push)
+    }
+
+    /// As [`Connection::rules`], each given to `read` with a state that starts anew with each attempt: a kube-proxy can
+    /// have a hundred thousand rules, of which little is wanted.
+    ///
+    /// # Errors
+    /// As [`Connection::dump`].
+    pub fn each_rule<S: Default>(
+        &mut self,
+        family: u8,
+        table: &str,
+        mut read: impl FnMut(&mut S, Rule),
+    ) -> Result<S, DumpError> {
         self.dump(
             msg::GETRULE,
             family,
             |w| w.str(rule::TABLE, table),
-            |rules: &mut Vec<_>, attrs| {
-                rules.push(Rule::parse(attrs)?);
+            |state, attrs| {
+                read(state, Rule::parse(attrs)?);
                 Ok(())
             },
         )

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use crate::{
     Malformed,
     attr::{Attrs, EncodeError, Writer, encode},
+    conntrack::Entry,
     message::Messages,
     wire::{Chain, Element, Expr, ListedElement, Rule, Set, Table, userdata},
 };
@@ -40,6 +41,7 @@ fn read_as_everything(bytes: &[u8]) -> usize {
         objects += again(attrs, Set::parse, |set, w| set.put(w, 1));
         objects += again(attrs, Rule::parse, Rule::put);
         objects += again(attrs, Expr::parse, Expr::put);
+        let _ = Entry::parse(attrs);
         for element in ListedElement::parse_list(attrs).flatten() {
             let ListedElement { key, key_end, data, .. } = element;
             let written = Element { key, key_end, data, comment: element.comment() };

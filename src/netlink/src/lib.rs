@@ -1,4 +1,5 @@
-//! Netlink for Portolan: nf_tables messages, transactions, dumps and notifications, in safe Rust.
+//! Netlink for Portolan: nf_tables messages, transactions, dumps and notifications, in safe Rust; and conntrack's
+//! table ([`conntrack`]), with the same attributes; and single requests to others ([`request`]).
 //!
 //! This page is the design of netlink in this project. What it says about the kernel was measured on 6.18.
 //!
@@ -63,11 +64,13 @@
 
 pub mod attr;
 mod connection;
+pub mod conntrack;
 mod dump;
 mod error;
 #[cfg(test)]
 mod fuzz;
 mod message;
+pub mod request;
 mod socket;
 mod transaction;
 pub mod uapi;

@@ -8,13 +8,19 @@
 use crate::{
     attr::{Attrs, EncodeError},
     uapi::{
-        NFGEN_HEADER, NFNL_SUBSYS_NFTABLES, NLMSG_ERROR, NLMSG_HEADER, NLMSGERR_ATTR_MSG, NLMSGERR_ATTR_OFFS, flag,
+        NFGEN_HEADER, NFNL_SUBSYS_CTNETLINK, NFNL_SUBSYS_NFTABLES, NLMSG_ERROR, NLMSG_HEADER, NLMSGERR_ATTR_MSG,
+        NLMSGERR_ATTR_OFFS, flag,
     },
 };
 
 /// The type of an nf_tables message as the header has it.
 pub(crate) const fn nftables(msg_type: u8) -> u16 {
     u16::from_be_bytes([NFNL_SUBSYS_NFTABLES, msg_type])
+}
+
+/// The type of a message about conntrack's entries as the header has it.
+pub(crate) const fn ctnetlink(msg_type: u8) -> u16 {
+    u16::from_be_bytes([NFNL_SUBSYS_CTNETLINK, msg_type])
 }
 
 /// Starts a message; its length and sequence number are patched later. Gives where it starts.
@@ -78,7 +84,7 @@ impl<'a> Message<'a> {
         Some(u16::from_be_bytes([high, low]))
     }
 
-    /// The attributes of an nf_tables message.
+    /// The attributes of a netfilter message.
     pub(crate) fn attrs(&self) -> Attrs<'a> {
         Attrs::new(self.payload.get(NFGEN_HEADER..).unwrap_or_default())
     }

@@ -1,4 +1,4 @@
-//! The netfilter socket below connection and watch: buffer sizes, and reading that tells a cut answer.
+//! The socket below connection, watch and the others: buffer sizes, and reading that tells a cut answer.
 //!
 //! The kernel handles a request inside `sendmsg` and queues every answer before that returns; a dump is continued
 //! inside `recvmsg`. So no read here ever waits: "would block" means that nothing more comes.
@@ -8,7 +8,6 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd},
 };
 
-use netlink_sys::protocols::NETLINK_NETFILTER;
 use nix::{
     errno::Errno,
     sys::socket::{MsgFlags, getsockopt, recv, send, setsockopt, sockopt},
@@ -31,8 +30,8 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    pub(crate) fn open(receive_buffer: usize) -> io::Result<Self> {
-        let mut socket = netlink_sys::Socket::new(NETLINK_NETFILTER)?;
+    pub(crate) fn open(protocol: isize, receive_buffer: usize) -> io::Result<Self> {
+        let mut socket = netlink_sys::Socket::new(protocol)?;
         let port_id = socket.bind_auto()?.port_number();
         let socket = Self { socket, buffer: vec![0; RECEIVE], port_id };
         // FORCE passes net.core.rmem_max but needs CAP_NET_ADMIN in the first user namespace.

@@ -1,5 +1,6 @@
-//! Numbers of `linux/netlink.h`, `linux/netfilter/nfnetlink.h` and `linux/netfilter/nf_tables.h`, under the names
-//! they have there as far as Rust's modules allow: `NFTA_SET_KEY_TYPE` is `set::KEY_TYPE` here.
+//! Numbers of `linux/netlink.h`, `linux/netfilter/nfnetlink.h`, `linux/netfilter/nf_tables.h` and
+//! `linux/netfilter/nfnetlink_conntrack.h`, under the names they have there as far as Rust's modules allow:
+//! `NFTA_SET_KEY_TYPE` is `set::KEY_TYPE` here.
 
 /// `table inet`: rules for both IP families.
 pub const NFPROTO_INET: u8 = 1;
@@ -30,7 +31,7 @@ pub mod msg {
     pub const GETGEN: u8 = 16;
 }
 
-/// Flags of a request, `NLM_F_*`, to be used with [`crate::Transaction::message`].
+/// Flags of a request, `NLM_F_*`, to be used with [`crate::Transaction::message`] or [`crate::request`].
 pub mod flag {
     /// Make the object if it is not there.
     pub const CREATE: u16 = 0x400;
@@ -41,10 +42,12 @@ pub mod flag {
     /// A rule: put it last; without it, first.
     pub const APPEND: u16 = 0x800;
 
+    /// List everything.
+    pub const DUMP: u16 = 0x300;
+
     pub(crate) const REQUEST: u16 = 0x1;
     pub(crate) const ACK: u16 = 0x4;
     pub(crate) const DUMP_INTR: u16 = 0x10;
-    pub(crate) const DUMP: u16 = 0x300;
     pub(crate) const CAPPED: u16 = 0x100;
     pub(crate) const ACK_TLVS: u16 = 0x200;
 }
@@ -102,6 +105,7 @@ pub(crate) const NLMSGERR_ATTR_OFFS: u16 = 2;
 pub(crate) const NLA_F_NESTED: u16 = 0x8000;
 pub(crate) const NLA_TYPE_MASK: u16 = 0x3fff;
 
+pub(crate) const NFNL_SUBSYS_CTNETLINK: u8 = 1;
 pub(crate) const NFNL_SUBSYS_NFTABLES: u8 = 10;
 pub(crate) const NFNL_MSG_BATCH_BEGIN: u16 = 16;
 pub(crate) const NFNL_MSG_BATCH_END: u16 = 17;
@@ -193,4 +197,40 @@ pub(crate) mod data {
     pub(crate) const VERDICT: u16 = 2;
     pub(crate) const VERDICT_CODE: u16 = 1;
     pub(crate) const VERDICT_CHAIN: u16 = 2;
+}
+
+/// Attributes of conntrack's entries, `CTA_*`, and messages about them, `IPCTNL_MSG_CT_*`.
+pub(crate) mod ct {
+    pub(crate) const MSG_GET: u8 = 1;
+    pub(crate) const MSG_DELETE: u8 = 2;
+
+    pub(crate) const TUPLE_ORIG: u16 = 1;
+    pub(crate) const TUPLE_REPLY: u16 = 2;
+    pub(crate) const PROTOINFO: u16 = 4;
+    pub(crate) const ID: u16 = 12;
+    pub(crate) const ZONE: u16 = 18;
+    pub(crate) const FILTER: u16 = 25;
+
+    pub(crate) const TUPLE_IP: u16 = 1;
+    pub(crate) const TUPLE_PROTO: u16 = 2;
+    pub(crate) const IP_V4_SRC: u16 = 1;
+    pub(crate) const IP_V4_DST: u16 = 2;
+    pub(crate) const IP_V6_SRC: u16 = 3;
+    pub(crate) const IP_V6_DST: u16 = 4;
+    pub(crate) const PROTO_NUM: u16 = 1;
+    pub(crate) const PROTO_SRC_PORT: u16 = 2;
+    pub(crate) const PROTO_DST_PORT: u16 = 3;
+    pub(crate) const PROTOINFO_TCP: u16 = 1;
+    pub(crate) const PROTOINFO_TCP_STATE: u16 = 1;
+
+    pub(crate) const FILTER_ORIG_FLAGS: u16 = 1;
+    pub(crate) const FILTER_REPLY_FLAGS: u16 = 2;
+    /// `CTA_FILTER_F_CTA_IP_SRC` and its siblings of net/netfilter/nf_internals.h: which fields of a tuple are compared.
+    pub(crate) const FILTER_F_IP_SRC: u32 = 1 << 0;
+    pub(crate) const FILTER_F_IP_DST: u32 = 1 << 1;
+    pub(crate) const FILTER_F_PROTO_NUM: u32 = 1 << 3;
+    pub(crate) const FILTER_F_PROTO_DST_PORT: u32 = 1 << 5;
+
+    /// `TCP_CONNTRACK_SYN_SENT` of linux/netfilter/nf_conntrack_tcp.h.
+    pub(crate) const TCP_SYN_SENT: u8 = 1;
 }

@@ -6,6 +6,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
+use netlink_sys::protocols::NETLINK_NETFILTER;
 use nix::errno::Errno;
 
 use crate::{
@@ -53,7 +54,7 @@ impl Watch {
     /// # Errors
     /// The socket cannot be made, or not be subscribed.
     pub fn open() -> Result<Self, WatchError> {
-        let mut socket = Socket::open(RECEIVE_BUFFER).map_err(WatchError::Open)?;
+        let mut socket = Socket::open(NETLINK_NETFILTER, RECEIVE_BUFFER).map_err(WatchError::Open)?;
         socket.subscribe(NFNLGRP_NFTABLES).map_err(WatchError::Open)?;
         Ok(Self { socket })
     }

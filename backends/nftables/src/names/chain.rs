@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use super::{PortName, Scope};
 
 /// The chains of the layout, and any other that turns up in our table.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ChainName {
     /// Picks one of this many endpoints; made when a Service needs it.
     Pick(Scope, u32),

@@ -29,7 +29,7 @@ pub(crate) const fn keyword(family: Family) -> &'static str {
 }
 
 /// What the key of a set of frontends is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
     /// A VIP: address, protocol and port.
     Vip,

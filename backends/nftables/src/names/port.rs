@@ -10,7 +10,7 @@ use portolan_core::{
 
 /// A chain or a set that one ServicePort alone needs: `affinity-default/web/tcp/http`, `local-affinity-…`, for each
 /// endpoint `affinity-default/web/tcp/http__10.244.1.11/8080`, and `sources-default/web/tcp/http`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortName(Arc<str>);
 
 impl PortName {

@@ -7,7 +7,7 @@ use super::Scope;
 /// The sets and maps of the layout (docs/design/nftables.md). Their number is constant: the kernel finds a set by
 /// walking the list of all of them. Those of [`Scope::NodePort`] are there only where NodePorts are at all local
 /// addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SetName {
     /// The gate: every frontend that a connection is looked up for.
     Services(Scope),

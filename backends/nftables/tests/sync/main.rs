@@ -46,7 +46,7 @@ fn change(desired: DesiredPort) -> PortChange {
 }
 
 fn id(desired: &DesiredPort) -> PortId {
-    PortId { name: desired.name.clone(), family: desired.family }
+    PortId { name: desired.name.clone().into(), family: desired.family }
 }
 
 fn gone(desired: &DesiredPort) -> PortChange {

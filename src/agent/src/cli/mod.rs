@@ -1,28 +1,26 @@
 //! The command line.
 //!
-//! What is written here is checked here: a command gets values that are in range and of their final type
-//! (`values.rs`).
+//! `run`, `render`, `diff` and `check-config` take the daemon's flags, in Go's spelling as in clap's: what is wrong with them is
+//! found where the configuration file is judged too, in `portolan_config`. What other commands take is checked here.
 
-mod node;
+mod arguments;
 mod values;
 
-use std::{net::IpAddr, path::PathBuf};
+use std::net::IpAddr;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Arg, Args, Parser, Subcommand, ValueEnum};
+use portolan_config::Flags;
 
-pub use node::NodeOptions;
-pub use values::{Asked, ClusterCidr, Hostname, MasqueradeBit, NodePortList, ValueError};
+pub use arguments::{CommandLineError, parse, values};
+pub use values::{Asked, ValueError};
 
 /// Portolan programs Kubernetes Services into the Linux kernel, in the place of kube-proxy.
 ///
-/// Log lines go to stderr; the environment variable RUST_LOG chooses them (error, warn, info, debug or trace; default
-/// info).
+/// Called as `kube-proxy`, or without a command, it is the daemon: `portolan run`. Log lines go to stderr; where the environment
+/// variable RUST_LOG is set it chooses them (error, warn, info, debug or trace), otherwise the daemon's flag -v does.
 #[derive(Debug, Parser)]
-#[command(name = "portolan", version, propagate_version = true)]
+#[command(name = "portolan", version)]
 pub struct Cli {
-    /// How log lines are written
-    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
-    pub log_format: LogFormat,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -31,32 +29,43 @@ pub struct Cli {
 /// What the program can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Program the Services of manifests and keep them programmed
+    /// Program the Services of the cluster, and keep them programmed: the daemon
     ///
-    /// Changes of the manifests are picked up as they happen, and so are changes that other programs make to
-    /// Portolan's rules: those are repaired. SIGTERM and SIGINT end it and leave the rules in place; the next start
-    /// adopts them.
+    /// The flags are kube-proxy's, and so is the file that --config names. Services come from the API server, or with
+    /// --manifests from files. Changes that other programs make to Portolan's rules are repaired. SIGTERM and SIGINT end it and
+    /// leave the rules in place; the next start adopts them.
     #[command(after_help = "\
 Exit codes: 0 ended by a signal, or with --once everything is programmed; 1 error; 3 with --once, something in the
 manifests was refused and everything else is programmed.
 
-Example: portolan run --mode=nftables --manifests /etc/portolan/manifests --cluster-cidr 10.244.0.0/16")]
-    Run(Run),
+Examples: portolan run --config=/var/lib/kube-proxy/config.conf --hostname-override=node-a
+          portolan run --mode=nftables --manifests /etc/portolan/manifests --cluster-cidr 10.244.0.0/16")]
+    Run(Box<Flags>),
     /// Print the rules for manifests as nft syntax; the kernel is not asked
     ///
-    /// What is refused is reported on stderr and left out.
+    /// It takes the flags and the file of `run`. What is refused is reported on stderr and left out.
     #[command(after_help = "\
 Exit codes: 0 the rules were printed; 1 error; 3 something in the manifests was refused, the rules for everything else
 were printed.
 
 Example: portolan render -f services.yaml | nft -c -f -")]
-    Render(Desired),
+    Render(Box<Flags>),
     /// Compare the kernel with what manifests want; nothing is changed
+    ///
+    /// It takes the flags and the file of `run`.
     #[command(after_help = "\
 Exit codes: 0 converged, the kernel holds what the manifests want; 2 drift, the differences are printed; 1 error.
 
 Example: portolan diff -f /etc/portolan/manifests")]
-    Diff(Desired),
+    Diff(Box<Flags>),
+    /// Say what is wrong with a command line of `run` and the file that it names, all of it; nothing is started
+    ///
+    /// What has no effect is listed too. The lines are those that `run` would log.
+    #[command(after_help = "\
+Exit codes: 0 `run` would start; 1 it would not.
+
+Example: portolan check-config --config=/var/lib/kube-proxy/config.conf")]
+    CheckConfig(Box<Flags>),
     /// Show the frontends and endpoints that the kernel holds, or what in manifests is refused
     #[command(after_help = "\
 Exit codes: 0 listed; 1 error.
@@ -78,37 +87,38 @@ Examples: portolan trace --from 10.244.1.11 --to 10.96.0.1:443/tcp
     Trace(Trace),
     /// Remove everything of Portolan's from the kernel
     ///
-    /// Services stop working on this node. Objects of other programs are not touched.
+    /// Services stop working on this node. Objects of other programs are not touched; those of kube-proxy are removed by
+    /// the daemon's flag --cleanup, as kube-proxy has it.
     #[command(after_help = "\
-Exit codes: 0 nothing of Portolan's is left; 1 error.
+Exit codes: 0 nothing of Portolan's is left, or with --dry-run it was listed; 1 error.
 
-Example: portolan cleanup")]
-    Cleanup,
+Examples: portolan cleanup
+          portolan cleanup --mode nftables --dry-run")]
+    Cleanup(Cleanup),
 }
 
-/// `portolan run`
+/// `portolan cleanup`
 #[derive(Debug, Args)]
-pub struct Run {
-    /// Which Services, for which node.
-    #[command(flatten)]
-    pub desired: Desired,
-    /// Program the manifests as they are now, and end
+pub struct Cleanup {
+    /// Of which mode
+    #[arg(long, value_name = "MODE", default_value = "all")]
+    pub mode: CleanupMode,
+    /// Say what would be removed, and remove nothing
     #[arg(long)]
-    pub once: bool,
+    pub dry_run: bool,
 }
 
-/// What is wanted: manifests, and the node that they are programmed for.
-#[derive(Debug, Args)]
-pub struct Desired {
-    /// A file of Kubernetes YAML or JSON, or a folder of them (*.yaml, *.yml, *.json; not its subfolders)
-    #[arg(short = 'f', long, value_name = "PATH")]
-    pub manifests: PathBuf,
-    /// Which part of the kernel is programmed
-    #[arg(long, value_name = "MODE", default_value = "nftables")]
-    pub mode: Mode,
-    /// The node.
-    #[command(flatten)]
-    pub node: NodeOptions,
+/// What of Portolan's is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CleanupMode {
+    /// The tables ip portolan and ip6 portolan
+    Nftables,
+    /// Nothing: Portolan has no such mode yet
+    Ipvs,
+    /// Nothing: Portolan has no such mode yet
+    Iptables,
+    /// Everything
+    All,
 }
 
 /// The heading in the help of `list` over what goes with --rejected only.
@@ -116,7 +126,7 @@ const WITH_REJECTED: &str = "Options of --rejected";
 
 /// `portolan list`
 #[derive(Debug, Args)]
-#[command(mut_group("NodeOptions", |group| group.requires("rejected")))]
+#[command(mut_args(needs_rejected))]
 pub struct List {
     /// How it is printed
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
@@ -129,12 +139,15 @@ pub struct List {
     /// Show what in the manifests is refused or served otherwise than written; the kernel is not asked
     #[arg(long, requires = "manifests")]
     pub rejected: bool,
-    /// A file of Kubernetes YAML or JSON, or a folder of them
-    #[arg(short = 'f', long, value_name = "PATH", requires = "rejected", help_heading = WITH_REJECTED)]
-    pub manifests: Option<PathBuf>,
-    /// The node that they are for.
+    /// The manifests, and the node that they are for.
     #[command(flatten, next_help_heading = WITH_REJECTED)]
-    pub node: NodeOptions,
+    pub flags: Box<Flags>,
+}
+
+/// The flags of the daemon say what the manifests are read for.
+fn needs_rejected(argument: Arg) -> Arg {
+    let is_of_list = ["output", "counters", "rejected", "help"].contains(&argument.get_id().as_str());
+    if is_of_list { argument } else { argument.requires("rejected") }
 }
 
 /// `portolan trace`
@@ -162,13 +175,6 @@ pub struct Trace {
     pub output: OutputFormat,
 }
 
-/// Which part of the kernel is programmed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Mode {
-    /// Two tables of Portolan's own, for IPv4 and IPv6
-    Nftables,
-}
-
 /// How `list` and `trace` print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
@@ -178,27 +184,14 @@ pub enum OutputFormat {
     Json,
 }
 
-/// How log lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people
-    Text,
-    /// One JSON object a line
-    Json,
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
-    use portolan_core::{
-        addr::PerFamily,
-        model::{DetectLocal, NodePortAddresses},
-    };
 
     use super::*;
 
-    fn parse(line: &str) -> Result<Cli, String> {
-        Cli::try_parse_from(line.split(' ')).map_err(|error| error.to_string())
+    fn answer(line: &str) -> Result<Cli, String> {
+        parse(line.split(' ').map(Into::into)).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -207,45 +200,8 @@ mod tests {
     }
 
     #[test]
-    fn node_options_are_the_same_everywhere() {
-        for command in ["run --mode=nftables --once --manifests x", "render --mode nftables -f x", "diff -f x"] {
-            let line = format!(
-                "portolan {command} --hostname-override Node-A --cluster-cidr 10.0.0.0/8,fd00::/48 --nodeport-addresses \
-                 192.168.0.0/16"
-            );
-            let desired = match parse(&line).unwrap().command {
-                Command::Run(Run { desired, .. }) | Command::Render(desired) | Command::Diff(desired) => desired,
-                other => panic!("{other:?}"),
-            };
-            let config = desired.node.node_config().unwrap();
-            assert_eq!(desired.manifests, PathBuf::from("x"));
-            assert_eq!(config.hostname, "node-a");
-            let cidrs = PerFamily { v4: Some("10.0.0.0/8".parse().unwrap()), v6: Some("fd00::/48".parse().unwrap()) };
-            assert_eq!(config.detect_local, DetectLocal::ClusterCidr(cidrs));
-            assert_eq!(config.nodeport_addresses, NodePortAddresses::Cidrs(vec!["192.168.0.0/16".parse().unwrap()]));
-        }
-        let line = "portolan list --rejected -f x --hostname-override Node-A --nodeport-addresses 10.0.0.0/8";
-        let Command::List(list) = parse(line).unwrap().command else { panic!() };
-        assert_eq!(list.node.node_config().unwrap().hostname, "node-a");
-        let Command::Run(run) = parse("portolan run -f x").unwrap().command else { panic!() };
-        assert_eq!(run.desired.node.node_config().unwrap().nodeport_addresses, NodePortAddresses::Primary);
-        assert!(!run.once);
-    }
-
-    #[test]
     fn a_bad_value_is_answered_with_the_flag_the_value_and_the_rule() {
         for (arguments, parts) in [
-            ("render -f x --cluster-cidr 10.0.0.0", ["--cluster-cidr", "10.0.0.0", "10.0.0.0/8"]),
-            ("render -f x --cluster-cidr 10.0.0.0/8,11.0.0.0/8", ["--cluster-cidr", "11.0.0.0/8", "second IPv4"]),
-            ("render -f x --cluster-cidr 0.0.0.0/0", ["--cluster-cidr", "0.0.0.0/0", "every address"]),
-            ("render -f x --cluster-cidr 10.0.0.0/33", ["--cluster-cidr", "10.0.0.0/33", "CIDR"]),
-            ("render -f x --nodeport-addresses primary,10.0.0.0/8", ["--nodeport-addresses", "primary", "alone"]),
-            ("render -f x --nodeport-addresses ,", ["--nodeport-addresses", ",", "empty"]),
-            ("render -f x --hostname-override ", ["--hostname-override", "''", "blank"]),
-            ("render -f x --iptables-masquerade-bit 32", ["--iptables-masquerade-bit", "32", "0 to 31"]),
-            ("render -f x --pod-bridge-interface a/b", ["--pod-bridge-interface", "a/b", "1 to 15"]),
-            ("render -f x --detect-local-mode Pod", ["--detect-local-mode", "Pod", "ClusterCIDR, NodeCIDR"]),
-            ("run -f x --mode ipvs", ["--mode", "ipvs", "nftables"]),
             ("list --rejected", ["--manifests", "<PATH>", "required"]),
             ("list -f x", ["--rejected", "not provided", "required"]),
             ("list --hostname-override a", ["--rejected", "not provided", "required"]),
@@ -254,7 +210,7 @@ mod tests {
             ("trace --from 10.0.0.1 --to 10.0.0.2/icmp --pod --outside", ["--pod", "--outside", "cannot be used"]),
             ("list -o yaml", ["--output", "yaml", "table, json"]),
         ] {
-            let message = parse(&format!("portolan {arguments}")).unwrap_err();
+            let message = answer(&format!("portolan {arguments}")).unwrap_err();
             for part in parts {
                 assert!(message.contains(part), "{arguments}: {part:?} is not in {message}");
             }

@@ -1,17 +1,19 @@
 //! `portolan diff`: what a sync would do to the kernel.
 
+use portolan_config::Flags;
 use portolan_core::object::Op;
 use portolan_nftables::Nft;
 
-use super::{CommandError, read, syncer};
-use crate::{cli::Desired, exit::Exit, output::print};
+use super::{CommandError, desired, read, syncer};
+use crate::{exit::Exit, output::print};
 
 /// Prints the plan; nothing is changed.
 ///
 /// # Errors
-/// When there are no manifests at the path, the kernel cannot be read, or nothing can be printed.
-pub fn diff(desired: &Desired) -> Result<Exit, CommandError> {
-    let wanted = read(desired)?;
+/// When the flags have mistakes, there are no manifests at the path, the kernel cannot be read, or nothing can be printed.
+pub fn diff(flags: &Flags) -> Result<Exit, CommandError> {
+    let (manifests, node) = desired(flags)?;
+    let wanted = read(&manifests, node)?;
     let plan = syncer(&wanted)?.diff()?;
     let count = plan.ops().count();
     if count == 0 && !wanted.complete {

@@ -1,44 +1,48 @@
 //! What each command does, from its arguments to its [`Exit`](crate::exit::Exit).
 
+mod check_config;
 mod cleanup;
 mod diff;
 mod list;
+mod once;
 mod rejected;
 mod render;
-mod run;
 mod trace;
 
-use std::{io, net::IpAddr};
+use std::{
+    io,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
+use portolan_config::Flags;
 use portolan_core::{
     desired::{NodePolicy, PortChange},
+    model::NodeConfig,
     object::{BackendError, SyncError, Syncer},
 };
 use portolan_nftables::Nftables;
 
-pub use cleanup::cleanup;
+pub use check_config::check_config;
+pub use cleanup::{cleanup, cleanup_all};
 pub use diff::diff;
 pub use list::{counters, list};
+pub use once::once;
 pub use rejected::rejected;
 pub use render::render;
-pub use run::run;
 pub use trace::trace;
 
-use crate::{
-    cli::{Desired, ValueError},
-    feed::FeedError,
-    load::load,
-    manifest::{FollowError, WatchError},
-    output::Problem,
-    sync_loop::warn_of_node,
-};
+use crate::{daemon, load::load, manifest::FollowError, output::Problem, sync_loop::warn_of_node};
 
 /// Why a command could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// The node has no name.
+    /// The configuration cannot be used.
     #[error(transparent)]
-    Node(#[from] ValueError),
+    Configuration(#[from] Box<daemon::DaemonError>),
+    /// Nothing says what is wanted.
+    #[error("--manifests is missing: give a file or folder of Kubernetes YAML or JSON")]
+    NoManifests,
     /// There are no manifests.
     #[error(transparent)]
     Manifests(#[from] FollowError),
@@ -51,12 +55,6 @@ pub enum CommandError {
     /// The kernel could not be brought to what is wanted.
     #[error(transparent)]
     Sync(#[from] SyncError),
-    /// Changes of the manifests cannot be followed.
-    #[error(transparent)]
-    Feed(#[from] FeedError),
-    /// Changes of the manifests cannot be followed.
-    #[error(transparent)]
-    Watch(#[from] WatchError),
     /// No packet can go from one to the other.
     #[error("{from} and {to} are not of the same IP family: no packet goes from one to the other")]
     TwoFamilies {
@@ -71,9 +69,6 @@ pub enum CommandError {
     /// stdout cannot be written to.
     #[error("the result cannot be printed")]
     Print(#[source] io::Error),
-    /// The operating system lacks something that the agent needs.
-    #[error("cannot start: {0}")]
-    Start(#[source] io::Error),
 }
 
 /// What manifests want, ready to be rendered.
@@ -86,9 +81,16 @@ struct Wanted {
     refused: bool,
 }
 
+/// The manifests that flags name, and the node that they say.
+fn desired(flags: &Flags) -> Result<(PathBuf, NodeConfig), CommandError> {
+    let (resolved, settings) = daemon::settings(flags).map_err(Box::new)?;
+    let manifests = resolved.run.manifests.ok_or(CommandError::NoManifests)?;
+    Ok((manifests.into(), settings.node))
+}
+
 /// Reads manifests once, and logs what is wrong with them.
-fn read(desired: &Desired) -> Result<Wanted, CommandError> {
-    let mut loaded = load(&desired.manifests, desired.node.node_config()?)?;
+fn read(manifests: &Path, node: NodeConfig) -> Result<Wanted, CommandError> {
+    let mut loaded = load(manifests, node)?;
     let changes = loaded.cluster.take_changes();
     let problems = loaded.problems();
     for problem in &problems {

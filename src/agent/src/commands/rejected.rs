@@ -1,10 +1,10 @@
 //! `portolan list --rejected`: what is wrong with manifests, without asking the kernel.
 
-use std::path::Path;
+use portolan_config::Flags;
 
-use super::CommandError;
+use super::{CommandError, desired};
 use crate::{
-    cli::{NodeOptions, OutputFormat},
+    cli::OutputFormat,
     exit::Exit,
     load::load,
     output::{findings_table, json, print},
@@ -13,9 +13,10 @@ use crate::{
 /// Prints what is refused in manifests or served otherwise than written.
 ///
 /// # Errors
-/// When the node has no name, there are no manifests at the path, or nothing can be printed.
-pub fn rejected(manifests: &Path, node: &NodeOptions, output: OutputFormat) -> Result<Exit, CommandError> {
-    let mut loaded = load(manifests, node.node_config()?)?;
+/// When the flags have mistakes, there are no manifests at the path, or nothing can be printed.
+pub fn rejected(flags: &Flags, output: OutputFormat) -> Result<Exit, CommandError> {
+    let (manifests, node) = desired(flags)?;
+    let mut loaded = load(&manifests, node)?;
     loaded.cluster.take_changes();
     let problems = loaded.problems();
     print(|out| match output {

@@ -12,13 +12,13 @@ use super::{parse::unreadable, refused::Reason};
 
 /// What `--manifests` names.
 #[derive(Debug, Clone)]
-pub(super) enum Root {
+pub(crate) enum Root {
     File(Arc<Path>),
     Folder(Arc<Path>),
 }
 
 impl Root {
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         if fs::metadata(path)?.is_dir() {
             fs::read_dir(path)?;
             Ok(Self::Folder(path.into()))
@@ -27,7 +27,7 @@ impl Root {
         }
     }
 
-    pub(super) const fn path(&self) -> &Arc<Path> {
+    pub(crate) const fn path(&self) -> &Arc<Path> {
         match self {
             Self::File(path) | Self::Folder(path) => path,
         }

@@ -29,6 +29,7 @@ pub use follow::{FollowError, Follower};
 pub use refused::{Place, Reason, Refused};
 pub use source::Source;
 pub use watch::WatchError;
+pub(crate) use {files::Root, watch::Watcher};
 
 /// What reading manifests tells.
 #[derive(Debug, Clone)]

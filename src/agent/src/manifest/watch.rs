@@ -22,12 +22,12 @@ use super::files::Root;
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
     /// No inotify instance.
-    #[error("manifests cannot be watched for changes: raise fs.inotify.max_user_instances, or run with --once")]
+    #[error("files cannot be watched for changes: raise fs.inotify.max_user_instances")]
     Start(#[source] io::Error),
     /// A folder cannot be watched.
     #[error(
-        "the folder {} cannot be watched for changes: make it readable, raise fs.inotify.max_user_watches, \
-         or run with --once", .folder.display()
+        "the folder {} cannot be watched for changes: make it readable, or raise fs.inotify.max_user_watches",
+        .folder.display()
     )]
     Add {
         /// Which one.
@@ -37,7 +37,7 @@ pub enum WatchError {
         source: io::Error,
     },
     /// Reading notifications failed.
-    #[error("notifications of changed manifests cannot be read")]
+    #[error("notifications of changed files cannot be read")]
     Read(#[source] io::Error),
 }
 
@@ -45,7 +45,7 @@ pub enum WatchError {
 type Names = Option<OsString>;
 
 #[derive(Debug)]
-pub(super) struct Watcher {
+pub(crate) struct Watcher {
     inotify: AsyncFd<Inotify>,
     folders: HashMap<WatchDescriptor, (PathBuf, Names)>,
     busy: BTreeSet<PathBuf>,
@@ -66,7 +66,7 @@ const CHANGES: WatchMask = WatchMask::CREATE
 
 impl Watcher {
     /// Must be called inside a tokio runtime.
-    pub(super) fn new() -> Result<Self, WatchError> {
+    pub(crate) fn new() -> Result<Self, WatchError> {
         #[expect(
             deprecated,
             reason = "the newer call is `unsafe`: it makes its caller promise that the descriptor stays valid. It does, \
@@ -78,7 +78,7 @@ impl Watcher {
 
     /// Watches the folders that the root and its files are in. Whether there was one that was not watched before:
     /// then something may have happened there unseen.
-    pub(super) fn cover<'a>(&mut self, root: &Root, files: impl Iterator<Item = &'a Path>) -> Result<bool, WatchError> {
+    pub(crate) fn cover<'a>(&mut self, root: &Root, files: impl Iterator<Item = &'a Path>) -> Result<bool, WatchError> {
         let mut folders: BTreeMap<PathBuf, Names> = BTreeMap::new();
         let name = root.path().file_name().map(ToOwned::to_owned);
         match root {
@@ -108,7 +108,7 @@ impl Watcher {
     }
 
     /// Waits until something has changed that is worth a look.
-    pub(super) async fn changed(&mut self) -> Result<(), WatchError> {
+    pub(crate) async fn changed(&mut self) -> Result<(), WatchError> {
         loop {
             self.drain()?;
             if std::mem::take(&mut self.changed) {
@@ -120,7 +120,7 @@ impl Watcher {
     }
 
     /// Whether a file has been written to and not been closed since, as far as the kernel has told by now.
-    pub(super) fn is_busy(&mut self, file: &Path) -> bool {
+    pub(crate) fn is_busy(&mut self, file: &Path) -> bool {
         if let Err(error) = self.drain() {
             // `changed` meets the same error and returns it.
             tracing::debug!(%error, "reading inotify failed");

@@ -9,6 +9,7 @@ mod node_policy;
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
 };
 
 use ipnet::IpNet;
@@ -130,7 +131,7 @@ impl DesiredPort {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortId {
     /// Which ServicePort.
-    pub name: ServicePortName,
+    pub name: Arc<ServicePortName>,
     /// In which family.
     pub family: Family,
 }

@@ -37,6 +37,12 @@ impl Finding {
         }
     }
 
+    /// The value that it is about, as it is shown.
+    #[must_use]
+    pub fn value(&self) -> &str {
+        self.place().1
+    }
+
     /// Whether something was refused.
     #[must_use]
     pub const fn is_rejection(&self) -> bool {

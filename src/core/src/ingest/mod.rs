@@ -26,12 +26,14 @@ mod settings;
 mod slice;
 #[cfg(test)]
 mod tests;
+mod version;
 mod warning;
 
 pub use finding::Finding;
 pub use raw::{EndpointSliceObject, NodeObject, Object, ServiceCidrObject, ServiceObject};
 pub use reference::{Kind, ObjectRef};
 pub use rejection::{Rejection, RejectionReason, Unit};
+pub use version::Version;
 pub use warning::{Right, Warning, WarningReason};
 
 pub(crate) use node::read_node;

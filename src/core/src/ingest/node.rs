@@ -1,4 +1,4 @@
-//! Nodes: the addresses that NodePorts can be reached at, the zone, the addresses of pods.
+//! Nodes: the addresses that NodePorts can be reached at, the zone, the addresses of pods, whether it is going away.
 
 use std::sync::Arc;
 
@@ -28,7 +28,22 @@ fn read(object: &NodeObject, report: &mut Report<'_>) -> Result<Node, Refused> {
     let zone = zone(metadata, report).ok().flatten();
     let pod_cidrs = pod_cidrs(object, report).unwrap_or_default();
     let addresses = addresses(object, report).unwrap_or_default();
-    Ok(Node { addresses, zone, pod_cidrs })
+    let leaving = !metadata.deletion_timestamp.is_absent() || has_autoscaler_taint(object, report);
+    Ok(Node { addresses, zone, pod_cidrs, leaving })
+}
+
+/// Whether the cluster autoscaler has decided to remove the machine; the taint's effect does not matter.
+fn has_autoscaler_taint(object: &NodeObject, report: &mut Report<'_>) -> bool {
+    // What is wrong with the spec as a whole is in the report already.
+    let Some(spec) = object.spec.valid() else { return false };
+    let mut found = false;
+    for (i, field) in report.list(&spec.taints, format_args!("spec.taints"), Unit::Taints).iter().enumerate() {
+        let path = format_args!("spec.taints[{i}]");
+        let Ok(Some(taint)) = report.read(field, path, Unit::Taint) else { continue };
+        let Ok(key) = report.read(&taint.key, format_args!("{path}.key"), Unit::Taint) else { continue };
+        found |= key.is_some_and(|key| &**key == "ToBeDeletedByClusterAutoscaler");
+    }
+    found
 }
 
 fn zone(metadata: &Metadata<NodeLabels>, report: &mut Report<'_>) -> Result<Option<Arc<str>>, Refused> {

@@ -50,6 +50,17 @@ pub struct ServiceCidrObject {
     pub(super) spec: Field<ServiceCidrSpec>,
 }
 
+impl EndpointSliceObject {
+    /// The IP family of its addresses; none for those that are no IP addresses.
+    #[must_use]
+    pub fn family(&self) -> Option<Family> {
+        match self.address_type {
+            Field::Valid(AddressType::Ip(family)) => Some(family),
+            _ => None,
+        }
+    }
+}
+
 /// One object of a kind that Portolan reads.
 #[derive(Debug, Clone)]
 #[expect(clippy::large_enum_variant, reason = "most objects are Services or slices; whoever keeps one boxes it")]
@@ -98,7 +109,19 @@ pub(super) struct Metadata<L> {
     pub(super) name: Field<Arc<str>>,
     pub(super) namespace: Field<Arc<str>>,
     pub(super) creation_timestamp: Field<Box<str>>,
+    pub(super) deletion_timestamp: Field<Box<str>>,
     pub(super) labels: Field<L>,
+    pub(super) uid: Field<Box<str>>,
+    pub(super) generation: Field<Generation>,
+    pub(super) resource_version: Field<Box<str>>,
+    pub(super) annotations: Field<Annotations>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Annotations {
+    #[serde(rename = "endpoints.kubernetes.io/last-change-trigger-time")]
+    pub(super) last_change_trigger_time: Field<Box<str>>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -235,6 +258,13 @@ pub(super) struct NodeSpec {
     pub(super) pod_cidr: Field<Box<str>>,
     #[serde(rename = "podCIDRs")]
     pub(super) pod_cidrs: Field<List<Box<str>>>,
+    pub(super) taints: Field<List<TaintObject>>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct TaintObject {
+    pub(super) key: Field<Box<str>>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -261,7 +291,7 @@ map_shape!(Metadata<ServiceLabels>, Metadata<SliceLabels>, Metadata<NodeLabels>,
 map_shape!(ServiceLabels, SliceLabels, NodeLabels, NoLabels);
 map_shape!(ServiceSpec, SessionAffinityConfig, ClientIpConfig, PortObject, ServiceStatus, LoadBalancerStatus, Ingress);
 map_shape!(EndpointPort, EndpointObject, Conditions, Hints, Hint, NodeSpec, NodeStatus, NodeAddressObject);
-map_shape!(ServiceCidrSpec);
+map_shape!(ServiceCidrSpec, TaintObject, Annotations);
 
 /// A port, or 0 where that means none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -269,6 +299,18 @@ pub(super) struct PortNumber(pub(super) u16);
 
 impl Shape for PortNumber {
     const EXPECTED: &'static str = "a port number from 1 to 65535";
+
+    fn from_integer(value: i128) -> Option<Self> {
+        value.try_into().ok().map(Self)
+    }
+}
+
+/// How often an object's spec was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Generation(pub(super) u64);
+
+impl Shape for Generation {
+    const EXPECTED: &'static str = "a number";
 
     fn from_integer(value: i128) -> Option<Self> {
         value.try_into().ok().map(Self)

@@ -102,6 +102,29 @@ pub enum RejectionReason {
     SamePort,
 }
 
+impl RejectionReason {
+    /// The rule as one word, for metrics.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Missing => "Missing",
+            Self::NoClusterIp => "NoClusterIP",
+            Self::Not { .. } => "WrongValue",
+            Self::NotALabel => "NotALabel",
+            Self::NotASubdomain => "NotASubdomain",
+            Self::NotALabelValue => "NotALabelValue",
+            Self::NotAnAddress => "NotAnAddress",
+            Self::NotACidr => "NotACIDR",
+            Self::EveryAddress => "EveryAddress",
+            Self::Special(_) => "SpecialAddress",
+            Self::WrongFamily { .. } => "WrongFamily",
+            Self::SecondOfFamily { .. } => "SecondOfFamily",
+            Self::SameName => "SameName",
+            Self::SamePort => "SamePort",
+        }
+    }
+}
+
 /// What is left out because of a bad value: the smallest part that cannot be served without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
@@ -141,6 +164,10 @@ pub enum Unit {
     Zone,
     /// One CIDR of an object.
     Cidr,
+    /// A taint of a Node.
+    Taint,
+    /// All taints of a Node.
+    Taints,
     /// The CIDRs of a Node's pods.
     PodCidrs,
     /// A ServiceCIDR.
@@ -177,6 +204,8 @@ impl fmt::Display for Unit {
             }
             Self::Zone => "the Node counts as being in no zone, everything else is used",
             Self::Cidr => "this CIDR is left out, the object's others are used",
+            Self::Taint => "this taint is not heeded, the Node's others are",
+            Self::Taints => "no taint of this Node is heeded, everything else is used",
             Self::PodCidrs => "no pod CIDR of this Node is used, everything else is",
             Self::ServiceCidr => "no CIDR of this object is used, those of others are",
         })

@@ -107,9 +107,8 @@ pub(super) fn health_check_node_port(
         return None;
     }
     let port = port.map(|port| port.0).filter(|port| *port != 0);
-    match port {
-        Some(port) => report.warn(path, port.to_string(), WarningReason::HealthCheckNodePort),
-        None => report.warn(path, String::new(), WarningReason::NoHealthCheckNodePort),
+    if port.is_none() {
+        report.warn(path, String::new(), WarningReason::NoHealthCheckNodePort);
     }
     port
 }

@@ -35,9 +35,6 @@ pub enum WarningReason {
     /// `externalTrafficPolicy: Local` of a Service that nobody outside the cluster is meant to reach.
     #[error("has no effect on a Service of type ClusterIP without external IPs")]
     NotExternallyAccessible,
-    /// `healthCheckNodePort`
-    #[error("is not honoured yet")]
-    HealthCheckNodePort,
     /// No `healthCheckNodePort` where a load balancer needs one.
     #[error("is missing in a Service of type LoadBalancer with `externalTrafficPolicy: Local`")]
     NoHealthCheckNodePort,
@@ -107,7 +104,6 @@ impl WarningReason {
     pub const fn effect(&self) -> &'static str {
         match self {
             Self::NotExternallyAccessible => "the Service is served as with Cluster",
-            Self::HealthCheckNodePort => "nothing answers health checks at this port, the Service is served",
             Self::NoHealthCheckNodePort => {
                 "the load balancer cannot ask which nodes have endpoints, the Service is served"
             }
@@ -123,7 +119,6 @@ impl WarningReason {
     pub const fn advice(&self) -> &'static str {
         match self {
             Self::NotExternallyAccessible => "set `spec.type`, or leave the policy out",
-            Self::HealthCheckNodePort => "let the load balancer check the NodePort itself",
             Self::NoHealthCheckNodePort => "let the load balancer check the NodePort itself",
             Self::Normalised { .. } | Self::NormalisedCidr { .. } => {
                 "write it in this form: other programs read it otherwise or not at all"

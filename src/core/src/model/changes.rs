@@ -16,7 +16,7 @@ impl Cluster {
     /// It may equal what was handed out before, also as `None` for one that never was: the next stage compares.
     pub fn take_changes(&mut self) -> Vec<PortChange> {
         self.decide_contests();
-        let mut dirty = std::mem::take(&mut self.dirty);
+        let mut dirty = std::mem::take(&mut self.dirty.ports);
         dirty.sort();
         dirty.dedup();
         dirty.into_iter().map(|(id, family)| self.change(&id, family)).collect()
@@ -36,6 +36,6 @@ impl Cluster {
             let lists = || Lists::of(&entry.slices, id, family, self.zone());
             desired::decide(service, port, family, self.viewpoint(family), has, lists)
         };
-        PortChange { id: PortId { name: (**id).clone(), family }, desired: decide() }
+        PortChange { id: PortId { name: id.clone(), family }, desired: decide() }
     }
 }

@@ -1,6 +1,7 @@
-//! From a Service to what it touches: the VIPs that it claims, and the ServicePorts that a change makes dirty.
+//! From a Service to what it touches: the VIPs that it claims, the ServicePorts that a change makes dirty, and the VIPs
+//! whose flows it may have made stale.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use super::{
     service::{Service, ServicePort},
@@ -8,13 +9,25 @@ use super::{
     vips::{Claim, Vips},
 };
 use crate::{
-    addr::{Family, PerFamily},
+    addr::{Family, PerFamily, Protocol},
     desired::{self, Vip},
     name::ServicePortName,
 };
 
-/// The ServicePorts to be decided anew, with their family; some more than once, until they are sorted.
-pub(super) type Dirty = Vec<(Arc<ServicePortName>, Family)>;
+/// What changes leave behind; some of it more than once, until it is sorted.
+#[derive(Debug, Default)]
+pub(super) struct Dirty {
+    /// The ServicePorts to be decided anew, with their family.
+    pub(super) ports: Vec<(Arc<ServicePortName>, Family)>,
+    /// Those of [`follows`] that lead, or may lead, elsewhere than before.
+    pub(super) vips: Vec<Vip>,
+}
+
+/// Whether the flows of a protocol may have to be cut off. Those of SCTP are connections that notice by themselves, in
+/// all states.
+const fn follows(protocol: Protocol) -> bool {
+    matches!(protocol, Protocol::Udp | Protocol::Tcp)
+}
 
 /// Everything that a Service claims on this node, sorted.
 pub(super) fn claims(service: &Service, node_addrs: &PerFamily<Vec<IpAddr>>) -> Vec<(Vip, Claim)> {
@@ -31,14 +44,17 @@ pub(super) fn claims(service: &Service, node_addrs: &PerFamily<Vec<IpAddr>>) -> 
 /// Replaces the claims of a Service; whoever inherits a VIP by it becomes dirty. Both lists are sorted.
 pub(super) fn exchange(vips: &mut Vips, dirty: &mut Dirty, before: &[(Vip, Claim)], after: &[(Vip, Claim)]) {
     for old in before {
-        if after.binary_search(old).is_err()
-            && let Some(heir) = vips.release(old.0, &old.1)
-        {
-            dirty.push((heir, Family::of(old.0.addr)));
+        if after.binary_search(old).is_ok() {
+            continue;
+        }
+        dirty.vips.extend(follows(old.0.protocol).then_some(old.0));
+        if let Some(heir) = vips.release(old.0, &old.1) {
+            dirty.ports.push((heir, Family::of(old.0.addr)));
         }
     }
     for new in after {
         if before.binary_search(new).is_err() {
+            dirty.vips.extend(follows(new.0.protocol).then_some(new.0));
             vips.claim(new.0, new.1.clone());
         }
     }
@@ -47,7 +63,7 @@ pub(super) fn exchange(vips: &mut Vips, dirty: &mut Dirty, before: &[(Vip, Claim
 /// Marks the ServicePorts that are chosen, each in the families that the Service has.
 pub(super) fn mark(dirty: &mut Dirty, service: &Service, chosen: impl Fn(&ServicePort, Family) -> bool) {
     let all = ports(service).filter(|(port, family)| chosen(port, *family));
-    dirty.extend(all.map(|(port, family)| (port.id.clone(), family)));
+    dirty.ports.extend(all.map(|(port, family)| (port.id.clone(), family)));
 }
 
 /// Exchanges the claims of a changed Service and marks all its ports, old and new. Its age decides contests too.
@@ -80,12 +96,23 @@ pub(super) fn mark_endpoints(
         if !slices.iter().flatten().any(|slice| slice.family == family && slice.has_port(&port.id)) {
             continue;
         }
-        dirty.push((port.id.clone(), family));
-        if vips.is_contested() {
-            let frontends = desired::claimed(service, port, family, node_addrs.get(family));
-            frontends.iter().for_each(|frontend| vips.reopen(frontend.vip));
+        dirty.ports.push((port.id.clone(), family));
+        let moved = follows(port.id.protocol) && serving(slices[0], &port.id) != serving(slices[1], &port.id);
+        if !moved && !vips.is_contested() {
+            continue;
+        }
+        for frontend in desired::claimed(service, port, family, node_addrs.get(family)) {
+            vips.reopen(frontend.vip);
+            dirty.vips.extend(moved.then_some(frontend.vip));
         }
     }
+}
+
+/// The endpoints of a slice for a ServicePort, whichever clients may use them.
+fn serving(slice: Option<&Slice>, id: &ServicePortName) -> BTreeSet<(IpAddr, u16)> {
+    let of_port =
+        |slice: &Slice, port| slice.endpoints.iter().map(move |endpoint| (endpoint.addr, port)).collect::<Vec<_>>();
+    slice.into_iter().flat_map(|slice| slice.ports_of(id).flat_map(|port| of_port(slice, port))).collect()
 }
 
 fn ports(service: &Service) -> impl Iterator<Item = (&ServicePort, Family)> {

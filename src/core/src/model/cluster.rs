@@ -33,23 +33,39 @@ use crate::{
 pub struct Cluster {
     config: NodeConfig,
     names: Names,
-    pub(super) services: BTreeMap<ServiceName, Entry>,
+    /// Boxed: a tree keeps room free for half as many again.
+    pub(super) services: BTreeMap<ServiceName, Box<Entry>>,
     /// Which Service each slice (namespace, name) is filed under; the namespace is the same.
     pub(super) homes: BTreeMap<(Arc<str>, Arc<str>), Arc<str>>,
     node: NodeState,
+    /// What [`Cluster::node_eligible`] says.
+    node_eligible: bool,
     /// The CIDRs of each ServiceCIDR object.
     service_cidrs: BTreeMap<Arc<str>, Box<[IpNet]>>,
     /// The addresses of NodePorts.
     pub(super) node_addrs: PerFamily<Vec<IpAddr>>,
     /// How many Services have NodePorts in each family.
     node_port_services: PerFamily<usize>,
+    /// The Services with a health-check node port: few, and asked about after every sync.
+    pub(super) health_checked: BTreeSet<ServiceName>,
     /// What [`Cluster::take_node_notes`] gave last or would have given again.
     told: Vec<NodeNote>,
     pub(super) vips: Vips,
-    /// What [`Cluster::take_changes`] has to decide anew.
+    /// What [`Cluster::take_changes`] has to decide anew, and [`Cluster::take_touched`] to tell.
     pub(super) dirty: Dirty,
     findings: BTreeMap<ObjectRef, Vec<Finding>>,
     pub(super) new_conflicts: Vec<Finding>,
+}
+
+/// How much there is in the cluster, as this node sees it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Services that are served.
+    pub services: usize,
+    /// Endpoints in their slices, an address as often as it is listed.
+    pub endpoints: usize,
+    /// Addresses and ports that they claim.
+    pub frontends: usize,
 }
 
 /// What is known under a Service's name. Slices may come before their Service and stay after it.
@@ -96,11 +112,13 @@ impl Cluster {
             services: BTreeMap::new(),
             homes: BTreeMap::new(),
             node: NodeState::Unknown,
+            node_eligible: false,
             service_cidrs: BTreeMap::new(),
             node_port_services: PerFamily::default(),
+            health_checked: BTreeSet::new(),
             told: Vec::new(),
             vips: Vips::default(),
-            dirty: Dirty::new(),
+            dirty: Dirty::default(),
             findings: BTreeMap::new(),
             new_conflicts: Vec::new(),
         }
@@ -132,16 +150,85 @@ impl Cluster {
         self.findings.remove(reference);
     }
 
+    /// Forgets all objects of a kind that a complete list of them lacks.
+    pub fn retain(&mut self, kind: Kind, listed: &BTreeSet<ObjectRef>) {
+        let reference = |namespace: &Arc<str>, name: &Arc<str>| {
+            let reference = ObjectRef { kind, namespace: namespace.clone(), name: name.clone() };
+            (!listed.contains(&reference)).then_some(reference)
+        };
+        let mut gone: Vec<ObjectRef> = match kind {
+            Kind::Service => {
+                let known = self.services.iter().filter(|(_, entry)| entry.service.is_some());
+                known.filter_map(|(name, _)| reference(&name.namespace, &name.name)).collect()
+            }
+            Kind::EndpointSlice => {
+                self.homes.keys().filter_map(|(namespace, name)| reference(namespace, name)).collect()
+            }
+            Kind::Node => reference(&"".into(), &self.config.hostname.as_str().into()).into_iter().collect(),
+            Kind::ServiceCidr => self.service_cidrs.keys().filter_map(|name| reference(&"".into(), name)).collect(),
+        };
+        // What is refused as a whole is known by its findings alone.
+        let refused = self.findings.keys().filter(|found| found.kind == kind && !listed.contains(found));
+        gone.extend(refused.cloned());
+        gone.iter().for_each(|reference| self.delete(reference));
+    }
+
+    /// Whether load balancers may send new connections to this node: its Node object is known and not about to go. Once
+    /// the object is deleted it is as last seen.
+    #[must_use]
+    pub const fn node_eligible(&self) -> bool {
+        self.node_eligible
+    }
+
     /// What holds for every Service on this node.
     #[must_use]
     pub fn policy(&self) -> NodePolicy {
         self.config.policy(self.node.known(), self.service_cidrs())
     }
 
+    /// The addresses of NodePorts in a family; the unspecified one where they are those that [`Cluster::policy`] says.
+    #[must_use]
+    pub const fn node_port_addresses(&self, family: Family) -> &Vec<IpAddr> {
+        self.node_addrs.get(family)
+    }
+
+    /// How much there is. It takes a look at each Service.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for entry in self.services.values() {
+            let Some(service) = &entry.service else { continue };
+            counts.services += 1;
+            counts.frontends += claims(service, &self.node_addrs).len();
+            counts.endpoints += entry.slices.iter().map(|slice| slice.endpoints.len()).sum::<usize>();
+        }
+        counts
+    }
+
+    /// How many marks there are of what [`Cluster::take_changes`] has to decide anew; one that is there may be set again.
+    #[must_use]
+    pub const fn marks(&self) -> usize {
+        self.dirty.ports.len()
+    }
+
+    /// Whether [`Cluster::take_changes`] has anything to decide anew.
+    #[must_use]
+    pub fn has_changes(&self) -> bool {
+        !self.dirty.ports.is_empty() || !self.dirty.vips.is_empty() || self.vips.is_open()
+    }
+
     /// What the cluster is seen from.
     #[must_use]
     pub const fn config(&self) -> &NodeConfig {
         &self.config
+    }
+
+    /// Takes over another configuration, while everything is served. The node's name stays what it was: which endpoints are
+    /// local was decided by it as they came.
+    pub fn reconfigure(&mut self, config: NodeConfig) {
+        let hostname = std::mem::take(&mut self.config.hostname);
+        self.config = NodeConfig { hostname, ..config };
+        self.refresh_node_addrs();
     }
 
     /// Why the node serves otherwise than somebody may expect: the reasons that were not there at
@@ -167,7 +254,10 @@ impl Cluster {
         let namespace = self.names.share(reference.namespace.clone());
         let place = self.services.entry(ServiceName { namespace, name: reference.name.clone() });
         let name = place.key().clone();
-        let (service, findings) = ingest::read_service(object, reference, &name, &mut self.names);
+        let (mut service, findings) = ingest::read_service(object, reference, &name, &mut self.names);
+        if let Some(service) = service.as_mut().filter(|_| !self.config.external_ips) {
+            service.external_ips = Box::default();
+        }
         if service.is_none() {
             self.remove_service(&name);
             return findings;
@@ -176,6 +266,11 @@ impl Cluster {
         let old = std::mem::replace(&mut entry.service, service);
         if old != entry.service {
             let (old, new) = (old.as_ref(), entry.service.as_ref());
+            if new.is_some_and(|service| service.health_check_node_port.is_some()) {
+                self.health_checked.insert(name);
+            } else {
+                self.health_checked.remove(&name);
+            }
             count_node_ports(&mut self.node_port_services, old, new);
             mark_service(&mut self.vips, &mut self.dirty, &self.node_addrs, old, new);
         }
@@ -185,6 +280,7 @@ impl Cluster {
     fn remove_service(&mut self, name: &ServiceName) {
         let Some(entry) = self.services.get_mut(name) else { return };
         if let Some(old) = entry.service.take() {
+            self.health_checked.remove(name);
             count_node_ports(&mut self.node_port_services, Some(&old), None);
             mark_service(&mut self.vips, &mut self.dirty, &self.node_addrs, Some(&old), None);
         }
@@ -247,6 +343,9 @@ impl Cluster {
             return Vec::new();
         }
         let (node, findings) = ingest::read_node(object, reference);
+        if let Some(node) = &node {
+            self.node_eligible = !node.leaving;
+        }
         self.put_node(node.map_or(NodeState::Refused, NodeState::Known));
         findings
     }
@@ -282,18 +381,19 @@ impl Cluster {
                 .filter_map(|entry| entry.service.as_ref())
                 .for_each(|service| mark(&mut self.dirty, service, |_, _| true));
         }
+        let primary = |node, family| self.config.primary(node, family);
         let moved = |family| primary(old, family) != primary(new, family);
         if Family::ALL.into_iter().any(moved) {
             for service in self.services.values().filter_map(|entry| entry.service.as_ref()) {
                 mark(&mut self.dirty, service, |_, family| moved(family) && service.source_ranges(family).is_some());
             }
         }
-        let addrs = |family| self.config.node_port_addresses(new, family);
-        let addrs = PerFamily { v4: addrs(Family::V4), v6: addrs(Family::V6) };
-        self.put_node_addrs(addrs);
+        self.refresh_node_addrs();
     }
 
-    fn put_node_addrs(&mut self, addrs: PerFamily<Vec<IpAddr>>) {
+    fn refresh_node_addrs(&mut self) {
+        let addrs = |family| self.config.node_port_addresses(self.node.known(), family);
+        let addrs = PerFamily { v4: addrs(Family::V4), v6: addrs(Family::V6) };
         if addrs == self.node_addrs {
             return;
         }
@@ -314,7 +414,7 @@ impl Cluster {
 
     /// What the node contributes to decisions in a family.
     pub(super) fn viewpoint(&self, family: Family) -> Viewpoint<'_> {
-        Viewpoint { node_ports: self.node_addrs.get(family), primary: primary(self.node.known(), family) }
+        Viewpoint { node_ports: self.node_addrs.get(family), primary: self.config.primary(self.node.known(), family) }
     }
 
     /// The CIDRs of all ServiceCIDRs: sorted, each once.
@@ -327,10 +427,6 @@ impl Cluster {
 
 fn zone(node: Option<&Node>) -> Option<&Arc<str>> {
     node.and_then(|node| node.zone.as_ref())
-}
-
-fn primary(node: Option<&Node>, family: Family) -> Option<IpAddr> {
-    node.and_then(|node| node.primary(family))
 }
 
 /// Counts the Services with NodePorts after one of them changed.

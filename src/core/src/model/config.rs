@@ -25,6 +25,10 @@ pub struct NodeConfig {
     pub count_connections: bool,
     /// `--nodeport-addresses`: which of the node's addresses have NodePorts.
     pub nodeport_addresses: NodePortAddresses,
+    /// `--bind-address`: the node's primary address of its family, in place of the Node object's.
+    pub bind_address: Option<IpAddr>,
+    /// The gate `AllowServiceExternalIPs` (KEP-5707): whether `spec.externalIPs` are served.
+    pub external_ips: bool,
 }
 
 /// `--detect-local-mode`, with what each mode needs.
@@ -61,6 +65,8 @@ impl NodeConfig {
             masquerade_mark: NodePolicy::MASQUERADE_MARK,
             count_connections: false,
             nodeport_addresses: NodePortAddresses::Primary,
+            bind_address: None,
+            external_ips: true,
         }
     }
 
@@ -88,11 +94,18 @@ impl NodeConfig {
         }
     }
 
+    /// The address that stands for the node in a family.
+    #[must_use]
+    pub fn primary(&self, node: Option<&Node>, family: Family) -> Option<IpAddr> {
+        let bound = self.bind_address.filter(|addr| Family::of(*addr) == family);
+        bound.or_else(|| node.and_then(|node| node.primary(family)))
+    }
+
     /// The addresses that NodePorts' Frontends have in a family.
     #[must_use]
     pub fn node_port_addresses(&self, node: Option<&Node>, family: Family) -> Vec<IpAddr> {
         match &self.nodeport_addresses {
-            NodePortAddresses::Primary => node.and_then(|node| node.primary(family)).into_iter().collect(),
+            NodePortAddresses::Primary => self.primary(node, family).into_iter().collect(),
             NodePortAddresses::Cidrs(_) => vec![match family {
                 Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
                 Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
@@ -109,6 +122,14 @@ impl NodePortAddresses {
             Self::Cidrs(all) => all,
         };
         all.iter().copied().filter(move |cidr| Family::of(cidr.addr()) == family)
+    }
+
+    /// Whether NodePorts with the unspecified address are at this one, if it is the node's own.
+    pub(super) fn may_be(&self, addr: IpAddr) -> bool {
+        let mut cidrs = self.cidrs(Family::of(addr)).peekable();
+        *self != Self::Primary
+            && !addr.is_loopback()
+            && (cidrs.peek().is_none() || cidrs.any(|cidr| cidr.contains(&addr)))
     }
 
     fn of_family(&self, family: Family) -> NodePortsAt {

@@ -38,7 +38,8 @@ impl Cluster {
             if contest.winner != winner {
                 let before = std::mem::replace(&mut contest.winner, winner.clone());
                 let family = Family::of(vip.addr);
-                self.dirty.extend([(before, family), (winner, family)]);
+                self.dirty.ports.extend([(before, family), (winner, family)]);
+                self.dirty.vips.push(vip);
             }
         }
         // Only now is it known what is left to the losers.

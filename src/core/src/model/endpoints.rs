@@ -9,7 +9,7 @@
 //! Each list falls back on its own, and only to endpoints that still serve. As kube-proxy does
 //! (`CategorizeEndpoints` of pkg/proxy/topology.go).
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use super::slice::{EndpointState, Hints, NodeHint, Slice};
 use crate::{addr::Family, desired::Endpoint, name::ServicePortName};
@@ -77,6 +77,14 @@ fn merge<'a>(slices: &'a [Slice], id: &ServicePortName, family: Family) -> Vec<C
 /// Whether a ServicePort has any endpoint in a family.
 pub(super) fn any(slices: &[Slice], id: &ServicePortName, family: Family) -> bool {
     slices.iter().any(|slice| slice.family == family && !slice.endpoints.is_empty() && slice.has_port(id))
+}
+
+/// Whether an address and port is one of a ServicePort's endpoints, whichever clients may use it.
+pub(super) fn serves(slices: &[Slice], id: &ServicePortName, at: SocketAddr) -> bool {
+    let family = Family::of(at.ip());
+    slices.iter().filter(|slice| slice.family == family).any(|slice| {
+        slice.ports_of(id).any(|port| port == at.port()) && slice.endpoints.iter().any(|found| found.addr == at.ip())
+    })
 }
 
 /// How near ready endpoints must be, by the hints of all of them (KEP-2433, KEP-3015): one endpoint without a hint switches

@@ -24,7 +24,8 @@ impl Cluster {
     #[must_use]
     pub fn health_checks(&self) -> Vec<HealthCheck> {
         let mut all = Vec::new();
-        for (name, entry) in &self.services {
+        for name in &self.health_checked {
+            let Some(entry) = self.services.get(name) else { continue };
             let Some(service) = &entry.service else { continue };
             let Some(port) = service.health_check_node_port else { continue };
             for family in service.families() {

@@ -33,6 +33,9 @@ pub struct Node {
     pub zone: Option<Arc<str>>,
     /// `spec.podCIDRs`: the addresses of this node's pods, the first CIDR of each family.
     pub pod_cidrs: PerFamily<Option<IpNet>>,
+    /// Whether it is about to go: it has a `deletionTimestamp`, or the cluster autoscaler's taint
+    /// `ToBeDeletedByClusterAutoscaler`. Load balancers should send nothing new here.
+    pub leaving: bool,
 }
 
 /// What is known of this node's Node object.

@@ -50,7 +50,7 @@ impl fmt::Display for NodeNote {
             Self::NoNode { hostname } => write!(
                 f,
                 "no Node object named `{hostname}` was read: what comes from it is missing (the `primary` address of NodePorts, \
-                 the zone, the pod CIDRs), everything else is served; add it to the manifests, or name the right one with \
+                 the zone, the pod CIDRs), everything else is served; see that it is there, or name the right one with \
                  --hostname-override"
             ),
             Self::NoAddress { hostname, family } => write!(
@@ -96,7 +96,7 @@ pub(super) fn notes(config: &NodeConfig, node: &NodeState, wanted: PerFamily<boo
     all.extend(lacks.map(|lacks| NodeNote::NoDetector { lacks }));
     for family in Family::ALL.into_iter().filter(|family| *wanted.get(*family)) {
         match (&config.nodeport_addresses, node.known()) {
-            (NodePortAddresses::Primary, Some(node)) if node.primary(family).is_none() => {
+            (NodePortAddresses::Primary, Some(node)) if config.primary(Some(node), family).is_none() => {
                 all.push(NodeNote::NoAddress { hostname: hostname(), family });
             }
             // A Node that was refused is told as such.

@@ -101,6 +101,11 @@ impl Vips {
         }
     }
 
+    /// Whether any contest must be decided anew.
+    pub(super) fn is_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
     /// Whether any VIP has several claimants.
     pub(super) fn is_contested(&self) -> bool {
         !self.contests.is_empty()
@@ -109,6 +114,14 @@ impl Vips {
     /// Whether one of its claimants has a VIP. What is open must be decided first.
     pub(super) fn has(&self, vip: &Vip, port: &ServicePortName) -> bool {
         self.contests.get(vip).is_none_or(|contest| *contest.winner == *port)
+    }
+
+    /// Who has a VIP. What is open must be decided first.
+    pub(super) fn owner(&self, vip: &Vip) -> Option<&Arc<ServicePortName>> {
+        match self.contests.get(vip) {
+            Some(contest) => Some(&contest.winner),
+            None => self.sole.get(vip).map(|claim| &claim.port),
+        }
     }
 
     /// The VIPs to be decided, which are then no longer open.

@@ -1,7 +1,7 @@
 //! What a backend's objects are: their keys, their values, how they depend on one another, and how Services become
 //! such objects. All of it pure.
 
-use std::fmt;
+use std::{fmt, hash::Hash};
 
 use crate::desired::{DesiredPort, NodePolicy};
 
@@ -31,7 +31,7 @@ pub enum Rank {
 /// The vocabulary of one backend.
 pub trait Dialect: Clone + PartialEq + fmt::Debug + 'static {
     /// Names an object. Its `Display` is read by users, in logs and in `portolan diff`.
-    type Key: Clone + Ord + fmt::Debug + fmt::Display;
+    type Key: Clone + Ord + Hash + fmt::Debug + fmt::Display;
     /// Everything else there is to an object.
     type Value: Clone + PartialEq + fmt::Debug;
 

@@ -20,6 +20,7 @@
 mod backend;
 mod claims;
 mod dialect;
+mod entries;
 mod entry;
 mod plan;
 mod report;

@@ -36,6 +36,9 @@ const LOOKS: u32 = 8;
 /// How often one sync plans anew. Each round writes something, or sets a ServicePort aside, or looks.
 const ROUNDS: u32 = 64;
 
+/// So many changes of others are told one by one at most.
+const DRIFTS: usize = 100_000;
+
 /// How many rounds a sync takes the kernel's word for which ServicePorts it refuses; then each is tried by itself.
 const REFUSALS: u32 = 3;
 
@@ -91,6 +94,11 @@ impl<B: Backend> Syncer<B> {
     /// What is wanted and what the kernel is known to hold.
     pub const fn tracker(&self) -> &Tracker<B::Dialect> {
         &self.tracker
+    }
+
+    /// How many ServicePorts are set aside, because the kernel refuses them.
+    pub fn quarantined(&self) -> usize {
+        self.quarantine.len()
     }
 
     /// Whether nothing may be changed or removed yet, since not everything that is wanted is known.
@@ -169,6 +177,11 @@ impl<B: Backend> Syncer<B> {
             isolate |= refusals > REFUSALS;
         }
         Err(SyncError::Unsettled(LOOKS))
+    }
+
+    /// Has the next sync read the kernel whole, whatever is thought to be in it.
+    pub const fn look_again(&mut self) {
+        self.observed = false;
     }
 
     /// Looks whether others have changed our objects, and puts right what they did. Reads and writes nothing when they
@@ -253,6 +266,8 @@ impl<B: Backend> Syncer<B> {
         let is_first = self.stats.observations == 0;
         let mut drift = self.observe()?;
         if !is_first {
+            // While a sync fails again and again, its report waits.
+            drift.truncate(DRIFTS.saturating_sub(self.report.drift.len()));
             self.report.drift.append(&mut drift);
         }
         self.tracker.sweep();

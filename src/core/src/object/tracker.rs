@@ -5,7 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Claimant, Dialect, Op, entry::Entry};
+use super::{
+    Claimant, Dialect, Op,
+    entries::{Entries, Number},
+    entry::Entry,
+};
 use crate::desired::{DesiredPort, NodePolicy};
 
 /// What there is to do about one object.
@@ -39,19 +43,19 @@ struct Members {
 
 /// What is wanted, what the kernel is known to hold, and where the two differ.
 pub struct Tracker<D: Dialect> {
-    entries: BTreeMap<D::Key, Entry<D::Value>>,
-    claimed: BTreeMap<Claimant, Vec<D::Key>>,
+    entries: Entries<D>,
+    claimed: BTreeMap<Claimant, Box<[Number]>>,
     members: BTreeMap<D::Key, Members>,
     /// Every object that differs, each once, in the order in which they came to differ; and some that differ no more.
     /// A list that is thrown away when nothing differs: looking up half a million keys again would cost more than all
     /// the rest of a first sync.
-    pending: Vec<D::Key>,
+    pending: Vec<Number>,
     /// Which list it is, counted from 1.
     round: u32,
     /// How many objects differ.
     differing: usize,
     /// Objects in the list that are neither wanted nor there.
-    emptied: Vec<D::Key>,
+    emptied: Vec<Number>,
     /// Objects that stay as they are until the next sweep.
     lingering: BTreeSet<D::Key>,
 }
@@ -59,7 +63,7 @@ pub struct Tracker<D: Dialect> {
 impl<D: Dialect> Default for Tracker<D> {
     fn default() -> Self {
         Self {
-            entries: BTreeMap::new(),
+            entries: Entries::default(),
             claimed: BTreeMap::new(),
             members: BTreeMap::new(),
             pending: Vec::new(),
@@ -88,22 +92,28 @@ impl<D: Dialect> Tracker<D> {
 
     /// Replaces everything that one claimant wants, and returns what it wanted before.
     pub fn claim(&mut self, who: Claimant, objects: Vec<(D::Key, D::Value)>) -> Vec<(D::Key, D::Value)> {
-        let keys: Vec<_> = objects.iter().map(|(key, _)| key.clone()).collect();
-        let old_keys = if keys.is_empty() { self.claimed.remove(&who) } else { self.claimed.insert(who, keys) };
         let mut old = Vec::new();
-        if let Some(old_keys) = old_keys {
+        if let Some(numbers) = self.claimed.remove(&who) {
             let kept: BTreeSet<_> = objects.iter().map(|(key, _)| key).collect();
-            for key in old_keys {
+            for number in numbers {
+                let Some((key, entry)) = self.entries.at(number) else { continue };
+                let key = key.clone();
                 let value = if kept.contains(&key) {
-                    self.entries.get(&key).and_then(|entry| entry.claim_of(who)).cloned()
+                    entry.claim_of(who).cloned()
                 } else {
-                    self.edit(&key, |entry| entry.unclaim(who))
+                    self.edit_at(number, |_, entry| entry.unclaim(who)).flatten()
                 };
                 old.extend(value.map(|value| (key, value)));
             }
         }
+        let mut numbers = Vec::with_capacity(objects.len());
         for (key, value) in objects {
-            self.edit(&key, |entry| entry.claim(who, value));
+            let number = self.entries.number(&key);
+            self.edit_at(number, |_, entry| entry.claim(who, value));
+            numbers.push(number);
+        }
+        if !numbers.is_empty() {
+            self.claimed.insert(who, numbers.into());
         }
         old
     }
@@ -117,24 +127,22 @@ impl<D: Dialect> Tracker<D> {
     /// not as it is wanted either.
     pub fn observed(&mut self, live: Vec<(D::Key, D::Value)>) -> Vec<(D::Key, Difference)> {
         let live: BTreeMap<_, _> = live.into_iter().collect();
-        let is_gone =
-            |(key, entry): &(&D::Key, &Entry<D::Value>)| entry.present().is_some() && !live.contains_key(*key);
-        let gone: Vec<_> = self.entries.iter().filter(is_gone).map(|(key, _)| key.clone()).collect();
+        let is_gone = |(key, entry): &&(D::Key, Entry<D::Value>)| entry.present().is_some() && !live.contains_key(key);
+        let mut gone: Vec<_> = self.entries.iter().filter(is_gone).map(|(key, _)| key.clone()).collect();
+        gone.sort_unstable();
         let mut drift = Vec::new();
         for key in gone {
-            drift.extend(
-                self.edit(&key, |entry| {
-                    entry.set_present(None);
-                    difference::<D>(&key, entry)
-                })
-                .map(|difference| (key, difference)),
-            );
+            let lost = self.edit(&key, |key, entry| {
+                entry.set_present(None);
+                difference::<D>(key, entry)
+            });
+            drift.extend(lost.map(|difference| (key, difference)));
         }
         for (key, value) in live {
-            let changed = self.edit(&key, |entry| {
-                let is_known = entry.present().is_some_and(|known| *known == value || D::serves(&key, &value, known));
+            let changed = self.edit(&key, |key, entry| {
+                let is_known = entry.present().is_some_and(|known| *known == value || D::serves(key, &value, known));
                 entry.set_present(Some(value));
-                if is_known { None } else { difference::<D>(&key, entry) }
+                if is_known { None } else { difference::<D>(key, entry) }
             });
             drift.extend(changed.map(|difference| (key, difference)));
         }
@@ -146,7 +154,7 @@ impl<D: Dialect> Tracker<D> {
         match op {
             Op::Add(key, value) | Op::Replace(key, value) => {
                 let value = value.clone();
-                self.edit(key, |entry| entry.set_present(Some(value)));
+                self.edit(key, |_, entry| entry.set_present(Some(value)));
             }
             Op::Remove(key) | Op::Rebuild(key) => {
                 if self.present_members(key) > 0 {
@@ -156,10 +164,10 @@ impl<D: Dialect> Tracker<D> {
                         .map(|(key, _)| key.clone())
                         .collect();
                     for key in held {
-                        self.edit(&key, |entry| entry.set_present(None));
+                        self.edit(&key, |_, entry| entry.set_present(None));
                     }
                 }
-                self.edit(key, |entry| entry.set_present(None));
+                self.edit(key, |_, entry| entry.set_present(None));
             }
         }
     }
@@ -180,19 +188,20 @@ impl<D: Dialect> Tracker<D> {
 
     fn put_back(&mut self, left: BTreeSet<D::Key>) {
         for key in left {
-            if let Some(entry) = self.entries.get_mut(&key) {
-                self.differing += 1;
-                if entry.queued != self.round {
-                    entry.queued = self.round;
-                    self.pending.push(key);
-                }
+            let Some(number) = self.entries.find(&key) else { continue };
+            let Some((_, entry)) = self.entries.at_mut(number) else { continue };
+            self.differing += 1;
+            if entry.queued != self.round {
+                entry.queued = self.round;
+                self.pending.push(number);
             }
         }
     }
 
     /// Leaves an object as it is until the next sweep.
     pub fn let_linger(&mut self, key: &D::Key) {
-        if self.lingering.insert(key.clone()) {
+        let differs = self.entries.get(key).is_some_and(|entry| difference::<D>(key, entry).is_some());
+        if self.lingering.insert(key.clone()) && differs {
             self.differing = self.differing.saturating_sub(1);
         }
     }
@@ -200,8 +209,8 @@ impl<D: Dialect> Tracker<D> {
     /// The objects that differ from what is wanted, with whose wish that is and what it is. What one claimant has
     /// brought stands together.
     pub fn pending(&self) -> impl Iterator<Item = Pending<'_, D>> {
-        self.pending.iter().filter_map(|key| {
-            let entry = self.entries.get(key)?;
+        self.pending.iter().filter_map(|number| {
+            let (key, entry) = self.entries.at(*number)?;
             let difference = self.difference(key, entry)?;
             Some(Pending { key, difference, wanted: entry.winner() })
         })
@@ -217,8 +226,8 @@ impl<D: Dialect> Tracker<D> {
         self.round = self.round.wrapping_add(1).max(1);
         let mut pending = std::mem::take(&mut self.pending);
         if self.differing > 0 {
-            pending.retain(|key| {
-                let Some(entry) = self.entries.get_mut(key) else { return false };
+            pending.retain(|number| {
+                let Some((key, entry)) = self.entries.at_mut(*number) else { return false };
                 let differs = difference::<D>(key, entry).is_some() && !self.lingering.contains(key);
                 if differs {
                     entry.queued = self.round;
@@ -227,10 +236,10 @@ impl<D: Dialect> Tracker<D> {
             });
             self.pending = pending;
         }
-        for key in std::mem::take(&mut self.emptied) {
+        for number in std::mem::take(&mut self.emptied) {
             let is_empty = |entry: &Entry<D::Value>| entry.present().is_none() && entry.wanted().is_none();
-            if self.entries.get(&key).is_some_and(is_empty) {
-                self.entries.remove(&key);
+            if self.entries.at(number).is_some_and(|(_, entry)| is_empty(entry)) {
+                self.entries.remove(number);
             }
         }
     }
@@ -242,7 +251,7 @@ impl<D: Dialect> Tracker<D> {
 
     /// Everything that is wanted, in the order of the keys.
     pub fn all_wanted(&self) -> impl Iterator<Item = (&D::Key, &D::Value)> {
-        self.entries.iter().filter_map(|(key, entry)| Some((key, entry.wanted()?)))
+        self.entries.sorted().into_iter().filter_map(|(key, entry)| Some((key, entry.wanted()?)))
     }
 
     /// What the kernel is known to hold under a key.
@@ -270,16 +279,23 @@ impl<D: Dialect> Tracker<D> {
         self.held_by(container).filter_map(|(key, entry)| Some((key, entry.wanted()?)))
     }
 
-    fn held_by<'a>(&'a self, container: &'a D::Key) -> impl Iterator<Item = (&'a D::Key, &'a Entry<D::Value>)> {
-        self.entries.iter().filter(move |(key, _)| containers_of::<D>(key).any(|held_by| held_by == *container))
+    fn held_by<'a>(&'a self, container: &'a D::Key) -> impl Iterator<Item = &'a (D::Key, Entry<D::Value>)> {
+        let is_held = move |(key, _): &&(D::Key, _)| containers_of::<D>(key).any(|held_by| held_by == *container);
+        self.entries.sorted().into_iter().filter(is_held)
     }
 
-    /// The only way in which an entry changes: keeps the counts and the pending objects true.
-    fn edit<R>(&mut self, key: &D::Key, change: impl FnOnce(&mut Entry<D::Value>) -> R) -> R {
-        let entry = self.entries.entry(key.clone()).or_default();
+    fn edit<R: Default>(&mut self, key: &D::Key, change: impl FnOnce(&D::Key, &mut Entry<D::Value>) -> R) -> R {
+        let number = self.entries.number(key);
+        self.edit_at(number, change).unwrap_or_default()
+    }
+
+    /// The only way in which an entry changes: keeps the counts and the pending objects true. `None` where there is no
+    /// such entry.
+    fn edit_at<R>(&mut self, number: Number, change: impl FnOnce(&D::Key, &mut Entry<D::Value>) -> R) -> Option<R> {
+        let (key, entry) = self.entries.at_mut(number)?;
         let before = (entry.wanted().is_some(), entry.present().is_some());
         let differed = !self.lingering.contains(key) && difference::<D>(key, entry).is_some();
-        let result = change(entry);
+        let result = change(key, entry);
         let after = (entry.wanted().is_some(), entry.present().is_some());
         if after != (false, true) {
             self.lingering.remove(key);
@@ -290,23 +306,26 @@ impl<D: Dialect> Tracker<D> {
         self.differing = self.differing + usize::from(differs) - usize::from(differed);
         if differs && entry.queued != self.round {
             entry.queued = self.round;
-            self.pending.push(key.clone());
-        }
-        if after == (false, false) {
-            if entry.queued == self.round {
-                self.emptied.push(key.clone());
-            } else {
-                self.entries.remove(key);
-            }
+            self.pending.push(number);
         }
         if before != after
             && let Some(container) = D::parent(key)
         {
-            let members = self.members.entry(container).or_default();
+            let members = self.members.entry(container.clone()).or_default();
             members.wanted = members.wanted + usize::from(after.0) - usize::from(before.0);
             members.present = members.present + usize::from(after.1) - usize::from(before.1);
+            if (members.wanted, members.present) == (0, 0) {
+                self.members.remove(&container);
+            }
         }
-        result
+        if after == (false, false) {
+            if entry.queued == self.round {
+                self.emptied.push(number);
+            } else {
+                self.entries.remove(number);
+            }
+        }
+        Some(result)
     }
 
     fn difference(&self, key: &D::Key, entry: &Entry<D::Value>) -> Option<Difference> {

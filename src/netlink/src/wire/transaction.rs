@@ -39,6 +39,15 @@ impl Transaction {
         self.message(op, msg::NEWRULE, flag::CREATE | flag::APPEND, family, |w| rule.put(w));
     }
 
+    /// Deletes the rule that has this handle.
+    pub fn delete_rule(&mut self, op: usize, family: u8, table: &str, chain: &str, handle: u64) {
+        self.message(op, msg::DELRULE, 0, family, |w| {
+            w.str(rule::TABLE, table);
+            w.str(rule::CHAIN, chain);
+            w.be64(rule::HANDLE, handle);
+        });
+    }
+
     /// Deletes all rules of a chain.
     pub fn flush_chain(&mut self, op: usize, family: u8, table: &str, chain: &str) {
         self.message(op, msg::DELRULE, 0, family, |w| {

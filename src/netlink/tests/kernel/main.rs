@@ -11,6 +11,7 @@
 )]
 
 mod commits;
+mod conntrack;
 mod limits;
 mod listing;
 mod packets;
@@ -60,7 +61,7 @@ fn succeeds(program: &str, arguments: &[&str]) -> bool {
 }
 
 fn trials() -> Vec<Trial> {
-    [commits::TESTS, listing::TESTS, packets::TESTS, watching::TESTS, limits::TESTS]
+    [commits::TESTS, conntrack::TESTS, listing::TESTS, packets::TESTS, watching::TESTS, limits::TESTS]
         .concat()
         .into_iter()
         .map(|(name, test)| Trial::test(name, move || alone(test)))

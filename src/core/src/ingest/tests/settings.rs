@@ -98,7 +98,7 @@ fn a_balancer_that_needs_a_health_check_port_gets_one_or_a_warning() {
     for (policy, port, read, finding) in [
         ("Cluster", json!(30001), None, ""),
         ("Cluster", json!(0), None, ""),
-        ("Local", json!(30001), Some(30001), "` = `30001` is not honoured yet; nothing answers health checks"),
+        ("Local", json!(30001), Some(30001), ""),
         ("Local", json!(0), None, "` is missing in a Service of type LoadBalancer with `externalTrafficPolicy: Local`"),
         ("Local", json!(null), None, "` is missing in a Service"),
         ("Local", json!(65536), None, "` = `65536` is not a port number from 1 to 65535; the Service is served as if"),

@@ -1,7 +1,9 @@
 //! The cluster as a whole: objects in, changes out.
 
 mod conflicts;
+mod flows;
 mod health;
+mod listed;
 mod order;
 mod policy;
 mod rules;

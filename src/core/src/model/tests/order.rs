@@ -146,7 +146,7 @@ fn state(world: &World) -> (Vec<String>, Vec<DesiredPort>, Vec<String>, NodePoli
 fn check(world: &World) -> Result<(), TestCaseError> {
     let mut vips = Vec::new();
     for (id, port) in &world.programmed {
-        prop_assert_eq!((&id.name, id.family), (&port.name, port.family));
+        prop_assert_eq!((&*id.name, id.family), (&port.name, port.family));
         vips.extend(port.frontends.iter().map(|frontend| frontend.vip));
         prop_assert!(port.frontends.is_sorted_by(|a, b| a.vip < b.vip) && !port.frontends.is_empty());
         for list in [&port.endpoints, &port.local_endpoints] {

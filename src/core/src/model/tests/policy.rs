@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    addr::PerFamily,
+    addr::{Family, PerFamily},
     desired::{LocalDetector, NodePolicy, NodePortsAt},
     model::DetectLocal,
 };
@@ -168,4 +168,49 @@ fn a_change_of_the_node_touches_what_depends_on_it() {
     world.change(in_zone("a", node(&["192.0.2.1"])));
     world.delete(Kind::Node, "", "node-a");
     assert_eq!(world.sync(), ["a/hints IPv4", "a/nodeport IPv4", "a/ranges IPv4"]);
+}
+
+#[test]
+fn another_configuration_holds_at_once() {
+    let all = NodePortAddresses::Cidrs(cidrs(&["0.0.0.0/0", "::/0"]));
+    let mut world = World::of([
+        node(&["192.0.2.1"]),
+        service("a/web", "10.96.0.1", json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": 30080}]})),
+        service("a/plain", "10.96.0.2", json!({})),
+        slice("web-1", "a/web", &["10.244.1.1"]),
+    ]);
+    let with = |nodeport_addresses, masquerade_all| NodeConfig {
+        nodeport_addresses,
+        masquerade_all,
+        ..NodeConfig::of("another-node")
+    };
+    world.cluster.reconfigure(with(all, true));
+    assert_eq!(world.sync(), ["a/web IPv4"]);
+    assert!(world.shown()[1].contains("0.0.0.0:30080/tcp"), "{:?}", world.shown());
+    assert!(world.cluster.policy().masquerade_all);
+    assert_eq!(world.cluster.config().hostname, "node-a");
+
+    world.cluster.reconfigure(with(NodePortAddresses::Primary, false));
+    assert_eq!(world.sync(), ["a/web IPv4"]);
+    assert!(world.shown()[1].contains("192.0.2.1:30080/tcp"), "{:?}", world.shown());
+    world.cluster.reconfigure(with(NodePortAddresses::Primary, false));
+    assert_eq!(world.sync(), [""; 0]);
+}
+
+#[test]
+fn a_bind_address_stands_for_the_node_in_its_family() {
+    let config = NodeConfig { bind_address: Some("198.51.100.7".parse().unwrap()), ..NodeConfig::of("node-a") };
+    let mut world = World::with(config);
+    world.change(service("a/web", "10.96.0.1", json!({"ports": [{"port": 80, "nodePort": 30080}]})));
+    assert_eq!(world.shown(), ["a/web 10.96.0.1:80/tcp 198.51.100.7:30080/tcp ->"]);
+    world.change(node(&["192.0.2.1", "fd00::1"]));
+    assert_eq!(world.cluster.node_port_addresses(Family::V4), &["198.51.100.7".parse::<std::net::IpAddr>().unwrap()]);
+    assert_eq!(world.cluster.node_port_addresses(Family::V6), &["fd00::1".parse::<std::net::IpAddr>().unwrap()]);
+}
+
+#[test]
+fn external_ips_can_be_switched_off() {
+    let mut world = World::with(NodeConfig { external_ips: false, ..NodeConfig::of("node-a") });
+    world.change(service("a/web", "10.96.0.1", json!({"externalIPs": ["203.0.113.1"]})));
+    assert_eq!(world.shown(), ["a/web 10.96.0.1:80/tcp ->"]);
 }

@@ -1,0 +1,147 @@
+//! Portolan beside kube-proxy: one machine, one cluster, the real control plane, one proxy after the other.
+//!
+//! ```text
+//!   control: etcd, kube-apiserver <--- as many clients as write the cluster
+//!      |
+//!   node-a: Portolan, then kube-proxy, then kube-proxy in another mode ...; the kernel's rules are flushed in between
+//! ```
+//!
+//! All proxies read the same configuration, but for what their row of the table says. A change is measured from the answer
+//! to the PUT to a new TCP connection that reaches the new endpoint. The programs that kube-proxy runs, nft and
+//! iptables-restore, are in its CPU time, but not in its memory.
+
+mod cluster;
+mod rival;
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use portolan_e2e::{
+    Lab, Options,
+    cluster::{CAST, CONTROL_PLANE},
+    controlplane::{Api, Binary, ControlPlane},
+    daemon::Rules as _,
+};
+
+use self::rival::{NODE, RIVALS, Rival};
+use crate::{
+    clock::percentile,
+    process::Process,
+    report::{count, print_load, print_machine, print_table, short},
+    site,
+};
+
+const SIZES: [u32; 2] = [1000, 10_000];
+
+/// Changes that are measured of each proxy, each of another Service; fewer where they take longer than [`TIME`].
+const ROUNDS: usize = 100;
+
+/// What all changes of one proxy may take together.
+const TIME: Duration = Duration::from_secs(60);
+
+/// What the first sync may take, and a change. Who needs longer has no figure.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// In which a proxy ends what it has begun: the other family, memory that is given back.
+const SETTLING: Duration = Duration::from_secs(5);
+
+/// What one proxy took.
+struct Figures {
+    first_sync: Duration,
+    changes: Vec<Duration>,
+    cpu_a_change: Duration,
+    /// In MiB.
+    memory: f64,
+}
+
+/// Compares and prints.
+pub(crate) fn run(binary: &Binary) -> Result<()> {
+    print_machine();
+    let lab = Lab::new(&Options { cast: &CAST, ..Options::default() })?;
+    let mut plane = ControlPlane::start_on(binary, lab.host(CONTROL_PLANE)?)?;
+    let node = lab.host(NODE)?;
+    plane.api.apply(&cluster::node(node.member()))?;
+    node.enter(site::make)??;
+    let kubeconfig = plane.credentials().kubeconfig();
+    let mut lines = Vec::new();
+    // Service 0 has not moved but lives from the beginning.
+    let (mut services, mut to_be_moved) = (0, 1..);
+    for size in SIZES {
+        eprintln!("creating Services {services} to {size}");
+        cluster::grow(&plane, services..size)?;
+        services = size;
+        let mut portolan = None;
+        for rival in &RIVALS {
+            eprintln!("measuring: {}, {} Services", rival.name, count(size));
+            let folder = tempfile::tempdir()?;
+            let log = folder.path().join("log");
+            let mut command = rival.command(binary, &kubeconfig, folder.path())?;
+            let begin = Instant::now();
+            let mut proxy = node.enter(|| Process::start(&mut command, &log))??;
+            let measured = node.enter(|| measure(&mut proxy, begin, &mut plane.api, &mut to_be_moved))?;
+            proxy.must_live()?;
+            drop(proxy);
+            node.nft("flush ruleset")?;
+            // That one of them takes too long is a result, too.
+            let figures = measured.inspect_err(|error| eprintln!("{}: {error:#}", rival.name)).ok();
+            lines.push(cells(rival, size, figures.as_ref(), portolan.as_ref()));
+            portolan = portolan.or(figures);
+        }
+    }
+    print_load("after");
+    println!();
+    let heads =
+        ["Services x 2", "proxy", "first sync (CPU)", "one change, p50", "p99", "changes", "CPU a change", "RSS"];
+    print_table(heads, &lines);
+    Ok(())
+}
+
+/// In the network namespace of the node.
+fn measure(
+    proxy: &mut Process,
+    begin: Instant,
+    api: &mut Api,
+    to_be_moved: &mut impl Iterator<Item = u32>,
+) -> Result<Figures> {
+    site::landed(cluster::front(0)?, begin, PATIENCE)?;
+    thread::sleep(SETTLING);
+    let (first_sync, memory) = (proxy.cpu()?, proxy.memory("VmRSS")?);
+    let begin = Instant::now();
+    let mut changes = Vec::new();
+    for i in to_be_moved.take(ROUNDS) {
+        let (path, slice) = cluster::moved(i);
+        api.put(&path, &slice)?;
+        changes.push(site::landed(cluster::front(i)?, Instant::now(), PATIENCE)?);
+        if begin.elapsed() > TIME {
+            break;
+        }
+    }
+    let cpu = proxy.cpu()?.saturating_sub(first_sync);
+    Ok(Figures { first_sync, cpu_a_change: cpu / u32::try_from(changes.len())?, changes, memory })
+}
+
+/// A line of the table, with ratios to Portolan's figures.
+fn cells(rival: &Rival, size: u32, figures: Option<&Figures>, portolan: Option<&Figures>) -> [String; 8] {
+    let Some(figures) = figures else {
+        let late = format!("> {} s", PATIENCE.as_secs());
+        return [&count(size), rival.name, &late, &late, &late, "0", "", ""].map(str::to_owned);
+    };
+    let ratio = |of: &dyn Fn(&Figures) -> f64| {
+        portolan.map(|portolan| format!(" ({:.1} x)", of(figures) / of(portolan))).unwrap_or_default()
+    };
+    let time = |of: &dyn Fn(&Figures) -> Duration| short(of(figures)) + &ratio(&|figures| of(figures).as_secs_f64());
+    let change = |percent| time(&move |figures| percentile(figures.changes.clone(), percent));
+    [
+        count(size),
+        rival.name.to_owned(),
+        time(&|figures| figures.first_sync),
+        change(50),
+        change(99),
+        figures.changes.len().to_string(),
+        time(&|figures| figures.cpu_a_change),
+        format!("{:.0} MiB", figures.memory) + &ratio(&|figures| figures.memory),
+    ]
+}

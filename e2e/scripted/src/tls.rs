@@ -1,0 +1,152 @@
+//! Certificates for a test: an authority of its own, servers on loopback, clients.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
+use rustls::{
+    RootCertStore, ServerConfig,
+    pki_types::{CertificateDer, PrivatePkcs8KeyDer},
+    server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier},
+    sign::CertifiedKey,
+};
+
+/// Certificates cannot be made or used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// Making one.
+    #[error("a certificate cannot be made")]
+    Make(#[from] rcgen::Error),
+    /// Using one.
+    #[error("a certificate cannot be used")]
+    Use(#[from] rustls::Error),
+    /// Asking clients for theirs.
+    #[error("clients cannot be asked for certificates")]
+    Clients(#[from] rustls::server::VerifierBuilderError),
+}
+
+/// Who signs certificates.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    der: CertificateDer<'static>,
+    pem: String,
+}
+
+/// A certificate and its key.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The certificate, as PEM.
+    pub certificate: String,
+    /// The key, as PEM.
+    pub key: String,
+    pub(crate) certificate_der: CertificateDer<'static>,
+    pub(crate) key_der: Vec<u8>,
+}
+
+impl Authority {
+    /// A new one, unlike all others.
+    ///
+    /// # Errors
+    /// When the crypto library refuses.
+    pub fn new() -> Result<Self, TlsError> {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.distinguished_name.push(DnType::CommonName, "scripted authority");
+        let key = KeyPair::generate()?;
+        let certificate = params.self_signed(&key)?;
+        let (der, pem) = (certificate.der().clone(), certificate.pem());
+        Ok(Self { issuer: Issuer::new(params, key), der, pem })
+    }
+
+    /// The authority's certificate, as PEM: what clients trust.
+    #[must_use]
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// A certificate for servers on loopback.
+    ///
+    /// # Errors
+    /// When the crypto library refuses.
+    pub fn server(&self) -> Result<Identity, TlsError> {
+        self.issue(&CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()])?)
+    }
+
+    /// The same, over since yesterday.
+    ///
+    /// # Errors
+    /// When the crypto library refuses.
+    pub fn expired_server(&self) -> Result<Identity, TlsError> {
+        let mut params = CertificateParams::new(["127.0.0.1".to_owned()])?;
+        let day = Duration::from_secs(24 * 60 * 60);
+        let now = SystemTime::now();
+        params.not_before = (now - 2 * day).into();
+        params.not_after = (now - day).into();
+        self.issue(&params)
+    }
+
+    /// A certificate for a client of this name.
+    ///
+    /// # Errors
+    /// When the crypto library refuses.
+    pub fn client(&self, name: &str) -> Result<Identity, TlsError> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.issue(&params)
+    }
+
+    fn issue(&self, params: &CertificateParams) -> Result<Identity, TlsError> {
+        let key = KeyPair::generate()?;
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        Ok(Identity {
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+            certificate_der: certificate.der().clone(),
+            key_der: key.serialize_der(),
+        })
+    }
+
+    /// How a server of this authority talks: clients may have certificates of the same one, or none.
+    pub(crate) fn server_config(&self, presents: Arc<Presents>) -> Result<ServerConfig, TlsError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add(self.der.clone())?;
+        let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+        let clients = clients.allow_unauthenticated().build()?;
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        Ok(config.with_client_cert_verifier(clients).with_cert_resolver(presents))
+    }
+}
+
+/// What the server presents to new connections.
+#[derive(Debug)]
+pub(crate) struct Presents(Mutex<Arc<CertifiedKey>>);
+
+impl Presents {
+    pub(crate) fn new(identity: &Identity) -> Result<Self, TlsError> {
+        certified(identity).map(|key| Self(Mutex::new(key)))
+    }
+
+    pub(crate) fn replace(&self, identity: &Identity) -> Result<(), TlsError> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = certified(identity)?;
+        Ok(())
+    }
+}
+
+impl ResolvesServerCert for Presents {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+fn certified(identity: &Identity) -> Result<Arc<CertifiedKey>, TlsError> {
+    let key = PrivatePkcs8KeyDer::from(identity.key_der.clone());
+    let key = rustls::crypto::ring::sign::any_supported_type(&key.into())?;
+    Ok(Arc::new(CertifiedKey::new(vec![identity.certificate_der.clone()], key)))
+}

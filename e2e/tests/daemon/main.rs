@@ -1,0 +1,62 @@
+//! The daemon's life as its users see it: `portolan run` on a node, against an API server that is scripted, so that what it
+//! says and keeps back is known at every moment.
+//!
+//! ```text
+//!   scripted API server <--lists, watches, Events--> portolan --> kernel   nft, netlink
+//!   files of the test   <--------------------------'   '-------> HTTP     /healthz /metrics /configz
+//! ```
+
+#![allow(clippy::indexing_slicing, reason = "test code as a whole: fields that are missing fail it")]
+
+mod changes;
+mod command_line;
+mod events;
+mod health_checks;
+mod reload;
+mod start;
+mod world;
+
+use std::process::ExitCode;
+
+use portolan_e2e::{
+    daemon::test,
+    harness::{self, Failure},
+};
+
+fn main() -> ExitCode {
+    let tests = vec![
+        // Those that wait the longest begin first.
+        test("nodes write of their start each and of a bad object together", || {
+            events::nodes_write_of_their_start_each_and_of_a_bad_object_together()
+        }),
+        test("rules follow the file", reload::rules_follow_the_file),
+        test("all else that is live follows the file", reload::all_else_that_is_live_follows_the_file),
+        test("what cannot be followed changes nothing", reload::what_cannot_be_followed_changes_nothing),
+        test("nothing is written or removed before the lists are complete", || {
+            start::nothing_is_written_or_removed_before_the_lists_are_complete()
+        }),
+        test("an API server that is down at the start is waited for", || {
+            start::an_api_server_that_is_down_at_the_start_is_waited_for()
+        }),
+        test("without a Node everything but primary NodePorts is served", || {
+            start::without_a_node_everything_but_primary_node_ports_is_served()
+        }),
+        test("a port that is taken ends it only if that is asked for", || {
+            start::a_port_that_is_taken_ends_it_only_if_that_is_asked_for()
+        }),
+        test("kubeadm's files and command line work without a word", || {
+            command_line::kubeadms_files_and_command_line_work_without_a_word()
+        }),
+        test("after --init-only CAP_NET_ADMIN is enough", command_line::after_init_only_cap_net_admin_is_enough),
+        test("flags are read as Go reads them", command_line::flags_are_read_as_go_reads_them),
+        test("mistakes are told all at once and end it", command_line::mistakes_are_told_all_at_once_and_end_it),
+        test("what ends at once touches nothing", command_line::what_ends_at_once_touches_nothing),
+        test("the verbosity may be changed while it runs", command_line::the_verbosity_may_be_changed_while_it_runs),
+        test("with JSON each line is one object", command_line::with_json_each_line_is_one_object),
+        test("health checks follow Services and slices", health_checks::answers_follow_services_and_slices),
+        test("with all addresses loopback is one of them", health_checks::with_all_addresses_loopback_is_one_of_them),
+        test("an explicit least period is kept", changes::an_explicit_least_period_is_kept),
+        test("changes are counted", changes::changes_are_counted),
+    ];
+    harness::run(|| Ok::<_, Failure>(tests), || ())
+}

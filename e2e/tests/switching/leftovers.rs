@@ -1,0 +1,171 @@
+//! What proxies leave behind, and what is removed of it, without any traffic.
+
+use std::{collections::BTreeSet, fs};
+
+use anyhow::{Result, bail, ensure};
+use portolan::leftovers::{Leftovers, Report};
+use portolan_e2e::{
+    daemon::{Rules as _, arguments, lone},
+    host::Host,
+    product::Portolan,
+    scenario::manifest,
+};
+
+use super::cni;
+
+/// Removes them, and sees that nothing is left.
+pub(crate) fn remove() -> Result<Report> {
+    let mut leftovers = Leftovers::open()?;
+    let found = leftovers.find();
+    let report = leftovers.remove(&found);
+    ensure!(leftovers.find().is_empty(), "something is still there");
+    Ok(report)
+}
+
+/// A part of what kube-proxy writes in iptables mode, with its words.
+const IPTABLES_MODE: &str = r#"*mangle
+:KUBE-PROXY-CANARY - [0:0]
+COMMIT
+*filter
+:KUBE-FORWARD - [0:0]
+:KUBE-SERVICES - [0:0]
+-A FORWARD -m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD
+-A FORWARD -m conntrack --ctstate NEW -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+COMMIT
+*nat
+:KUBE-SERVICES - [0:0]
+:KUBE-MARK-MASQ - [0:0]
+:KUBE-SVC-ERIFXISQEP7F7OF4 - [0:0]
+:KUBE-SEP-ABCDEFGHIJKLMNOP - [0:0]
+-A PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000
+-A KUBE-SERVICES -p tcp -m comment --comment "default/dns:dns-tcp cluster IP" -m tcp --dport 53 -j KUBE-SVC-ERIFXISQEP7F7OF4
+-A KUBE-SVC-ERIFXISQEP7F7OF4 -j KUBE-SEP-ABCDEFGHIJKLMNOP
+-A KUBE-SEP-ABCDEFGHIJKLMNOP -j KUBE-MARK-MASQ
+COMMIT
+"#;
+
+pub(crate) fn written_by_iptables_legacy() -> Result<()> {
+    let node = lone()?;
+    for program in ["iptables-legacy-restore", "ip6tables-legacy-restore"] {
+        node.command(program).input(IPTABLES_MODE).expect_exit(0)?;
+    }
+    let others = ":KUBE-FIREWALL - [0:0]\n-A INPUT -j KUBE-FIREWALL\n";
+    node.command("iptables-legacy-restore")
+        .arg("--noflush")
+        .input(format!("*filter\n{others}COMMIT\n"))
+        .expect_exit(0)?;
+    ensure!(node.enter(|| Leftovers::open()?.present().map_err(anyhow::Error::from))??);
+    let report = node.enter(remove)??;
+    ensure!(report.removed.len() == 6 && report.trouble.is_empty() && report.kept.is_empty(), "{report:#?}");
+    for program in ["iptables-legacy-save", "ip6tables-legacy-save"] {
+        let saved = node.command(program).expect_exit(0)?;
+        ensure!(!saved.lines().any(cni::is_kube_proxys), "{saved}");
+        ensure!(program.starts_with("ip6") || saved.contains("-A INPUT -j KUBE-FIREWALL"), "{saved}");
+    }
+    ensure!(!node.enter(|| Leftovers::open()?.present().map_err(anyhow::Error::from))??);
+    Ok(())
+}
+
+pub(crate) fn anothers_rule_leads_to_it() -> Result<()> {
+    let node = lone()?;
+    let anothers = "*nat\n:CNI-SETMARK - [0:0]\n-A CNI-SETMARK -j KUBE-MARK-MASQ\nCOMMIT\n";
+    node.command("iptables-nft-restore").input(IPTABLES_MODE).expect_exit(0)?;
+    node.command("iptables-nft-restore").arg("--noflush").input(anothers).expect_exit(0)?;
+    let report = node.enter(remove)??;
+    ensure!(report.removed.len() == 3 && report.trouble.is_empty(), "{report:#?}");
+    let [kept] = report.kept.as_slice() else { bail!("{report:#?}") };
+    ensure!(kept.contains("KUBE-MARK-MASQ") && kept.contains("CNI-SETMARK"), "{kept}");
+    let saved = node.command("iptables-nft-save").expect_exit(0)?;
+    let left: BTreeSet<_> = saved.lines().filter(|line| line.starts_with("-A")).collect();
+    let expected = ["-A CNI-SETMARK -j KUBE-MARK-MASQ", "-A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000"];
+    ensure!(left == BTreeSet::from(expected), "{saved}");
+    Ok(())
+}
+
+pub(crate) fn the_link_of_ipvs_mode() -> Result<()> {
+    let node = lone()?;
+    // Not every kernel has dummy links, and what it is does not matter.
+    node.command("ip").args(["link", "add", "kube-ipvs0", "type", "veth", "peer", "name", "other"]).expect_exit(0)?;
+    ensure!(node.enter(|| Leftovers::open()?.present().map_err(anyhow::Error::from))??);
+    let report = node.enter(remove)??;
+    let [removed] = report.removed.as_slice() else { bail!("{report:#?}") };
+    ensure!(removed.to_string() == "link kube-ipvs0, of kube-proxy's ipvs mode" && report.trouble.is_empty());
+    ensure!(!node.enter(|| Leftovers::open()?.present().map_err(anyhow::Error::from))??);
+    ensure!(!node.command("ip").arg("link").expect_exit(0)?.contains("kube-ipvs0"));
+    Ok(())
+}
+
+/// An image without the programs of iptables-legacy: nothing is where they are looked for.
+const WITHOUT_PROGRAMS: &str =
+    r#"for folder in /usr/sbin /usr/local/sbin; do mount -t tmpfs none "$folder"; done; exec "$@""#;
+
+pub(crate) fn no_iptables_legacy() -> Result<()> {
+    let (node, portolan) = (lone()?, Portolan::find()?);
+    node.command("iptables-legacy-restore").input(IPTABLES_MODE).expect_exit(0)?;
+    node.nft("add table ip kube-proxy")?;
+    let without = node.command("unshare").args(["--mount", "--", "sh", "-c", WITHOUT_PROGRAMS, "sh"]);
+    let output = without.arg(portolan.path()).args(["run", "--cleanup"]).output()?;
+    let (out, log) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
+    ensure!(output.status.code() == Some(1), "{log}");
+    ensure!(out == "removed table ip kube-proxy, of kube-proxy's nftables mode\n", "{out}");
+    for table in ["nat", "filter", "mangle"] {
+        let told = log.lines().any(|line| line.contains(&format!("table {table} of iptables-legacy cannot be read")));
+        ensure!(told && log.contains("`kube-proxy --cleanup`"), "{log}");
+    }
+    Ok(())
+}
+
+/// A node that Portolan has programmed.
+fn programmed(portolan: &Portolan) -> Result<Host> {
+    let (node, folder) = (lone()?, tempfile::tempdir()?);
+    fs::write(folder.path().join("all.json"), manifest(&[]))?;
+    portolan.on(&node).args(["run", "--once"]).args(arguments(folder.path(), &node)).expect_exit(0)?;
+    Ok(node)
+}
+
+pub(crate) fn cleanup() -> Result<()> {
+    let portolan = Portolan::find()?;
+    let node = programmed(&portolan)?;
+    node.nft("add table ip kube-proxy; add table inet another")?;
+    let run = |more: &[&str]| portolan.on(&node).arg("cleanup").args(more).expect_exit(0);
+    let (listing, generation) = (node.listing()?, node.generation()?);
+    for mode in ["all", "nftables"] {
+        let said = run(&["--mode", mode, "--dry-run"])?;
+        ensure!(said == "would remove table portolan for IPv4\nwould remove table portolan for IPv6\n", "{said}");
+    }
+    ensure!(run(&["--mode", "ipvs"])? == "nothing to remove: Portolan has no ipvs mode\n");
+    ensure!(run(&["--mode", "iptables", "--dry-run"])? == "nothing to remove: Portolan has no iptables mode\n");
+    portolan.on(&node).args(["cleanup", "--mode", "userspace"]).expect_exit(1)?;
+    ensure!((node.listing()?, node.generation()?) == (listing, generation), "nothing is removed by these");
+    ensure!(run(&["--mode", "nftables"])? == "removed table portolan for IPv4\nremoved table portolan for IPv6\n");
+    ensure!(run(&[])? == "nothing to remove: there is no table portolan\n");
+    ensure!(run(&["--dry-run"])? == "nothing to remove: there is no table portolan\n");
+    let left = node.nft("list tables")?;
+    ensure!(left.lines().collect::<BTreeSet<_>>() == ["table inet another", "table ip kube-proxy"].into(), "{left}");
+    Ok(())
+}
+
+pub(crate) fn cleanup_all() -> Result<()> {
+    let portolan = Portolan::find()?;
+    let node = programmed(&portolan)?;
+    node.command("iptables-nft-restore").input(IPTABLES_MODE).expect_exit(0)?;
+    node.nft("add table ip kube-proxy; add table ip6 kube-proxy; add table inet another")?;
+    // In kube-proxy's place the daemon needs no subcommand.
+    let removed = portolan.on(&node).arg("--cleanup").expect_exit(0)?;
+    let expected = [
+        "removed table portolan for IPv4",
+        "removed table portolan for IPv6",
+        "removed table ip kube-proxy, of kube-proxy's nftables mode",
+        "removed table ip6 kube-proxy, of kube-proxy's nftables mode",
+        "removed 4 chains KUBE-* in table ip nat, of kube-proxy's iptables mode",
+        "removed 2 chains KUBE-* in table ip filter, of kube-proxy's iptables mode",
+        "removed chain KUBE-PROXY-CANARY in table ip mangle, of kube-proxy's iptables mode",
+    ];
+    ensure!(removed.lines().eq(expected), "{removed}");
+    let listing = node.listing()?;
+    ensure!(!["portolan", "kube-proxy", "KUBE-"].iter().any(|name| listing.contains(name)), "{listing}");
+    ensure!(listing.contains("table inet another"), "{listing}");
+    ensure!(portolan.on(&node).args(["run", "--cleanup"]).expect_exit(0)?.is_empty(), "there is nothing left");
+    Ok(())
+}

@@ -1,0 +1,275 @@
+//! A cluster with two nodes, one of which changes its proxy: the API server that kube-proxy asks, manifests of the same
+//! objects for Portolan, and what clients meet at Services.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Result, bail, ensure};
+use portolan_core::addr::{Family, Protocol};
+use portolan_e2e::{
+    Lab, Options,
+    cast::{Target, named},
+    controlplane::{Binary, ControlPlane, KubeProxy},
+    daemon::until,
+    host::Host,
+    http::Request,
+    probe::Outcome,
+    scenario::{ObjectName, ProxyOptions, Scenario, ServiceProxy, manifest},
+    server::Servers,
+};
+use serde_json::{Value, json};
+
+use super::cni;
+
+/// A refusal over IPv6 is heard a second late.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Long enough to be sure that nobody answers.
+const SILENCE: Duration = Duration::from_millis(300);
+
+/// What is met then.
+pub(crate) const SILENT: &str = "Silent";
+
+/// What is met where a Service has no endpoint.
+pub(crate) const REFUSED: &str = "Refused";
+
+/// Who connects: a pod, somebody outside, and the node itself.
+pub(crate) const CLIENTS: [&str; 3] = ["pod-a1", "outside", "node-a"];
+
+/// The NodePort of the Service that has one.
+pub(crate) const NODE_PORT: u16 = 30080;
+
+/// The load balancer's IP of the Service that has one.
+pub(crate) const LOAD_BALANCER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 16)), 80);
+
+/// The addresses of a Service: `10.96.0.x`, `fd00:10:96::x`.
+pub(crate) fn vip(number: u8, family: Family) -> SocketAddr {
+    let ip = match family {
+        Family::V4 => IpAddr::from([10, 96, 0, number]),
+        Family::V6 => IpAddr::from([0xfd00, 0x10, 0x96, 0, 0, 0, 0, u16::from(number)]),
+    };
+    SocketAddr::new(ip, 80)
+}
+
+/// The address of node-a with a port.
+pub(crate) fn at_node(port: u16, family: Family) -> Result<SocketAddr> {
+    Ok(SocketAddr::new(named("node-a")?.address(family), port))
+}
+
+/// A dual-stack Service and its slices.
+pub(crate) fn service(name: &str, number: u8, endpoints: &[&str]) -> Result<Vec<Value>> {
+    let ips = Family::ALL.map(|family| vip(number, family).ip().to_string());
+    let mut objects = vec![json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "clusterIP": ips[0], "clusterIPs": ips, "ipFamilies": ["IPv4", "IPv6"],
+            "ipFamilyPolicy": "RequireDualStack", "ports": [{"port": 80}],
+        },
+    })];
+    for family in Family::ALL {
+        let labels = json!({"kubernetes.io/service-name": name});
+        let metadata = json!({"name": slice(name, family), "namespace": "default", "labels": labels});
+        let addresses = endpoints.iter().map(|pod| Ok(json!({"addresses": [named(pod)?.address(family)]})));
+        objects.push(json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": metadata,
+            "addressType": family.to_string(), "ports": [{"name": "", "port": 8080, "protocol": "TCP"}],
+            "endpoints": addresses.collect::<Result<Vec<_>>>()?,
+        }));
+    }
+    Ok(objects)
+}
+
+/// The same, of type NodePort.
+pub(crate) fn node_port(objects: Vec<Value>) -> Vec<Value> {
+    with_spec(objects, &json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": NODE_PORT}]}))
+}
+
+/// The same, of type LoadBalancer, for clients from these ranges; for all where there are none.
+pub(crate) fn load_balancer(objects: Vec<Value>, ranges: &[&str]) -> Vec<Value> {
+    let spec =
+        json!({"type": "LoadBalancer", "allocateLoadBalancerNodePorts": false, "loadBalancerSourceRanges": ranges});
+    let mut objects = with_spec(objects, &spec);
+    if let Some(service) = objects.first_mut() {
+        service["status"] = json!({"loadBalancer": {"ingress": [{"ip": LOAD_BALANCER.ip()}]}});
+    }
+    objects
+}
+
+fn with_spec(mut objects: Vec<Value>, more: &Value) -> Vec<Value> {
+    let spec = objects.first_mut().and_then(|service| service.pointer_mut("/spec")).and_then(Value::as_object_mut);
+    if let (Some(spec), Some(more)) = (spec, more.as_object()) {
+        spec.extend(more.clone());
+    }
+    objects
+}
+
+/// The name of a slice.
+fn slice(service: &str, family: Family) -> String {
+    format!("{service}-{family}").to_lowercase()
+}
+
+/// The Node objects.
+fn nodes() -> Result<Vec<Value>> {
+    let node = |name: &str| -> Result<Value> {
+        let member = named(name)?;
+        let addresses = Family::ALL.map(|family| json!({"type": "InternalIP", "address": member.address(family)}));
+        Ok(json!({
+            "apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "status": {"addresses": addresses},
+        }))
+    };
+    Ok(vec![node("node-a")?, node("node-b")?])
+}
+
+/// The cluster. node-a is the one that changes its proxy.
+pub(crate) struct World<'lab> {
+    pub(crate) plane: ControlPlane,
+    lab: &'lab Lab,
+    _servers: Servers,
+    scenario: Scenario,
+    pub(crate) mode: ServiceProxy,
+    folder: tempfile::TempDir,
+    objects: Vec<Value>,
+}
+
+impl<'lab> World<'lab> {
+    /// With servers in two pods, and a kube-proxy of this mode.
+    pub(crate) fn new(lab: &'lab Lab, binary: &Binary, mode: ServiceProxy) -> Result<Self> {
+        let targets = ["pod-a2", "pod-b1"].map(|host| Target { host, port: 8080, protocol: Protocol::Tcp });
+        let servers = lab.serve(targets)?;
+        for pod in ["pod-a2", "pod-b1"] {
+            // A port that comes again must not meet the end of its last connection.
+            lab.host(pod)?.enter(|| fs::write("/proc/sys/net/ipv4/tcp_max_tw_buckets", "0"))??;
+        }
+        let scenario = Scenario {
+            name: "switching".into(),
+            folder: PathBuf::new(),
+            proxy: ProxyOptions::default(),
+            not_judged: None,
+            lab: Options::default(),
+            steps: Vec::new(),
+        };
+        let (plane, folder) = (ControlPlane::start(binary)?, tempfile::tempdir()?);
+        let mut world = Self { lab, _servers: servers, plane, scenario, mode, folder, objects: Vec::new() };
+        world.apply(nodes()?)?;
+        Ok(world)
+    }
+
+    /// node-a.
+    pub(crate) fn node(&self) -> Result<&'lab Host> {
+        Ok(self.lab.host("node-a")?)
+    }
+
+    /// The objects, for Portolan.
+    pub(crate) fn manifests(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// kube-proxy on node-a.
+    pub(crate) fn start_kube_proxy(&self) -> Result<KubeProxy> {
+        Ok(KubeProxy::start(&self.plane, &self.scenario, self.node()?, self.mode)?)
+    }
+
+    /// Brings objects into the cluster, or changes them.
+    pub(crate) fn apply(&mut self, objects: Vec<Value>) -> Result<()> {
+        for object in objects {
+            self.plane.api.apply(&object)?;
+            self.objects.retain(|old| ObjectName::of(old) != ObjectName::of(&object));
+            self.objects.push(object);
+        }
+        self.write()
+    }
+
+    /// Takes a Service and its slices out of the cluster.
+    pub(crate) fn delete(&mut self, service: &str) -> Result<()> {
+        let slices = Family::ALL.map(|family| slice(service, family));
+        let names: BTreeSet<_> = slices.iter().map(String::as_str).chain([service]).collect();
+        let name = |object: &Value| object.pointer("/metadata/name").and_then(Value::as_str).map(ToOwned::to_owned);
+        let is_gone = |object: &Value| name(object).is_some_and(|name| names.contains(name.as_str()));
+        let (gone, kept) = self.objects.drain(..).partition(is_gone);
+        self.objects = kept;
+        Vec::into_iter(gone).try_for_each(|object| self.plane.api.delete(&object))?;
+        self.write()
+    }
+
+    /// Renamed into place, so that Portolan never reads half of it.
+    fn write(&self) -> Result<()> {
+        let path = self.manifests().join("all");
+        fs::write(&path, manifest(&self.objects))?;
+        Ok(fs::rename(&path, path.with_extension("json"))?)
+    }
+}
+
+impl World<'_> {
+    /// Waits until a client's connections meet what they should, and then sees whether they go on doing so.
+    pub(crate) fn expect(&self, what: &str, client: &str, to: SocketAddr, expected: &[&str]) -> Result<()> {
+        let host = self.lab.host(client)?;
+        let (patience, count) = match expected {
+            [SILENT] => (SILENCE, 2),
+            [REFUSED] => (PATIENCE, 2),
+            _ => (PATIENCE, 20),
+        };
+        let mut met = String::new();
+        let seen = until(what, || -> Result<_> {
+            met = outcome(&host.connect(Protocol::Tcp, to, patience)?);
+            Ok(expected.contains(&met.as_str()).then_some(()))
+        });
+        if let Err(error) = seen {
+            bail!("{what}: {client} -> {to}: {met} and not {expected:?}: {error}");
+        }
+        for outcome in host.connections(Protocol::Tcp, to, patience, count)?.iter().map(outcome) {
+            ensure!(expected.contains(&outcome.as_str()), "{what}: {client} -> {to}: {outcome} and not {expected:?}");
+        }
+        Ok(())
+    }
+
+    /// The same from everywhere, in both families, at a Service's cluster IPs.
+    pub(crate) fn everybody_meets(&self, what: &str, number: u8, expected: &[&str]) -> Result<()> {
+        for client in CLIENTS {
+            for family in Family::ALL {
+                self.expect(what, client, vip(number, family), expected)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// hostPorts of the CNI plugin work, and see the client's address.
+    pub(crate) fn host_port_works(&self) -> Result<()> {
+        for family in Family::ALL {
+            self.expect("the hostPort", "outside", at_node(cni::HOST_PORT, family)?, &["pod-a2:8080"])?;
+        }
+        Ok(())
+    }
+}
+
+fn outcome(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Answered(answer) => answer.server.clone(),
+        other => format!("{other:?}"),
+    }
+}
+
+const fn get(target: &str) -> Request<'_> {
+    Request { method: "GET", target, headers: &[], body: "" }
+}
+
+/// Whether a proxy on this node has programmed everything, as it says itself; nobody may listen yet.
+pub(crate) fn is_ready(node: &Host) -> Result<bool> {
+    let at = SocketAddr::from(([127, 0, 0, 1], 10256));
+    Ok(node.enter(|| get("/readyz").send(at))?.is_ok_and(|response| response.status == "200 OK"))
+}
+
+/// A number that Portolan shows on its node, summed over labels.
+pub(crate) fn metric(node: &Host, at: SocketAddr, name: &str) -> Result<f64> {
+    let page = node.enter(|| get("/metrics").send(at))??.body;
+    let is_it = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
+    let values =
+        page.lines().filter(is_it).map(|line| Ok(line.rsplit(' ').next().unwrap_or_default().parse::<f64>()?));
+    let values = values.collect::<Result<Vec<_>>>()?;
+    ensure!(!values.is_empty(), "no {name} in {page}");
+    Ok(values.iter().sum())
+}

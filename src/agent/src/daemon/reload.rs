@@ -1,0 +1,113 @@
+//! The configuration file while the daemon runs: what can be followed is, at once; what has a mistake or needs a restart
+//! never ends the process. Five hundred nodes see an edit of a ConfigMap within a minute, outside of what
+//! `maxUnavailable` allows: the old configuration stays, as a whole, with a log line, an Event and a metric.
+
+use std::{path::Path, sync::Arc};
+
+use portolan_config::{Flags, Reload, Resolved, Settings, resolve};
+use portolan_kube::NoticeType;
+
+use super::configuration::{self, Shown};
+use crate::{
+    config_file::ConfigFile,
+    events::Reporter,
+    logging::Verbosity,
+    mailbox::Mailbox,
+    manifest::WatchError,
+    metrics::Metrics,
+    sync_loop::{ErrorChain, Message},
+    sysctl,
+};
+
+/// Follows the file, if there is one.
+pub(super) struct Reloader<'a> {
+    flags: &'a Flags,
+    file: Option<ConfigFile>,
+    current: Resolved,
+    shown: Shown,
+    verbosity: Verbosity,
+    reporter: Reporter,
+    metrics: Arc<Metrics>,
+}
+
+impl<'a> Reloader<'a> {
+    /// Watches the file that was read as `text`. Must be called inside a tokio runtime.
+    pub(super) fn new(
+        flags: &'a Flags,
+        text: Option<String>,
+        current: Resolved,
+        shown: Shown,
+        verbosity: Verbosity,
+        reporter: Reporter,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let file = flags.config().zip(text).map(|(path, text)| ConfigFile::watch(path.into(), text));
+        let file = file.transpose().unwrap_or_else(|error| {
+            not_followed(&error);
+            None
+        });
+        Self { flags, file, current, shown, verbosity, reporter, metrics }
+    }
+
+    /// Takes over every change, for ever.
+    pub(super) async fn follow(&mut self, mailbox: &Mailbox<Message>) {
+        let Some(mut file) = self.file.take() else { return std::future::pending().await };
+        loop {
+            let read = match file.changed().await {
+                Ok(read) => read,
+                Err(error) => {
+                    not_followed(&error);
+                    return std::future::pending().await;
+                }
+            };
+            let outcome = match read {
+                Ok(text) => self.take_over(&text, mailbox),
+                Err(error) => Err(format!("it cannot be read: {error}")),
+            };
+            self.metrics.config_read(outcome.is_err());
+            if let Err(why) = outcome {
+                let note = format!("the configuration file was changed and is not followed; the old one stays: {why}");
+                tracing::error!("{note}");
+                self.reporter.node(NoticeType::Warning, "ConfigurationNotFollowed", "ReloadConfiguration", note);
+            }
+        }
+    }
+
+    /// Takes over a new text, or says why not.
+    fn take_over(&mut self, text: &str, mailbox: &Mailbox<Message>) -> Result<(), String> {
+        let new = resolve(self.flags, Some(text)).map_err(|problems| problems.to_string())?;
+        for warning in new.warnings.iter().filter(|warning| !self.current.warnings.contains(warning)) {
+            tracing::warn!("{warning}");
+        }
+        match Reload::between(&self.current, &new) {
+            Reload::Same => tracing::info!("the configuration file was changed: nothing in it is different"),
+            Reload::NeedsRestart { fields } => {
+                return Err(format!("{} cannot be followed without a restart", fields.join(", ")));
+            }
+            Reload::Live { changed } => {
+                let settings =
+                    Settings::new(&new, &configuration::host_name()).map_err(|problems| problems.to_string())?;
+                self.verbosity.set(settings.logging.verbosity);
+                if changed.iter().any(|field| field.starts_with("conntrack.")) {
+                    let failed = sysctl::apply(&settings.conntrack, Path::new("/"));
+                    (0..failed).for_each(|_| self.metrics.sysctl_failed());
+                }
+                let message = Message::Configure(Box::new(configuration::of_sync_loop(&settings)));
+                // Gone only when the process ends.
+                let _ = mailbox.send(message);
+                tracing::info!(changed = changed.join(", "), "the configuration file was changed: it is followed");
+            }
+        }
+        self.shown.set(&new);
+        self.current = new;
+        Ok(())
+    }
+}
+
+/// A node may have given all its inotify instances to others: no reason to serve nobody.
+fn not_followed(error: &WatchError) {
+    tracing::warn!(
+        "changes of the configuration file are not followed: {}; everything else works, and a restart reads the file again",
+        ErrorChain(error)
+    );
+}

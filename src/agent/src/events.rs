@@ -1,0 +1,68 @@
+//! Kubernetes Events: what people read with `kubectl describe` on a Service or on this Node.
+
+use portolan_core::{
+    ingest::{Finding, Kind, ObjectRef},
+    name::ServiceName,
+};
+use portolan_kube::{EventSink, Identity, Notice, NoticeType, Regarding};
+
+/// Writes Events about this node and about objects; without an API server nobody reads them, and nothing is written.
+#[derive(Debug, Clone)]
+pub struct Reporter {
+    node: Regarding,
+    sink: Option<EventSink>,
+}
+
+impl Reporter {
+    /// For the node of this name.
+    #[must_use]
+    pub fn new(node: &str, sink: Option<EventSink>) -> Self {
+        Self { node: Regarding::node(node), sink }
+    }
+
+    /// Something that this node's operator should know.
+    pub fn node(&self, type_: NoticeType, reason: &'static str, action: &'static str, note: impl Into<String>) {
+        self.send(self.node.clone(), type_, reason, action, note.into());
+    }
+
+    /// What is wrong with an object: one Event for all of it, which all nodes write together.
+    pub fn findings(&self, object: &ObjectRef, identity: &Identity, findings: &[Finding]) {
+        if findings.is_empty() {
+            return;
+        }
+        let rejected = findings.iter().any(Finding::is_rejection);
+        let reason = if rejected { "Rejected" } else { "ServedOtherwise" };
+        let lines: Vec<_> = findings.iter().map(ToString::to_string).collect();
+        self.send(Regarding::object(object, identity), NoticeType::Warning, reason, "Read", lines.join("\n"));
+    }
+
+    /// A Service lost an address and port to another. Its UID is not kept; all nodes write the same, and the Service's
+    /// name and the address name the Event.
+    pub fn conflict(&self, conflict: &Finding) {
+        let object = conflict.object();
+        let version = format!("{}/{} {}", object.namespace, object.name, conflict.value());
+        let identity = Identity { uid: Box::default(), version: version.into() };
+        let regarding = Regarding::object(object, &identity);
+        self.send(regarding, NoticeType::Warning, "Conflict", "Read", conflict.to_string());
+    }
+
+    /// A health-check node port of a Service cannot be opened on this node.
+    pub fn listen_failed(&self, service: &ServiceName, note: String) {
+        let ServiceName { namespace, name } = service.clone();
+        let object = ObjectRef { kind: Kind::Service, namespace, name };
+        let regarding = Regarding::object(&object, &Identity::default()).here();
+        self.send(regarding, NoticeType::Warning, "FailedToStartServiceHealthcheck", "Listen", note);
+    }
+
+    /// How many Events could not be written so far.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.sink.as_ref().map_or(0, EventSink::dropped)
+    }
+
+    fn send(&self, regarding: Regarding, type_: NoticeType, reason: &'static str, action: &'static str, note: String) {
+        if let Some(sink) = &self.sink {
+            sink.send(Notice { regarding, type_, reason, action, note });
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Which chains of iptables are kube-proxy's, and how they are taken out without touching anybody else's.
+//!
+//! ```text
+//!   PREROUTING ---jump---> KUBE-SERVICES ---> KUBE-SVC-... ---> KUBE-SEP-...
+//!              1 unlinked                2 emptied, all of them; 3 deleted
+//!   CNI-HOSTPORT-SETMARK ---jump---> KUBE-MARK-MASQ        another program's: the chain stays, and is told
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Item, ProxyMode};
+
+/// The tables that kube-proxy uses.
+pub(super) const TABLES: [&str; 3] = ["nat", "filter", "mangle"];
+
+/// There whenever a kube-proxy in iptables or ipvs mode has written its rules, and nobody else's: the chain of nat that
+/// all its Services are in.
+pub(super) const SERVICES: &str = "KUBE-SERVICES";
+
+/// Chains that every such table has; the kernel sends packets there.
+const BUILT_IN: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
+
+/// kube-proxy's chains that built-in ones lead to (pkg/proxy/iptables/proxier.go, iptablesJumpChains;
+/// pkg/proxy/ipvs/proxier.go, iptablesJumpChain).
+const ENTRIES: [&str; 9] = [
+    SERVICES,
+    "KUBE-EXTERNAL-SERVICES",
+    "KUBE-NODEPORTS",
+    "KUBE-FORWARD",
+    "KUBE-PROXY-FIREWALL",
+    "KUBE-POSTROUTING",
+    "KUBE-NODE-PORT",
+    "KUBE-IPVS-FILTER",
+    "KUBE-IPVS-OUT-FILTER",
+];
+
+/// Its other chains with fixed names. Not among them, since they are kubelet's: KUBE-FIREWALL, KUBE-KUBELET-CANARY,
+/// KUBE-IPTABLES-HINT, KUBE-MARK-DROP.
+const OTHERS: [&str; 4] = ["KUBE-MARK-MASQ", "KUBE-PROXY-CANARY", "KUBE-LOAD-BALANCER", "KUBE-SOURCE-RANGES-FIREWALL"];
+
+/// What the names of its chains for a Service or an endpoint begin with; KUBE-XLB- until 1.24.
+const PREFIXES: [&str; 6] = ["KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-FW-", "KUBE-SEP-", "KUBE-XLB-"];
+
+/// Whether a chain is kube-proxy's.
+pub(super) fn is_kube_proxys(chain: &str) -> bool {
+    ENTRIES.contains(&chain) || OTHERS.contains(&chain) || PREFIXES.iter().any(|prefix| chain.starts_with(prefix))
+}
+
+/// A rule that leads to another chain; `id` is how it is deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Link<I> {
+    pub(super) from: String,
+    pub(super) to: String,
+    pub(super) id: I,
+}
+
+/// What is to be done in one table.
+#[derive(Debug)]
+pub(super) struct Plan<I> {
+    /// The table, as it is told to people.
+    title: String,
+    /// Rules of built-in chains.
+    pub(super) unlink: Vec<Link<I>>,
+    /// Chains to be emptied, all of them before the first is deleted.
+    pub(super) remove: Vec<String>,
+    /// Chains that another program's rule leads to, with the chain that the rule is in; and what these lead to.
+    kept: BTreeMap<String, String>,
+}
+
+impl<I> Plan<I> {
+    /// Of a table with these chains and links. Links to chains that are not kube-proxy's do not matter.
+    pub(super) fn new(title: String, chains: impl IntoIterator<Item = String>, links: Vec<Link<I>>) -> Self {
+        let ours: BTreeSet<_> = chains.into_iter().filter(|chain| is_kube_proxys(chain)).collect();
+        let (mut unlink, mut inner, mut kept) = (Vec::new(), BTreeMap::<_, Vec<_>>::new(), BTreeMap::new());
+        for link in links.into_iter().filter(|link| ours.contains(&link.to)) {
+            if ours.contains(&link.from) {
+                inner.entry(link.from).or_default().push(link.to);
+            } else if BUILT_IN.contains(&link.from.as_str()) && ENTRIES.contains(&link.to.as_str()) {
+                unlink.push(link);
+            } else {
+                kept.insert(link.to, link.from);
+            }
+        }
+        let mut next: Vec<_> = kept.keys().cloned().collect();
+        while let Some(chain) = next.pop() {
+            for to in inner.remove(&chain).unwrap_or_default() {
+                if !kept.contains_key(&to) {
+                    kept.insert(to.clone(), chain.clone());
+                    next.push(to);
+                }
+            }
+        }
+        let remove = ours.into_iter().filter(|chain| !kept.contains_key(chain)).collect();
+        Self { title, unlink, remove, kept }
+    }
+
+    /// What is removed, in words, if anything is.
+    pub(super) fn item(&self) -> Option<Item> {
+        let what = match self.remove.as_slice() {
+            [] if self.unlink.is_empty() => return None,
+            [] => format!("rules that lead to KUBE-* in {}", self.title),
+            [one] => format!("chain {one} in {}", self.title),
+            several => format!("{} chains KUBE-* in {}", several.len(), self.title),
+        };
+        Some(Item { mode: ProxyMode::Iptables, what })
+    }
+
+    /// What stays, in words.
+    pub(super) fn kept(&self) -> impl Iterator<Item = String> {
+        let say = |(chain, by): (&String, &String)| {
+            format!("chain {chain} in {} stays, with what it leads to: a rule of chain {by} leads to it", self.title)
+        };
+        self.kept.iter().map(say)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(chains: &[&str], links: &[(&str, &str)]) -> (Vec<String>, Vec<String>, Vec<String>) {
+        let link = |&(from, to): &(&str, &str)| Link { from: from.into(), to: to.into(), id: () };
+        let chains = chains.iter().map(ToString::to_string);
+        let plan = Plan::new("table ip nat".into(), chains, links.iter().map(link).collect());
+        let unlink = plan.unlink.iter().map(|link| format!("{} {}", link.from, link.to)).collect();
+        (unlink, plan.remove.clone(), plan.kept().collect())
+    }
+
+    #[test]
+    fn only_kube_proxys_chains_go() {
+        let theirs =
+            ["KUBE-FIREWALL", "KUBE-KUBELET-CANARY", "KUBE-IPTABLES-HINT", "KUBE-MARK-DROP", "KUBE-ROUTER-INPUT"];
+        let others =
+            ["PREROUTING", "CNI-HOSTPORT-DNAT", "cali-PREROUTING", "FLANNEL-POSTRTG", "KUBE-NWPLCY-X", "kube-svc-"];
+        for chain in theirs.into_iter().chain(others).chain(["KUBE-POD-FW-X", "KUBE-SERVICES-2", "XKUBE-SVC-A"]) {
+            assert!(!is_kube_proxys(chain), "{chain}");
+        }
+        for chain in ENTRIES.into_iter().chain(["KUBE-SEP-ABCDEFGHIJKLMNOP", "KUBE-PROXY-CANARY", "KUBE-FW-A"]) {
+            assert!(is_kube_proxys(chain), "{chain}");
+        }
+        let (unlink, remove, kept) = plan(
+            &["PREROUTING", "KUBE-SERVICES", "KUBE-SVC-A", "KUBE-SEP-A", "KUBE-FIREWALL", "CNI"],
+            &[
+                ("PREROUTING", "CNI"),
+                ("PREROUTING", "KUBE-SERVICES"),
+                ("PREROUTING", "KUBE-FIREWALL"),
+                ("KUBE-SERVICES", "KUBE-SVC-A"),
+                ("KUBE-SVC-A", "KUBE-SEP-A"),
+            ],
+        );
+        assert_eq!(unlink, ["PREROUTING KUBE-SERVICES"]);
+        assert_eq!(remove, ["KUBE-SEP-A", "KUBE-SERVICES", "KUBE-SVC-A"]);
+        assert!(kept.is_empty());
+    }
+
+    #[test]
+    fn what_others_lead_to_stays_with_what_it_leads_to() {
+        let (unlink, remove, kept) = plan(
+            &["KUBE-MARK-MASQ", "KUBE-SVC-A", "KUBE-SEP-A", "KUBE-SVC-B", "CNI"],
+            &[
+                ("CNI", "KUBE-MARK-MASQ"),
+                ("PREROUTING", "KUBE-SVC-A"),
+                ("KUBE-SVC-A", "KUBE-SEP-A"),
+                ("KUBE-SEP-A", "KUBE-MARK-MASQ"),
+                ("KUBE-SVC-B", "KUBE-SEP-A"),
+            ],
+        );
+        assert!(unlink.is_empty());
+        assert_eq!(remove, ["KUBE-SVC-B"]);
+        assert_eq!(kept.len(), 3, "{kept:?}");
+        assert!(kept.iter().any(|line| line.starts_with("chain KUBE-MARK-MASQ") && line.contains("of chain CNI ")));
+    }
+}

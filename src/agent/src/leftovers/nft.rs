@@ -1,0 +1,102 @@
+//! kube-proxy's chains as iptables-nft has written them: chains of the nftables tables `ip nat`, `ip6 filter` and so on,
+//! read and edited as such.
+
+use portolan_core::addr::Family;
+use portolan_netlink::{
+    Connection, DumpError, uapi,
+    wire::{Expr, Rule, Verdict},
+};
+
+use super::{
+    Error,
+    chains::{Link, Plan, TABLES, is_kube_proxys},
+};
+
+/// A transaction is sent when it has this many bytes: the kernel works on so many for about 0.1 s, and no other program can
+/// change its rules meanwhile.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// kube-proxy's part of one table.
+#[derive(Debug)]
+pub(super) struct NftTable {
+    family: Family,
+    name: &'static str,
+    pub(super) plan: Plan<u64>,
+}
+
+/// The number of a family in netlink messages.
+pub(super) const fn number(family: Family) -> u8 {
+    match family {
+        Family::V4 => uapi::NFPROTO_IPV4,
+        Family::V6 => uapi::NFPROTO_IPV6,
+    }
+}
+
+/// How nft names a family.
+pub(super) const fn keyword(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "ip",
+        Family::V6 => "ip6",
+    }
+}
+
+/// All tables that may have something of kube-proxy's.
+pub(super) fn find(connection: &mut Connection) -> Result<Vec<NftTable>, Error> {
+    let mut found = Vec::new();
+    for family in Family::ALL {
+        let there = connection.tables(number(family))?;
+        for name in TABLES.into_iter().filter(|name| there.iter().any(|table| table.name == *name)) {
+            found.push(NftTable { family, name, plan: plan(connection, family, name)? });
+        }
+    }
+    Ok(found)
+}
+
+fn plan(connection: &mut Connection, family: Family, table: &str) -> Result<Plan<u64>, DumpError> {
+    let title = format!("table {} {table}", keyword(family));
+    let chains: Vec<_> = connection.chains(number(family), table)?.into_iter().map(|chain| chain.name).collect();
+    if !chains.iter().any(|chain| is_kube_proxys(chain)) {
+        return Ok(Plan::new(title, [], Vec::new()));
+    }
+    let links = connection.each_rule(number(family), table, |links: &mut Vec<_>, rule| links.extend(link(&rule)))?;
+    Ok(Plan::new(title, chains, links))
+}
+
+/// A rule of iptables ends with at most one verdict.
+fn link(rule: &Rule) -> Option<Link<u64>> {
+    let to = rule.exprs.iter().find_map(|expr| match expr {
+        Expr::Verdict(Verdict::Jump(chain) | Verdict::Goto(chain)) if is_kube_proxys(chain) => Some(chain),
+        _ => None,
+    })?;
+    Some(Link { from: rule.chain.clone(), to: to.clone(), id: rule.handle? })
+}
+
+impl NftTable {
+    /// In several transactions where it is much: wherever it is cut, what is left is whole.
+    pub(super) fn remove(&self, connection: &mut Connection) -> Result<(), Error> {
+        if self.plan.item().is_none() {
+            return Ok(());
+        }
+        let (family, table) = (number(self.family), self.name);
+        let batch_bytes = BATCH_BYTES.min(connection.capacity() / 2);
+        let mut tx = connection.transaction(None);
+        for link in &self.plan.unlink {
+            tx.delete_rule(0, family, table, &link.from, link.id);
+        }
+        // Emptied first: no chain can be deleted that a rule leads to.
+        let empty = self.plan.remove.iter().map(|chain| (chain, false));
+        let delete = self.plan.remove.iter().map(|chain| (chain, true));
+        for (chain, delete) in empty.chain(delete) {
+            if delete {
+                tx.delete_chain(0, family, table, chain);
+            } else {
+                tx.flush_chain(0, family, table, chain);
+            }
+            if tx.bytes_len() > batch_bytes {
+                connection.commit(tx)?;
+                tx = connection.transaction(None);
+            }
+        }
+        Ok(connection.commit(tx)?)
+    }
+}

@@ -1,0 +1,246 @@
+//! The sync thread: takes messages, keeps the cluster, and keeps the kernel true to it.
+//!
+//! ```text
+//!   inbox ------------> Cluster --changes--> Syncer::sync     at once, or when minSyncPeriod is over
+//!   notifications ------------------------> Syncer::check     when another program changed our objects
+//!   every syncPeriod ---------------------> Syncer::resync    should a notification be lost
+//!                                              |
+//!                                              +--> FlowCleaner  stale UDP entries of conntrack
+//!                                              +--> Telemetry    metrics, health, Events, health-check node ports
+//! ```
+//!
+//! Changes that arrive while the kernel is at work wait in the inbox and are one sync together: under load syncs grow,
+//! and nothing is delayed to make them so.
+
+mod lists;
+mod messages;
+mod no_local;
+mod pace;
+mod predecessor;
+mod report;
+
+use std::{
+    os::fd::AsFd,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
+use portolan_core::{
+    addr::Family,
+    desired::NodePolicy,
+    model::{Cluster, NodeConfig},
+    object::{Backend, SyncError, SyncReport, Syncer},
+};
+
+use self::{
+    lists::Lists,
+    no_local::{NoLocalEndpoints, PolicyKind},
+    pace::{Due, Pace},
+    predecessor::Predecessor,
+};
+use crate::{conntrack::FlowCleaner, mailbox::Inbox, manifest, metrics::SyncKind, telemetry::Telemetry};
+
+pub use self::report::{ErrorChain, log_sync, warn_of_node};
+
+/// What the sync thread is told.
+#[derive(Debug)]
+pub enum Message {
+    /// What reading manifests tells.
+    Manifest(manifest::Event),
+    /// What watching the API server tells.
+    Kube(portolan_kube::Event),
+    /// The configuration was changed.
+    Configure(Box<Settings>),
+}
+
+/// What of the configuration the sync thread goes by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The node as it was configured.
+    pub node: NodeConfig,
+    /// How often the generation of the kernel's rules is compared, notified or not.
+    pub sync_period: Duration,
+    /// How long after the end of a sync changes wait at least.
+    pub min_sync_period: Duration,
+    /// How often the kernel is read whole, whatever is thought to be in it.
+    pub config_sync_period: Duration,
+    /// Whether unanswered TCP connections to gone endpoints are cut off, too; counts from the start on.
+    pub delete_syn_sent: bool,
+}
+
+/// The sync thread's state: the cluster, the sync engine, and when to look again.
+pub struct SyncLoop<B: Backend> {
+    cluster: Cluster,
+    syncer: Syncer<B>,
+    lists: Lists,
+    pace: Pace,
+    no_local: NoLocalEndpoints,
+    flows: FlowCleaner,
+    telemetry: Telemetry,
+    predecessor: Predecessor,
+    /// Whether a missing Node may still come.
+    patient: bool,
+    /// Whether something changed since what there is was counted.
+    uncounted: bool,
+    config_sync_period: Duration,
+    /// What held for every Service at the last sync.
+    policy: Option<NodePolicy>,
+    /// When the kernel was last read whole for no other reason than that it was time.
+    audited: Instant,
+}
+
+impl<B: Backend> SyncLoop<B> {
+    /// A loop that has heard of nothing yet.
+    pub fn new(settings: Settings, syncer: Syncer<B>, telemetry: Telemetry) -> Self {
+        let now = Instant::now();
+        Self {
+            cluster: Cluster::new(settings.node),
+            syncer,
+            lists: Lists::none(),
+            pace: Pace::new(now, settings.sync_period, settings.min_sync_period),
+            no_local: NoLocalEndpoints::default(),
+            flows: FlowCleaner::new(settings.delete_syn_sent),
+            telemetry,
+            predecessor: Predecessor::default(),
+            patient: true,
+            uncounted: false,
+            config_sync_period: settings.config_sync_period,
+            policy: None,
+            audited: now,
+        }
+    }
+
+    /// Runs until the other end of the inbox is gone.
+    pub fn run(mut self, inbox: &Inbox<Message>) {
+        loop {
+            let notified = self.wait(inbox);
+            let closed = self.take_messages(inbox);
+            if self.lists.may_write() {
+                match self.pace.due(Instant::now()) {
+                    Due::Sync => self.sync(),
+                    Due::Resync => {
+                        if self.audited.elapsed() >= self.config_sync_period {
+                            self.audited = Instant::now();
+                            self.syncer.look_again();
+                        }
+                        self.settle(Syncer::resync);
+                        self.count();
+                    }
+                    Due::Nothing if notified => self.settle(Syncer::check),
+                    Due::Nothing => {}
+                }
+                if !self.pace.is_backing_off() {
+                    self.clean_flows();
+                }
+            }
+            if closed {
+                return;
+            }
+        }
+    }
+
+    /// Sleeps until there is something to do; whether the kernel has notified us.
+    fn wait(&self, inbox: &Inbox<Message>) -> bool {
+        let mut fds = vec![PollFd::new(inbox.as_fd(), PollFlags::POLLIN)];
+        if self.lists.may_write() && !self.pace.is_backing_off() {
+            // Not before there is something to repair, and not while a failed sync waits to be tried again.
+            fds.extend(self.syncer.backend().notifications().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        }
+        let now = Instant::now();
+        let flows = self.flows.due().filter(|_| !self.pace.is_backing_off());
+        let next = self.pace.next().into_iter().chain(flows).min().filter(|_| self.lists.may_write());
+        let timeout = next.into_iter().chain(self.lists.waits_for_node(now)).min().map_or(PollTimeout::NONE, |next| {
+            // Rounded up: a poll that returns early would spin through the last millisecond.
+            let left = next.saturating_duration_since(now) + Duration::from_millis(1);
+            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+        });
+        match poll(&mut fds, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => tracing::error!(%error, "waiting for events failed"),
+        }
+        fds.get(1).and_then(PollFd::any).unwrap_or(false)
+    }
+}
+
+impl<B: Backend> SyncLoop<B> {
+    /// Takes over what changed, and brings the kernel to it.
+    fn sync(&mut self) {
+        self.pace.begun();
+        self.uncounted = true;
+        let now = Instant::now();
+        if self.lists.waits_for_node(now).is_none() || self.cluster.node_eligible() {
+            warn_of_node(&mut self.cluster);
+        }
+        let may_remove = self.lists.may_remove(now);
+        self.syncer.set_additions_only(!may_remove);
+        self.flows.hold(!may_remove);
+        let policy = self.cluster.policy();
+        self.syncer.set_policy(&policy);
+        self.policy = Some(policy);
+        for change in self.cluster.take_changes() {
+            self.no_local.update(&change);
+            self.syncer.update(&change);
+        }
+        self.flows.touch(self.cluster.take_touched());
+        for conflict in self.cluster.take_conflicts() {
+            tracing::warn!("{conflict}");
+            self.telemetry.reporter.conflict(&conflict);
+        }
+        self.settle(Syncer::sync);
+    }
+
+    /// Counts what there is, if that changed: now and then, since it takes a look at every Service.
+    fn count(&mut self) {
+        if std::mem::take(&mut self.uncounted) {
+            self.telemetry.metrics.serving(self.cluster.counts());
+        }
+    }
+
+    /// Cuts off flows that lead where the rules lead no more.
+    fn clean_flows(&mut self) {
+        for done in self.flows.clean(&self.cluster) {
+            let deleted = u64::try_from(done.deleted).unwrap_or(u64::MAX);
+            self.telemetry.metrics.conntrack_reconciled(done.family, done.took, deleted);
+        }
+    }
+
+    /// Lets the syncer work, and tells what came of it.
+    fn settle(&mut self, work: impl FnOnce(&mut Syncer<B>) -> Result<SyncReport, SyncError>) {
+        let (start, observations) = (Instant::now(), self.syncer.stats().observations);
+        let result = log_sync(|| work(&mut self.syncer));
+        let took = start.elapsed();
+        // kube-proxy's word for a sync that reads what the kernel holds.
+        let kind = if self.syncer.stats().observations > observations { SyncKind::Full } else { SyncKind::Partial };
+        match &result {
+            Ok(report) => {
+                self.telemetry.synced(&self.cluster, report, self.syncer.quarantined(), kind, took);
+                let may_remove = self.lists.may_remove(start);
+                // A look at the kernel says nothing about changes that still wait.
+                if !self.pace.waits() {
+                    self.telemetry.complete();
+                }
+                for family in Family::ALL {
+                    let count = |kind| self.no_local.count(kind, family);
+                    let (internal, external) = (count(PolicyKind::Internal), count(PolicyKind::External));
+                    self.telemetry.metrics.no_local_endpoints(family, internal, external);
+                }
+                // At the first sync, and from then on in each period.
+                if observations == 0 {
+                    self.count();
+                }
+                if may_remove {
+                    self.predecessor.replace(&self.telemetry, self.pace.sync_period());
+                }
+            }
+            Err(error) => {
+                let why = ErrorChain(error).to_string();
+                tracing::error!(retry_in = ?self.pace.retry(), "{why}");
+                self.telemetry.failed(&why, kind, took);
+            }
+        }
+        self.pace.ended(start + took, result.is_ok());
+    }
+}

@@ -1,0 +1,134 @@
+//! What is written and shown, against what the real kube-proxy writes (testdata/config/README.md says how it was
+//! made).
+
+use std::fs;
+
+use clap::CommandFactory;
+
+use super::{Daemon, flags, resolved, testdata};
+use crate::{Configuration, Flags};
+
+fn read(name: &str) -> String {
+    fs::read_to_string(testdata(&format!("kube-proxy/{name}"))).unwrap()
+}
+
+fn names(ending: &str) -> Vec<String> {
+    let files = fs::read_dir(testdata("kube-proxy")).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter_map(|name| name.strip_suffix(ending).map(str::to_owned)).collect();
+    names.sort();
+    names
+}
+
+/// A blank mode is iptables there and nftables here; everything else is the same.
+fn as_kube_proxy(mut configuration: Configuration) -> Configuration {
+    if configuration.mode.is_empty() {
+        configuration.mode = "iptables".into();
+    }
+    configuration.effective()
+}
+
+#[test]
+fn files_are_written_as_kube_proxy_writes_them() {
+    let names: Vec<String> = names(".yaml").into_iter().filter(|name| !name.ends_with(".written")).collect();
+    assert_eq!(names.len(), 10, "{names:?}");
+    for name in names {
+        let (configuration, _) = Configuration::parse(&read(&format!("{name}.yaml"))).unwrap();
+        assert_eq!(as_kube_proxy(configuration).to_yaml(), read(&format!("{name}.written.yaml")), "{name}");
+    }
+}
+
+#[test]
+fn flags_come_to_what_they_come_to_in_kube_proxy() {
+    let names = names(".args");
+    assert_eq!(names.len(), 3, "{names:?}");
+    for name in names {
+        let arguments = read(&format!("{name}.args"));
+        let arguments: Vec<&str> = arguments.lines().collect();
+        let flags: Flags = flags(&arguments).unwrap();
+        let file = flags.config().map(read);
+        let resolved = resolved(&arguments, file.as_deref()).unwrap();
+        assert_eq!(resolved.configuration.effective().to_yaml(), read(&format!("{name}.written.yaml")), "{name}");
+    }
+}
+
+#[test]
+fn json_has_the_order_of_kube_proxys_type() {
+    let names = names(".configz.json");
+    assert_eq!(names.len(), 3, "{names:?}");
+    for name in names {
+        let (configuration, _) = Configuration::parse(&read(&format!("{name}.yaml"))).unwrap();
+        let json = format!("{{\"kubeproxy.config.k8s.io\":{}}}\n", as_kube_proxy(configuration).to_json());
+        assert_eq!(json, read(&format!("{name}.configz.json")), "{name}");
+    }
+}
+
+#[test]
+fn without_a_mode_it_says_what_is_done_then() {
+    let text = super::file("iptables: {masqueradeAll: true, masqueradeBit: 3, syncPeriod: 7s, minSyncPeriod: 2s}\n");
+    let (configuration, _) = Configuration::parse(&text).unwrap();
+    let effective = configuration.effective();
+    let written = effective.to_yaml();
+    for part in [
+        "mode: nftables\nnftables:\n  masqueradeAll: true\n  masqueradeBit: 3\n  minSyncPeriod: 2s\n  syncPeriod: 7s\n",
+        "nodePortAddresses:\n- 0.0.0.0/0\n- ::/0\n",
+        "iptables:\n  localhostNodePorts: true\n  masqueradeAll: false\n  masqueradeBit: 3\n  minSyncPeriod: 0s\n  \
+         syncPeriod: 0s\n",
+    ] {
+        assert!(written.contains(part), "{part}\nis not in\n{written}");
+    }
+    // To whoever reads the file it says the same.
+    assert_eq!(Configuration::parse(&written).unwrap().0.effective(), effective);
+}
+
+#[test]
+fn what_kubeadm_writes_needs_no_word() {
+    let text = fs::read_to_string(testdata("kubeadm.yaml")).unwrap();
+    let resolved = resolved(&["--config=/var/lib/kube-proxy/config.conf", "--hostname-override=node-a"], Some(&text));
+    let resolved = resolved.unwrap();
+    assert_eq!(super::warnings(&resolved), "");
+    assert!(resolved.mode_defaulted);
+    let settings = crate::Settings::new(&resolved, "this-host").unwrap();
+    assert_eq!(settings.node.hostname, "node-a");
+    assert!(settings.min_sync_period.is_zero());
+}
+
+#[test]
+fn every_flag_of_kube_proxy_is_known_and_its_default_needs_no_word() {
+    let all = read("flags.txt");
+    let all: Vec<&str> = all.lines().collect();
+    assert_eq!(all.len(), 58);
+    assert_eq!(super::warnings(&resolved(&all, None).unwrap()), "");
+    let beside_file: Vec<&str> = all.into_iter().chain(["--config=x"]).collect();
+    assert_eq!(super::warnings(&resolved(&beside_file, Some(&super::file(""))).unwrap()), "");
+}
+
+#[test]
+fn every_field_and_flag_is_in_the_documentation() {
+    fn fields(path: &str, value: &serde_json::Value, found: &mut Vec<String>) {
+        match value.as_object().filter(|entries| !entries.is_empty()) {
+            Some(entries) => {
+                for (name, value) in entries {
+                    fields(&format!("{path}.{name}"), value, found);
+                }
+            }
+            None => found.push(path.trim_start_matches('.').to_owned()),
+        }
+    }
+    let mut configuration = Configuration::default();
+    configuration.windows_run_as_service = true;
+    configuration.logging.options.text.split_stream = true;
+    configuration.logging.options.json.split_stream = true;
+    let (mut names, value) = (Vec::new(), serde_json::to_value(&configuration).unwrap());
+    fields("", &value, &mut names);
+    names.extend(["featureGates", "logging.vmodule"].map(str::to_owned));
+    let command = Daemon::command();
+    names.extend(command.get_arguments().filter_map(clap::Arg::get_long).map(|name| format!("--{name}")));
+    let documentation = fs::read_to_string(testdata("../../docs/configuration.md")).unwrap();
+    for name in names {
+        assert!(
+            ["`", " ", "=", ":"].into_iter().any(|end| documentation.contains(&format!("`{name}{end}"))),
+            "`{name}` is not in docs/configuration.md"
+        );
+    }
+}

@@ -1,0 +1,246 @@
+//! Requests to the API server, each with the credentials that the files hold now.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use http::{Response, header::RETRY_AFTER};
+use http_body_util::BodyExt as _;
+use kube::client::Body;
+use serde::Deserialize;
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
+
+use crate::{
+    credentials::{ConnectError, Credentials},
+    failure::{Failure, chain},
+    limit::Limit,
+    observe::{Request, RequestObserver, Unobserved},
+    transport,
+};
+
+/// How long an answer's head may take. The API server ends requests other than watches after 60 s itself.
+const HEAD: Duration = Duration::from_secs(60);
+/// How long an answer may pause in the middle.
+const PAUSE: Duration = Duration::from_secs(30);
+/// The largest answer that is taken: several times what all objects of a large cluster would be. Only a broken server
+/// sends more.
+const LARGEST: usize = 1 << 30;
+
+/// Where the API server is, and how it is asked.
+#[derive(Debug, Clone, Default)]
+pub struct ClientOptions {
+    /// `clientConnection.kubeconfig`, `--kubeconfig`. With neither this nor `master`: as the pod that this is.
+    pub kubeconfig: Option<PathBuf>,
+    /// `--master`: goes before the kubeconfig's address.
+    pub master: Option<String>,
+    /// `clientConnection.qps`: requests in a second; 0 is 5, less is no limit. The later pages of a list are free.
+    pub qps: f32,
+    /// `clientConnection.burst`: how many at once; 0 is 10.
+    pub burst: u32,
+}
+
+/// A connection to the API server. Cheap to clone: all clones are one.
+#[derive(Clone)]
+pub struct Client(Arc<Shared>);
+
+struct Shared {
+    options: ClientOptions,
+    observer: Arc<dyn RequestObserver>,
+    limit: Limit,
+    current: Mutex<Current>,
+    /// The API server's address, as the log has it.
+    server: String,
+    /// The same without the scheme, as metrics have it.
+    host: String,
+}
+
+struct Current {
+    credentials: Credentials,
+    client: kube::Client,
+    /// Why the newest files are not in use.
+    trouble: Option<String>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Client").field(&self.0.server).finish()
+    }
+}
+
+/// Whether a request counts against the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It does.
+    Own,
+    /// It goes on with one that did: kube-proxy's lists are one request, ours have pages.
+    Same,
+}
+
+impl Client {
+    /// Reads the configuration and the files that it names. The API server is not asked yet.
+    ///
+    /// # Errors
+    /// When a file is missing or is not what it should be.
+    pub async fn connect(
+        options: ClientOptions,
+        observer: Option<Arc<dyn RequestObserver>>,
+    ) -> Result<Self, ConnectError> {
+        let current = Current::read(&options).await?;
+        let url = &current.credentials.config.cluster_url;
+        let host = url.authority().map_or_else(String::new, ToString::to_string);
+        let server = format!("{}://{host}", url.scheme_str().unwrap_or("http"));
+        let limit = Limit::new(options.qps, options.burst);
+        let observer = observer.unwrap_or_else(|| Arc::new(Unobserved));
+        Ok(Self(Arc::new(Shared { limit, observer, current: Mutex::new(current), server, host, options })))
+    }
+
+    /// The API server's address.
+    #[must_use]
+    pub fn server(&self) -> &str {
+        &self.0.server
+    }
+
+    /// Whether we are told nothing but what every pod is told.
+    pub(crate) fn is_in_cluster(&self) -> bool {
+        self.0.options.kubeconfig.is_none() && self.0.options.master.is_none()
+    }
+
+    /// Asks, and gives an answer that says yes, of which only the head has come.
+    pub(crate) async fn open(&self, request: http::Request<Vec<u8>>, turn: Turn) -> Result<Response<Body>, Failure> {
+        let method = request.method().clone();
+        let asked = self.asked(method.as_str());
+        if turn == Turn::Own {
+            let waited = self.0.limit.token().await;
+            self.0.observer.limited(asked, waited);
+        }
+        let client = self.current().await;
+        let answer = timeout(HEAD, client.send(request.map(Body::from))).await;
+        let code = answer.as_ref().ok().and_then(|answer| answer.as_ref().ok()).map(|answer| answer.status().as_u16());
+        self.0.observer.answered(asked, code);
+        let answer = answer.map_err(|_| Failure::Silent(format!("no answer within {} s", HEAD.as_secs())))?;
+        let answer = answer.map_err(|error| Failure::silent(&error))?;
+        if answer.status().is_success() { Ok(answer) } else { Err(refusal(answer).await) }
+    }
+
+    /// Asks, and gives the whole answer.
+    pub(crate) async fn fetch(&self, request: http::Request<Vec<u8>>, turn: Turn) -> Result<Vec<u8>, Failure> {
+        let (method, sent) = (request.method().clone(), request.body().len());
+        let begin = Instant::now();
+        let answer = match self.open(request, turn).await {
+            Ok(answer) => read(answer.into_body()).await,
+            Err(failure) => Err(failure),
+        };
+        let received = answer.as_ref().map_or(0, Vec::len);
+        self.0.observer.finished(self.asked(method.as_str()), begin.elapsed(), sent, received);
+        answer
+    }
+
+    fn asked<'a>(&'a self, method: &'a str) -> Request<'a> {
+        Request { method, host: &self.0.host }
+    }
+
+    /// The client of the files as they are now. Files that cannot be used, such as a certificate whose key has not been
+    /// written yet, leave the one before in use.
+    async fn current(&self) -> kube::Client {
+        let mut current = self.0.current.lock().await;
+        if current.credentials.are_stale() {
+            match Current::read(&self.0.options).await {
+                Ok(new) => {
+                    tracing::info!(
+                        "the files with the credentials for {} have changed and are used now",
+                        self.0.server
+                    );
+                    *current = new;
+                }
+                Err(error) => {
+                    let trouble = error.to_string();
+                    if current.trouble.as_ref() != Some(&trouble) {
+                        tracing::warn!("{trouble}; what was read before stays in use");
+                    }
+                    current.trouble = Some(trouble);
+                }
+            }
+        }
+        current.client.clone()
+    }
+}
+
+impl Current {
+    async fn read(options: &ClientOptions) -> Result<Self, ConnectError> {
+        let credentials = Credentials::read(options).await?;
+        let client = transport::client(&credentials.config).map_err(|error| ConnectError::Credentials {
+            server: credentials.config.cluster_url.to_string(),
+            error: Box::new(error),
+        })?;
+        Ok(Self { credentials, client, trouble: None })
+    }
+}
+
+/// The part of a `Status` that is read.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Status {
+    pub(crate) code: u16,
+    pub(crate) message: String,
+    pub(crate) details: Option<StatusDetails>,
+}
+
+/// When to come back, where the body says it and no header.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct StatusDetails {
+    retry_after_seconds: Option<u64>,
+}
+
+impl Status {
+    /// As the failure of a request.
+    pub(crate) fn into_failure(self) -> Failure {
+        let seconds = self.details.and_then(|details| details.retry_after_seconds).filter(|&seconds| seconds > 0);
+        Failure::Refused { code: self.code, message: self.message, retry_after: seconds.map(Duration::from_secs) }
+    }
+}
+
+async fn refusal(answer: Response<Body>) -> Failure {
+    let code = answer.status().as_u16();
+    // The other form, a date, is none of the API server's.
+    let header = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let body = read(answer.into_body()).await.unwrap_or_default();
+    let status = serde_json::from_slice(&body).unwrap_or_else(|_| Status {
+        // Not the API server itself but a proxy before it.
+        message: String::from_utf8_lossy(&body).trim().chars().take(200).collect(),
+        ..Status::default()
+    });
+    match (Status { code, ..status }).into_failure() {
+        Failure::Refused { code, message, retry_after } => {
+            Failure::Refused { code, message, retry_after: header.map(Duration::from_secs).or(retry_after) }
+        }
+        other => other,
+    }
+}
+
+async fn read(mut body: Body) -> Result<Vec<u8>, Failure> {
+    let mut whole = Vec::new();
+    while read_more(&mut body, PAUSE, &mut whole).await? {
+        if whole.len() > LARGEST {
+            return Err(Failure::Unreadable(format!("it is larger than {LARGEST} bytes")));
+        }
+    }
+    Ok(whole)
+}
+
+/// Appends what comes next of an answer. `false` at its end.
+pub(crate) async fn read_more(body: &mut Body, pause: Duration, into: &mut Vec<u8>) -> Result<bool, Failure> {
+    let frame = timeout(pause, body.frame()).await;
+    match frame.map_err(|_| Failure::Silent(format!("nothing came for {} s", pause.as_secs())))? {
+        None => Ok(false),
+        Some(Err(error)) => Err(Failure::Silent(format!("the answer broke off: {}", chain(&error)))),
+        Some(Ok(frame)) => {
+            // The other kind, trailers, is no data.
+            if let Some(data) = frame.data_ref() {
+                into.extend_from_slice(data);
+            }
+            Ok(true)
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Who we are and whom we trust: files that are missing, wrong, or replaced while we run.
+
+use std::{fs, path::Path};
+
+use portolan_core::ingest::Kind;
+use portolan_kube::{Client, ClientOptions};
+use portolan_scripted::{Answer, Authority, Server, Verb, event, list, service};
+
+use super::world::*;
+
+async fn refusal(options: ClientOptions) -> String {
+    Client::connect(options, None).await.unwrap_err().to_string()
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> String {
+    let path = folder.join(name);
+    // As the kubelet does it: readers see the old file or the new one.
+    fs::write(folder.join("new"), text).unwrap();
+    fs::rename(folder.join("new"), &path).unwrap();
+    path.display().to_string()
+}
+
+/// What is wrong is said with its file and field.
+#[tokio::test]
+async fn unusable_configuration_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing").display().to_string();
+    let options = ClientOptions { kubeconfig: Some(missing.clone().into()), ..ClientOptions::default() };
+    let said = refusal(options).await;
+    assert!(said.contains(&missing) && said.contains("No such file"), "{said}");
+
+    let ca = format!(", certificate-authority: '{missing}'");
+    let said = refusal(kubeconfig(folder.path(), "https://127.0.0.1:1", &ca, "")).await;
+    assert!(said.contains("certificate authority") && said.contains(&missing), "{said}");
+
+    let token = format!("tokenFile: '{missing}'");
+    let said = refusal(kubeconfig(folder.path(), "https://127.0.0.1:1", "", &token)).await;
+    assert!(said.contains("token file") && said.contains(&missing), "{said}");
+
+    let proxy = ", proxy-url: 'http://127.0.0.1:2'";
+    let said = refusal(kubeconfig(folder.path(), "https://127.0.0.1:1", proxy, "")).await;
+    assert!(said.contains("proxy-url"), "{said}");
+
+    for master in ["", "http://", "a b"] {
+        let said = refusal(ClientOptions { master: Some(master.to_owned()), ..ClientOptions::default() }).await;
+        assert!(said.contains(&format!("--master `{master}`")), "{said}");
+    }
+}
+
+/// `--master` goes before the kubeconfig's address, with or without a scheme, and the rest of the kubeconfig holds.
+#[tokio::test]
+async fn master_goes_before_the_kubeconfig() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new().unwrap();
+    let ca = format!(", certificate-authority: '{}'", write(folder.path(), "ca.crt", authority.pem()));
+    let options = kubeconfig(folder.path(), "https://192.0.2.1:6443", &ca, "token: secret");
+    for (master, server) in [
+        ("https://192.0.2.2:6443", "https://192.0.2.2:6443"),
+        ("192.0.2.2:6443", "https://192.0.2.2:6443"),
+        ("http://localhost:8080", "http://localhost:8080"),
+    ] {
+        let options = ClientOptions { master: Some(master.to_owned()), ..options.clone() };
+        assert_eq!(Client::connect(options, None).await.unwrap().server(), server);
+    }
+    let plain = ClientOptions { master: Some("127.0.0.1:8080".to_owned()), ..ClientOptions::default() };
+    assert_eq!(Client::connect(plain, None).await.unwrap().server(), "http://127.0.0.1:8080");
+}
+
+/// A token that has expired is refused; the new one in the same file is used for the next request.
+#[tokio::test]
+async fn a_new_token_is_used_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server();
+    let token = write(folder.path(), "token", "old\n");
+    let options = kubeconfig(folder.path(), &server.url(), "", &format!("tokenFile: '{token}'"));
+    let client = Client::connect(options, None).await.unwrap();
+    server.allow_token("old");
+    listen(&client, |told| {
+        if all_listed(told) {
+            server.allow_token("new");
+            // No earlier than somebody was refused.
+            if told.lines.len() == 4 {
+                for path in KINDS {
+                    server.cut(path);
+                }
+                write(folder.path(), "token", "new\n");
+                server.on(SERVICES, Verb::Watch, [Answer::watch(&[event("ADDED", &service(0))])]);
+            }
+        }
+        told.count("applied") == 1
+    })
+    .await;
+    let last = server.requests_for(SERVICES, Verb::Watch).pop().unwrap();
+    assert_eq!(last.token.as_deref(), Some("new"));
+}
+
+/// A file that is not there for a moment leaves the old credentials in use.
+#[tokio::test]
+async fn files_that_vanish_change_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server();
+    let token = write(folder.path(), "token", "old");
+    let options = kubeconfig(folder.path(), &server.url(), "", &format!("tokenFile: '{token}'"));
+    let client = Client::connect(options, None).await.unwrap();
+    fs::remove_file(&token).unwrap();
+    server.allow_token("old");
+    listen(&client, all_listed).await;
+}
+
+fn tls(authority: &Authority) -> Server {
+    with_empty_lists(Server::start_tls(authority, &authority.server().unwrap()).unwrap())
+}
+
+/// A server of another authority, or with a certificate that is over, is not talked to; when it is right, it is.
+#[tokio::test]
+async fn a_server_with_a_wrong_certificate_is_not_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let (right, wrong) = (Authority::new().unwrap(), Authority::new().unwrap());
+    let ca = format!(", certificate-authority: '{}'", write(folder.path(), "ca.crt", right.pem()));
+    for bad in [right.expired_server().unwrap(), wrong.server().unwrap()] {
+        let server = tls(&right);
+        server.present(&bad).unwrap();
+        let client = Client::connect(kubeconfig(folder.path(), &server.url(), &ca, ""), None).await.unwrap();
+        let until = tokio::time::timeout(std::time::Duration::from_millis(200), listen(&client, |_| true)).await;
+        assert!(until.is_err(), "somebody was told something");
+        assert_eq!(server.requests(), []);
+        server.present(&right.server().unwrap()).unwrap();
+        listen(&client, all_listed).await;
+    }
+}
+
+/// The authority is replaced while we run, as when a cluster's CA is rotated.
+#[tokio::test]
+async fn a_new_authority_is_trusted_from_the_next_request_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new) = (Authority::new().unwrap(), Authority::new().unwrap());
+    let server = tls(&old);
+    let ca = format!(", certificate-authority: '{}'", write(folder.path(), "ca.crt", old.pem()));
+    let client = Client::connect(kubeconfig(folder.path(), &server.url(), &ca, ""), None).await.unwrap();
+    let first = list(1, &[]);
+    server.on(SLICES, Verb::List, [Answer::status(503), Answer::json(&first)]);
+    listen(&client, |told| {
+        // One connection is closed by the answer that it broke, another one is needed.
+        if is_listed(told, Kind::Service) && told.lines.len() == 1 {
+            server.present(&new.server().unwrap()).unwrap();
+            write(folder.path(), "ca.crt", new.pem());
+        }
+        all_listed(told)
+    })
+    .await;
+    // The same client, and nothing of the old authority is left.
+    listen(&client, all_listed).await;
+}
+
+/// A new client certificate needs a new connection, and the watch that is open is cut over at its end.
+#[tokio::test]
+async fn a_new_client_certificate_is_presented() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new().unwrap();
+    let server = tls(&authority);
+    let identities = [authority.client("first").unwrap(), authority.client("second").unwrap()];
+    let ca = format!(", certificate-authority: '{}'", write(folder.path(), "ca.crt", authority.pem()));
+    let certificate = write(folder.path(), "client.crt", &identities[0].certificate);
+    let key = write(folder.path(), "client.key", &identities[0].key);
+    let user = format!("client-certificate: '{certificate}', client-key: '{key}'");
+    let client = Client::connect(kubeconfig(folder.path(), &server.url(), &ca, &user), None).await.unwrap();
+    server.on(
+        SERVICES,
+        Verb::Watch,
+        [Answer::short_watch(&[event("ADDED", &service(0))]), Answer::watch(&[event("ADDED", &service(1))])],
+    );
+    listen(&client, |told| {
+        if told.count("applied") == 1 {
+            // A certificate without its key is not used yet; the key comes a moment later.
+            write(folder.path(), "client.crt", &identities[1].certificate);
+            write(folder.path(), "client.key", &identities[1].key);
+        }
+        told.count("applied") == 2
+    })
+    .await;
+    let watches = server.requests_for(SERVICES, Verb::Watch);
+    assert_ne!(watches[0].client_certificate, watches[1].client_certificate);
+    assert_ne!(watches[0].connection, watches[1].connection);
+}

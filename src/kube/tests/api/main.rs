@@ -1,0 +1,16 @@
+//! Portolan as a client of a scripted API server: every fault that an API server, or what lies before it, can have.
+#![expect(
+    clippy::unwrap_used,
+    clippy::unreachable,
+    clippy::indexing_slicing,
+    reason = "a test that does not find what it expects has failed"
+)]
+
+mod credentials;
+mod events;
+mod lists;
+mod observed;
+mod outage;
+mod streamed;
+mod watches;
+mod world;

@@ -78,7 +78,7 @@ fn demo() -> Result<(), Failure> {
     show(&portolan.on(node_a).arg("list").output()?.stdout);
 
     title("Is the kernel what Portolan thinks?");
-    println!("node-a$ portolan diff --manifests {MANIFESTS}");
+    println!("node-a$ portolan diff --mode=nftables --manifests {MANIFESTS}");
     show(diff(&portolan, node_a)?.1.as_bytes());
 
     title("Somebody flushes all rules");
@@ -115,7 +115,7 @@ impl Agents {
     fn start(lab: &Lab, portolan: &Portolan) -> Result<Self, Failure> {
         let mut agents = Self(Vec::new());
         for node in lab.nodes() {
-            let command = with_cluster(portolan.on(node).args(["run", "--mode=nftables"]), node);
+            let command = with_cluster(portolan.on(node).arg("run"), node);
             println!(
                 "{}$ portolan run --mode=nftables --manifests {MANIFESTS} --hostname-override {0} --cluster-cidr {CLUSTER_CIDR}",
                 node.name()
@@ -144,7 +144,8 @@ impl Drop for Agents {
 
 fn with_cluster(command: HostCommand, node: &Host) -> HostCommand {
     let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(MANIFESTS);
-    command.arg("--manifests").arg(manifests).args(["--hostname-override", node.name(), "--cluster-cidr", CLUSTER_CIDR])
+    let command = command.arg("--mode=nftables").arg("--manifests").arg(manifests);
+    command.args(["--hostname-override", node.name(), "--cluster-cidr", CLUSTER_CIDR])
 }
 
 /// Whether the kernel holds what is wanted, and what `portolan diff` says.

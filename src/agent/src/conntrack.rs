@@ -89,7 +89,9 @@ impl FlowCleaner {
 
     /// Takes in what changes touched.
     pub fn touch(&mut self, touched: Touched) {
-        self.touched.extend(touched);
+        // Others would only make those wait that there is something to do about.
+        let tcp_too = self.delete_syn_sent;
+        self.touched.extend(touched, |protocol| protocol == Protocol::Udp || tcp_too);
     }
 
     /// When there is something to do; `None` when there is nothing.

@@ -45,9 +45,9 @@ impl Touched {
         self.0.is_empty()
     }
 
-    /// Adds others.
-    pub fn extend(&mut self, other: Self) {
-        self.0.extend(other.0);
+    /// Adds those of others whose protocol is looked after.
+    pub fn extend(&mut self, other: Self, looked_after: impl Fn(Protocol) -> bool) {
+        self.0.extend(other.0.into_iter().filter(|vip| looked_after(vip.protocol)));
     }
 
     /// The VIPs of one protocol and family. One with the unspecified address stands for all NodePort addresses.

@@ -4,34 +4,31 @@ use std::collections::BTreeMap;
 
 use portolan_core::{
     name::{ServiceName, ServicePortName},
-    object::{Backend as _, FrontendCounts, LiveFrontend},
+    object::{FrontendCounts, LiveFrontend},
 };
-use portolan_nftables::{Nftables, frontends};
 
-use crate::metrics::Counted;
+use crate::{commands::counts, metrics::Counted, sync_loop::ErrorChain};
 
 /// Asks the kernel. It lists all elements for that: a tenth of a second of its time at 30,000 Services.
 #[must_use]
 pub fn counted() -> Vec<Counted> {
-    let read = || {
-        let mut kernel = Nftables::open().map_err(|error| error.to_string())?;
-        let live = frontends(&kernel.observe().map_err(|error| error.to_string())?);
-        let counts = kernel.counts().map_err(|error| error.to_string())?;
-        let mut ports: BTreeMap<ServicePortName, FrontendCounts> = BTreeMap::new();
-        for frontend in &live {
-            let (Some(port), Some(more)) = (port(frontend), counts.get(&frontend.vip)) else { continue };
-            let sum = ports.entry(port).or_default();
-            sum.connections += more.connections;
-            sum.no_endpoints += more.no_endpoints;
-            sum.no_local_endpoints += more.no_local_endpoints;
-            sum.source_ranges += more.source_ranges;
+    let (live, counts) = match counts() {
+        Ok(read) => read,
+        Err(error) => {
+            tracing::warn!("what the kernel counted cannot be read: {}; those metrics are missing", ErrorChain(&error));
+            return Vec::new();
         }
-        Ok::<_, String>(ports.into_iter().map(|(port, counts)| Counted { port, counts }).collect())
     };
-    read().unwrap_or_else(|error| {
-        tracing::warn!(error, "what the kernel counted cannot be read: those metrics are missing");
-        Vec::new()
-    })
+    let mut ports: BTreeMap<ServicePortName, FrontendCounts> = BTreeMap::new();
+    for frontend in &live {
+        let (Some(port), Some(more)) = (port(frontend), counts.get(&frontend.vip)) else { continue };
+        let sum = ports.entry(port).or_default();
+        sum.connections += more.connections;
+        sum.no_endpoints += more.no_endpoints;
+        sum.no_local_endpoints += more.no_local_endpoints;
+        sum.source_ranges += more.source_ranges;
+    }
+    ports.into_iter().map(|(port, counts)| Counted { port, counts }).collect()
 }
 
 /// The ServicePort as the comment names it: `namespace/name:port`.

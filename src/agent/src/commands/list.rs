@@ -1,6 +1,11 @@
 //! `portolan list`: frontends and endpoints as the kernel holds them.
 
-use portolan_core::object::Backend;
+use std::collections::BTreeMap;
+
+use portolan_core::{
+    desired::Vip,
+    object::{Backend, FrontendCounts, LiveFrontend},
+};
 use portolan_nftables::{Nftables, frontends};
 
 use super::CommandError;
@@ -24,13 +29,21 @@ pub fn list(output: OutputFormat) -> Result<Exit, CommandError> {
     Ok(Exit::Success)
 }
 
+/// What the kernel counted, and where.
+///
+/// # Errors
+/// When the kernel cannot be read.
+pub fn counts() -> Result<(Vec<LiveFrontend>, BTreeMap<Vip, FrontendCounts>), CommandError> {
+    let mut kernel = Nftables::open()?;
+    Ok((frontends(&kernel.observe()?), kernel.counts()?))
+}
+
 /// Prints what the kernel counted.
 ///
 /// # Errors
 /// As [`list`].
 pub fn counters(output: OutputFormat) -> Result<Exit, CommandError> {
-    let mut kernel = Nftables::open()?;
-    let (live, counts) = (frontends(&kernel.observe()?), kernel.counts()?);
+    let (live, counts) = counts()?;
     print(|out| match output {
         OutputFormat::Table => counters_table(out, &live, &counts),
         OutputFormat::Json => counters_json(out, &live, &counts),

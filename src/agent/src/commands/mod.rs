@@ -26,7 +26,7 @@ use portolan_nftables::Nftables;
 pub use check_config::check_config;
 pub use cleanup::{cleanup, cleanup_all};
 pub use diff::diff;
-pub use list::{counters, list};
+pub use list::{counters, counts, list};
 pub use once::once;
 pub use rejected::rejected;
 pub use render::render;

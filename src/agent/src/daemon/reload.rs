@@ -2,9 +2,9 @@
 //! never ends the process. Five hundred nodes see an edit of a ConfigMap within a minute, outside of what
 //! `maxUnavailable` allows: the old configuration stays, as a whole, with a log line, an Event and a metric.
 
-use std::{path::Path, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
-use portolan_config::{Flags, Reload, Resolved, Settings, resolve};
+use portolan_config::{Flags, Problems, Reload, Resolved, Settings, resolve};
 use portolan_kube::NoticeType;
 
 use super::configuration::{self, Shown};
@@ -18,6 +18,17 @@ use crate::{
     sync_loop::{ErrorChain, Message},
     sysctl,
 };
+
+/// Why the old configuration stays.
+#[derive(Debug, thiserror::Error)]
+enum NotFollowed {
+    #[error("it cannot be read")]
+    Unreadable(#[source] io::Error),
+    #[error(transparent)]
+    Mistakes(#[from] Problems),
+    #[error("{} cannot be followed without a restart", .0.join(", "))]
+    NeedsRestart(Vec<String>),
+}
 
 /// Follows the file, if there is one.
 pub(super) struct Reloader<'a> {
@@ -62,10 +73,11 @@ impl<'a> Reloader<'a> {
             };
             let outcome = match read {
                 Ok(text) => self.take_over(&text, mailbox),
-                Err(error) => Err(format!("it cannot be read: {error}")),
+                Err(error) => Err(NotFollowed::Unreadable(error)),
             };
             self.metrics.config_read(outcome.is_err());
             if let Err(why) = outcome {
+                let why = ErrorChain(&why);
                 let note = format!("the configuration file was changed and is not followed; the old one stays: {why}");
                 tracing::error!("{note}");
                 self.reporter.node(NoticeType::Warning, "ConfigurationNotFollowed", "ReloadConfiguration", note);
@@ -74,23 +86,21 @@ impl<'a> Reloader<'a> {
     }
 
     /// Takes over a new text, or says why not.
-    fn take_over(&mut self, text: &str, mailbox: &Mailbox<Message>) -> Result<(), String> {
-        let new = resolve(self.flags, Some(text)).map_err(|problems| problems.to_string())?;
+    fn take_over(&mut self, text: &str, mailbox: &Mailbox<Message>) -> Result<(), NotFollowed> {
+        let new = resolve(self.flags, Some(text))?;
         for warning in new.warnings.iter().filter(|warning| !self.current.warnings.contains(warning)) {
             tracing::warn!("{warning}");
         }
         match Reload::between(&self.current, &new) {
             Reload::Same => tracing::info!("the configuration file was changed: nothing in it is different"),
             Reload::NeedsRestart { fields } => {
-                return Err(format!("{} cannot be followed without a restart", fields.join(", ")));
+                return Err(NotFollowed::NeedsRestart(fields));
             }
             Reload::Live { changed } => {
-                let settings =
-                    Settings::new(&new, &configuration::host_name()).map_err(|problems| problems.to_string())?;
+                let settings = Settings::new(&new, &configuration::host_name())?;
                 self.verbosity.set(settings.logging.verbosity);
                 if changed.iter().any(|field| field.starts_with("conntrack.")) {
-                    let failed = sysctl::apply(&settings.conntrack, Path::new("/"));
-                    (0..failed).for_each(|_| self.metrics.sysctl_failed());
+                    self.metrics.sysctls_failed(sysctl::apply(&settings.conntrack, Path::new("/")));
                 }
                 let message = Message::Configure(Box::new(configuration::of_sync_loop(&settings)));
                 // Gone only when the process ends.

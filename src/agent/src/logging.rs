@@ -11,6 +11,7 @@
 
 use std::{env, io};
 
+use portolan_config::{LogFormat, LoggingSettings};
 use tracing::Level;
 use tracing_subscriber::{
     EnvFilter, Registry,
@@ -23,24 +24,18 @@ use tracing_subscriber::{
 
 mod json;
 
-/// How log lines are written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people
-    #[default]
-    Text,
-    /// One JSON object a line, as Kubernetes' components write them
-    Json,
-}
-
 /// Says how much is logged from now on.
 #[derive(Debug, Clone)]
 pub struct Verbosity(reload::Handle<EnvFilter, Registry>);
 
-/// Starts logging for the whole process; `split` sends errors to stderr and everything else to stdout. A `RUST_LOG` that makes no sense is reported and ignored, part by part.
-pub fn start(format: LogFormat, verbosity: u32, split: bool) -> Verbosity {
+/// How commands other than the daemon log.
+pub const PLAIN: LoggingSettings = LoggingSettings { format: LogFormat::Text, verbosity: 0, split_stream: false };
+
+/// Starts logging for the whole process. A `RUST_LOG` that makes no sense is reported and ignored, part by part.
+pub fn start(settings: LoggingSettings) -> Verbosity {
+    let LoggingSettings { format, verbosity, split_stream } = settings;
     let (filter, handle) = reload::Layer::new(filter(verbosity));
-    let logs = tracing_subscriber::fmt::layer().with_writer(if split {
+    let logs = tracing_subscriber::fmt::layer().with_writer(if split_stream {
         BoxMakeWriter::new(io::stderr.with_max_level(Level::ERROR).or_else(io::stdout))
     } else {
         BoxMakeWriter::new(io::stderr)

@@ -24,7 +24,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<Exit> {
     if !matches!(command, Command::Run(_) | Command::CheckConfig(_)) {
-        logging::start(logging::LogFormat::Text, 0, false);
+        logging::start(logging::PLAIN);
     }
     Ok(match command {
         Command::Run(flags) => daemon::run(&flags)?,

@@ -308,7 +308,7 @@ fn metrics() {
     metrics.serving(Counts { services: 3, endpoints: 6, frontends: 9 });
     metrics.config_read(true);
     metrics.conflicting_proxy(true);
-    metrics.sysctl_failed();
+    metrics.sysctls_failed(1);
     metrics.events_dropped(1);
     metrics.count_with(|| {
         let service = ServiceName { namespace: "default".into(), name: "web".into() };

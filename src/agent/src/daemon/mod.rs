@@ -26,7 +26,7 @@ use std::{
 };
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use portolan_config::{AskedVersion, Flags, LogFormat, Problems, Resolved, Settings};
+use portolan_config::{AskedVersion, Flags, Problems, Resolved, Settings};
 use portolan_core::{addr::Family, object::Syncer};
 use portolan_kube::{ConnectError, NoticeType};
 use portolan_nftables::Nftables;
@@ -126,7 +126,7 @@ pub fn run(flags: &Flags) -> Result<Exit, DaemonError> {
         return print(|out| writeln!(out, "{version}")).map(|()| Exit::Success).map_err(DaemonError::Start);
     }
     if flags.asks_cleanup() {
-        logging::start(logging::LogFormat::Text, 0, false);
+        logging::start(logging::PLAIN);
         return Ok(crate::commands::cleanup_all().map_err(Box::new)?);
     }
     let (resolved, text) = configuration::read(flags)?;
@@ -137,11 +137,7 @@ pub fn run(flags: &Flags) -> Result<Exit, DaemonError> {
         return Ok(Exit::Success);
     }
     let settings = Settings::new(&resolved, &configuration::host_name())?;
-    let format = match settings.logging.format {
-        LogFormat::Text => logging::LogFormat::Text,
-        LogFormat::Json => logging::LogFormat::Json,
-    };
-    let verbosity = logging::start(format, settings.logging.verbosity, settings.logging.split_stream);
+    let verbosity = logging::start(settings.logging);
     configuration::log(&resolved, &settings);
     if let (true, Some(manifests)) = (resolved.run.once, &resolved.run.manifests) {
         return Ok(crate::commands::once(manifests.as_ref(), settings.node).map_err(Box::new)?);
@@ -158,7 +154,7 @@ pub fn run(flags: &Flags) -> Result<Exit, DaemonError> {
     if settings.node.count_connections {
         metrics.count_with(counted);
     }
-    (0..failed_sysctls).for_each(|_| metrics.sysctl_failed());
+    metrics.sysctls_failed(failed_sysctls);
     let health = Arc::new(Health::new(&families(), settings.sync_period));
     let about = About {
         mode: "nftables",

@@ -129,9 +129,9 @@ impl Metrics {
         self.portolan.conflicting_proxy.set(i64::from(there));
     }
 
-    /// A kernel setting could not be written.
-    pub fn sysctl_failed(&self) {
-        self.portolan.sysctl_failures.inc();
+    /// So many kernel settings could not be written.
+    pub fn sysctls_failed(&self, failed: usize) {
+        self.portolan.sysctl_failures.inc_by(count(failed));
     }
 
     /// So many Events were not sent since the start.

@@ -41,7 +41,7 @@ pub struct Cluster {
     /// What [`Cluster::node_eligible`] says.
     node_eligible: bool,
     /// The CIDRs of each ServiceCIDR object.
-    service_cidrs: BTreeMap<Arc<str>, Box<[IpNet]>>,
+    pub(super) service_cidrs: BTreeMap<Arc<str>, Box<[IpNet]>>,
     /// The addresses of NodePorts.
     pub(super) node_addrs: PerFamily<Vec<IpAddr>>,
     /// How many Services have NodePorts in each family.
@@ -53,19 +53,8 @@ pub struct Cluster {
     pub(super) vips: Vips,
     /// What [`Cluster::take_changes`] has to decide anew, and [`Cluster::take_touched`] to tell.
     pub(super) dirty: Dirty,
-    findings: BTreeMap<ObjectRef, Vec<Finding>>,
+    pub(super) findings: BTreeMap<ObjectRef, Vec<Finding>>,
     pub(super) new_conflicts: Vec<Finding>,
-}
-
-/// How much there is in the cluster, as this node sees it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Services that are served.
-    pub services: usize,
-    /// Endpoints in their slices, an address as often as it is listed.
-    pub endpoints: usize,
-    /// Addresses and ports that they claim.
-    pub frontends: usize,
 }
 
 /// What is known under a Service's name. Slices may come before their Service and stay after it.
@@ -150,29 +139,6 @@ impl Cluster {
         self.findings.remove(reference);
     }
 
-    /// Forgets all objects of a kind that a complete list of them lacks.
-    pub fn retain(&mut self, kind: Kind, listed: &BTreeSet<ObjectRef>) {
-        let reference = |namespace: &Arc<str>, name: &Arc<str>| {
-            let reference = ObjectRef { kind, namespace: namespace.clone(), name: name.clone() };
-            (!listed.contains(&reference)).then_some(reference)
-        };
-        let mut gone: Vec<ObjectRef> = match kind {
-            Kind::Service => {
-                let known = self.services.iter().filter(|(_, entry)| entry.service.is_some());
-                known.filter_map(|(name, _)| reference(&name.namespace, &name.name)).collect()
-            }
-            Kind::EndpointSlice => {
-                self.homes.keys().filter_map(|(namespace, name)| reference(namespace, name)).collect()
-            }
-            Kind::Node => reference(&"".into(), &self.config.hostname.as_str().into()).into_iter().collect(),
-            Kind::ServiceCidr => self.service_cidrs.keys().filter_map(|name| reference(&"".into(), name)).collect(),
-        };
-        // What is refused as a whole is known by its findings alone.
-        let refused = self.findings.keys().filter(|found| found.kind == kind && !listed.contains(found));
-        gone.extend(refused.cloned());
-        gone.iter().for_each(|reference| self.delete(reference));
-    }
-
     /// Whether load balancers may send new connections to this node: its Node object is known and not about to go. Once
     /// the object is deleted it is as last seen.
     #[must_use]
@@ -190,19 +156,6 @@ impl Cluster {
     #[must_use]
     pub const fn node_port_addresses(&self, family: Family) -> &Vec<IpAddr> {
         self.node_addrs.get(family)
-    }
-
-    /// How much there is. It takes a look at each Service.
-    #[must_use]
-    pub fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
-        for entry in self.services.values() {
-            let Some(service) = &entry.service else { continue };
-            counts.services += 1;
-            counts.frontends += claims(service, &self.node_addrs).len();
-            counts.endpoints += entry.slices.iter().map(|slice| slice.endpoints.len()).sum::<usize>();
-        }
-        counts
     }
 
     /// How many marks there are of what [`Cluster::take_changes`] has to decide anew; one that is there may be set again.

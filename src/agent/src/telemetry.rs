@@ -163,6 +163,9 @@ impl Telemetry {
             tracing::warn!("{failure}; it is tried again at each sync, everything else is served");
             self.reporter.listen_failed(&failure.service, failure.to_string());
         }
+        if quarantined == 0 {
+            self.told.quarantined.clear();
+        }
         for quarantined in &report.quarantined {
             if self.told.quarantined.insert(quarantined.port.clone()) {
                 let note = format!(

@@ -18,6 +18,7 @@ impl<B: Backend> SyncLoop<B> {
         for message in &mut messages {
             self.take(message);
         }
+        self.telemetry.health.node_eligible(self.cluster.node_eligible());
         if self.patient && self.lists.may_write() && self.lists.waits_for_node(Instant::now()).is_none() {
             // From now on a missing Node is told about, and nothing waits for it any more.
             self.patient = false;
@@ -98,7 +99,6 @@ impl<B: Backend> SyncLoop<B> {
         if self.cluster.has_changes() || matches!(kind, Kind::Node | Kind::ServiceCidr) && self.policy_changed() {
             self.queue();
         }
-        self.telemetry.health.node_eligible(self.cluster.node_eligible());
     }
 
     fn policy_changed(&self) -> bool {
@@ -106,7 +106,6 @@ impl<B: Backend> SyncLoop<B> {
     }
 
     fn queue(&mut self) {
-        self.telemetry.health.node_eligible(self.cluster.node_eligible());
         if self.pace.changed() {
             self.telemetry.queued();
         }

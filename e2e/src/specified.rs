@@ -55,7 +55,7 @@ pub fn config(world: &World) -> Result<NodeConfig, String> {
 pub fn cluster(world: &World) -> Result<Cluster, String> {
     let mut cluster = Cluster::new(config(world)?);
     for object in all(world) {
-        cluster.apply(objects::read(&object.to_json())?);
+        cluster.apply(&objects::read(&object.to_json())?);
     }
     Ok(cluster)
 }
@@ -74,7 +74,7 @@ fn all(world: &World) -> impl Iterator<Item = specification::Object> {
 /// When Portolan cannot be told so, in words.
 pub fn apply(cluster: &mut Cluster, change: &Change) -> Result<(), String> {
     match change {
-        Change::Apply(changed) => drop(cluster.apply(objects::read(&changed.to_json())?)),
+        Change::Apply(changed) => drop(cluster.apply(&objects::read(&changed.to_json())?)),
         Change::Delete(Reference::Service(namespace, name)) => cluster.delete(&named(Kind::Service, namespace, name)),
         Change::Delete(Reference::Slice(namespace, name)) => {
             cluster.delete(&named(Kind::EndpointSlice, namespace, name));

@@ -179,7 +179,7 @@ pub fn node_config(line: impl IntoIterator<Item = String>) -> Result<NodeConfig,
 /// What a new Portolan programs for a cluster that nobody has taken changes of.
 #[must_use]
 pub fn wanted(cluster: &mut Cluster) -> Tracker<Nft> {
-    let ports: Vec<_> = cluster.take_changes().into_iter().filter_map(|change| change.desired).collect();
+    let ports: Vec<_> = cluster.take_changes().filter_map(|change| change.desired).collect();
     Tracker::rendered(&cluster.policy(), &ports)
 }
 

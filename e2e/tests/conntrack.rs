@@ -77,12 +77,12 @@ fn cluster() -> Result<Cluster> {
         "metadata": {"namespace": "default", "name": "web"},
         "spec": {"clusterIP": "10.96.0.10", "ports": [port("t", "TCP"), port("u", "UDP")]},
     });
-    cluster.apply(Object::Service(serde_json::from_value(service)?));
-    cluster.apply(slice(&["10.244.2.11"])?);
-    cluster.take_changes();
+    cluster.apply(&Object::Service(serde_json::from_value(service)?));
+    cluster.apply(&slice(&["10.244.2.11"])?);
+    drop(cluster.take_changes());
     cluster.take_touched();
-    cluster.apply(slice(&["10.244.2.12"])?);
-    cluster.take_changes();
+    cluster.apply(&slice(&["10.244.2.12"])?);
+    drop(cluster.take_changes());
     Ok(cluster)
 }
 
@@ -136,8 +136,8 @@ fn one_clean_up_after_the_other() -> Result<()> {
         let before = Instant::now();
         ensure!(cleaner.clean(&cluster).len() == 1);
         send()?;
-        cluster.apply(slice(&["10.244.2.13"])?);
-        cluster.take_changes();
+        cluster.apply(&slice(&["10.244.2.13"])?);
+        drop(cluster.take_changes());
         cleaner.touch(cluster.take_touched());
         let due = cleaner.due();
         ensure!(due.is_some_and(|due| due >= before + Duration::from_millis(100)), "it rests: {due:?}");

@@ -138,7 +138,7 @@ impl<'a> State<'a> {
         for value in &step.objects {
             let object = objects::read(value).map_err(Error::msg)?;
             objects.push((object.reference(), value));
-            cluster.apply(object);
+            cluster.apply(&object);
         }
         let tracker = wanted(&mut cluster);
         let wanted = tracker.all_wanted().map(|(key, value)| (key.clone(), value.clone())).collect();
@@ -168,7 +168,7 @@ impl Telling {
         for (number, state) in states {
             for event in self.events(before, &state.objects, seed)? {
                 match event {
-                    Event::Applied(object) => drop(cluster.apply(*object)),
+                    Event::Applied(object) => drop(cluster.apply(&object)),
                     Event::Deleted(name) => cluster.delete(&name),
                 }
                 if self.flush == Flush::AfterEach || self.flush == Flush::AtRandom && seed.one_in(4) {

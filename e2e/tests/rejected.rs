@@ -235,7 +235,7 @@ fn served(folder: &Folder) -> Result<Served> {
     let line = "portolan render --mode=nftables --hostname-override node-a --detect-local-mode NodeCIDR";
     let node = node_config(line.split(' ').map(ToOwned::to_owned)).map_err(|error| anyhow!(error))?;
     let mut cluster = load(folder.path(), node)?.cluster;
-    let ports = cluster.take_changes().into_iter().filter_map(|change| change.desired);
+    let ports = cluster.take_changes().filter_map(|change| change.desired);
     let mut served: Served = ports.map(|port| (format!("{} {}", port.name, port.family), of_port(&port))).collect();
     served.insert("node".to_owned(), of_node(&cluster.policy()));
     Ok(served)

@@ -60,12 +60,12 @@ impl Daemon {
         let (changes, ingest) = spent(|| {
             for event in events {
                 match event {
-                    Event::Applied(object) => drop(self.cluster.apply(*object)),
+                    Event::Applied(object) => drop(self.cluster.apply(&object)),
                     Event::Deleted(object) => self.cluster.delete(&object),
                 }
             }
             self.syncer.set_policy(&self.cluster.policy());
-            self.cluster.take_changes()
+            self.cluster.take_changes().collect::<Vec<_>>()
         });
         let ((), render) = spent(|| {
             for change in changes {

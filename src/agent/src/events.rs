@@ -1,7 +1,7 @@
 //! Kubernetes Events: what people read with `kubectl describe` on a Service or on this Node.
 
 use portolan_core::{
-    ingest::{Finding, Kind, ObjectRef},
+    ingest::{Finding, Kind, Object, ObjectRef},
     name::ServiceName,
 };
 use portolan_kube::{EventSink, Identity, Notice, NoticeType, Regarding};
@@ -26,14 +26,15 @@ impl Reporter {
     }
 
     /// What is wrong with an object: one Event for all of it, which all nodes write together.
-    pub fn findings(&self, object: &ObjectRef, identity: &Identity, findings: &[Finding]) {
+    pub fn findings(&self, object: &Object, findings: &[Finding]) {
         if findings.is_empty() {
             return;
         }
         let rejected = findings.iter().any(Finding::is_rejection);
         let reason = if rejected { "Rejected" } else { "ServedOtherwise" };
         let lines: Vec<_> = findings.iter().map(ToString::to_string).collect();
-        self.send(Regarding::object(object, identity), NoticeType::Warning, reason, "Read", lines.join("\n"));
+        let regarding = Regarding::object(&object.reference(), &Identity::of(object));
+        self.send(regarding, NoticeType::Warning, reason, "Read", lines.join("\n"));
     }
 
     /// A Service lost an address and port to another. Its UID is not kept; all nodes write the same, and the Service's

@@ -40,7 +40,7 @@ pub fn load(manifests: &Path, node: NodeConfig) -> Result<Loaded, FollowError> {
     let mut cluster = Cluster::new(node);
     source.scan(&mut |_| false, &mut |event| match event {
         Event::Applied(object) => {
-            cluster.apply(*object);
+            cluster.apply(&object);
         }
         Event::Deleted(object) => {
             cluster.delete(&object);

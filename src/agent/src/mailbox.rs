@@ -1,21 +1,20 @@
-//! From the async thread that follows manifests to the blocking thread that owns the kernel.
+//! From the async thread that follows the cluster to the blocking thread that owns the kernel.
 //!
 //! ```text
-//!   Mailbox::send --> bounded channel --> Inbox::drain
-//!         |                                   ^
-//!         +---- eventfd -----> poll(2) -------+   beside the netlink sockets that the same thread waits for
+//!   Mailbox::send --> messages --all at once--> Inbox::take
+//!         |              |                          ^
+//!         |              '--- no room: wait ---<----'
+//!         '--- eventfd ---> poll(2) ----------------+   beside the netlink sockets that the same thread waits for
 //! ```
 //!
-//! The channel is bounded because a first reading hands over the objects of the whole cluster: were they all to wait
-//! here, they would be in memory twice.
+//! There is an end to the room because a first reading hands over the objects of the whole cluster: were they all to wait
+//! here, they would be in memory twice. What waits is taken whole, so the two threads wake each other once for a full
+//! mailbox and not for each message.
 
 use std::{
+    mem,
     os::fd::{AsFd, BorrowedFd},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc::{self, Receiver, SyncSender},
-    },
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
 use nix::{
@@ -26,27 +25,37 @@ use nix::{
 /// How many messages wait at most before [`Mailbox::send`] blocks.
 const CAPACITY: usize = 256;
 
-/// The sending end. When it is dropped the inbox wakes up and is [closed](Inbox::drain).
+/// The sending end. When it is dropped the inbox wakes up and is [closed](Taken::closed).
 #[derive(Debug)]
-pub struct Mailbox<T> {
-    // Declared before `bell`: the channel must be closed by the time the bell's drop rings.
-    messages: SyncSender<T>,
-    bell: Bell,
-}
+pub struct Mailbox<T>(Arc<Shared<T>>);
 
 /// The receiving end.
 #[derive(Debug)]
-pub struct Inbox<T> {
-    messages: Receiver<T>,
-    bell: Arc<EventFd>,
-    rung: Arc<AtomicBool>,
+pub struct Inbox<T>(Arc<Shared<T>>);
+
+#[derive(Debug)]
+struct Shared<T> {
+    waiting: Mutex<Waiting<T>>,
+    /// Rings when there is room again.
+    room: Condvar,
+    /// Rings when there is something to take.
+    bell: EventFd,
 }
 
-/// What wakes the receiver; rings when it is dropped, so that nobody waits for a sender that is gone.
 #[derive(Debug)]
-struct Bell {
-    fd: Arc<EventFd>,
-    rung: Arc<AtomicBool>,
+struct Waiting<T> {
+    messages: Vec<T>,
+    /// One of the two ends is gone.
+    closed: bool,
+}
+
+/// What had arrived.
+#[derive(Debug)]
+pub struct Taken<T> {
+    /// In the order in which it was sent.
+    pub messages: Vec<T>,
+    /// Whether these were the last: the sender is gone.
+    pub closed: bool,
 }
 
 /// The receiver is gone: its thread has ended.
@@ -59,11 +68,12 @@ pub struct Closed;
 /// # Errors
 /// When the process has no file descriptor left for the eventfd.
 pub fn mailbox<T>() -> std::io::Result<(Mailbox<T>, Inbox<T>)> {
-    let fd = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
-    let rung = Arc::new(AtomicBool::new(false));
-    let (sender, receiver) = mpsc::sync_channel(CAPACITY);
-    let bell = Bell { fd: Arc::clone(&fd), rung: Arc::clone(&rung) };
-    Ok((Mailbox { messages: sender, bell }, Inbox { messages: receiver, bell: fd, rung }))
+    let shared = Arc::new(Shared {
+        waiting: Mutex::new(Waiting { messages: Vec::new(), closed: false }),
+        room: Condvar::new(),
+        bell: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
+    });
+    Ok((Mailbox(Arc::clone(&shared)), Inbox(shared)))
 }
 
 impl<T> Mailbox<T> {
@@ -72,79 +82,72 @@ impl<T> Mailbox<T> {
     /// # Errors
     /// [`Closed`] when nobody receives any more.
     pub fn send(&self, message: T) -> Result<(), Closed> {
-        self.messages.send(message).map_err(|_| Closed)?;
-        // Once a message is in, not before: whoever is woken must find it.
-        self.bell.ring();
+        let is_full = |waiting: &mut Waiting<T>| waiting.messages.len() >= CAPACITY && !waiting.closed;
+        let mut waiting = self.0.room.wait_while(self.0.lock(), is_full).unwrap_or_else(PoisonError::into_inner);
+        if waiting.closed {
+            return Err(Closed);
+        }
+        let is_first = waiting.messages.is_empty();
+        waiting.messages.push(message);
+        drop(waiting);
+        if is_first {
+            self.0.ring();
+        }
         Ok(())
     }
 }
 
 impl<T> Inbox<T> {
-    /// Takes what has arrived, without waiting. Messages that arrive meanwhile are taken too, or wake the next
-    /// `poll`.
-    pub fn drain(&self) -> Drain<'_, T> {
-        match self.bell.read() {
+    /// Takes what has arrived, without waiting. What arrives from now on wakes the next `poll`.
+    pub fn take(&self) -> Taken<T> {
+        // First, so that a message which comes meanwhile rings again.
+        match self.0.bell.read() {
             Ok(_) | Err(Errno::EAGAIN) => {}
             Err(error) => tracing::debug!(%error, "reading an eventfd failed"),
         }
-        // Before the channel is emptied: a message that comes after the last look rings again.
-        self.rung.store(false, Ordering::SeqCst);
-        Drain { messages: &self.messages, closed: false }
+        let mut waiting = self.0.lock();
+        let taken = Taken { messages: mem::take(&mut waiting.messages), closed: waiting.closed };
+        drop(waiting);
+        self.0.room.notify_one();
+        taken
     }
 }
 
 /// Readable when a message has arrived or the mailbox was closed.
 impl<T> AsFd for Inbox<T> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
+        self.0.bell.as_fd()
     }
 }
 
-/// The messages that have arrived: an iterator that never blocks.
-#[derive(Debug)]
-pub struct Drain<'a, T> {
-    messages: &'a Receiver<T>,
-    closed: bool,
-}
-
-impl<T> Drain<'_, T> {
-    /// Whether the sender is gone. True only once every message has been taken.
-    #[must_use]
-    pub const fn closed(&self) -> bool {
-        self.closed
+impl<T> Shared<T> {
+    /// A thread that panicked while it held the lock has left nothing half done.
+    fn lock(&self) -> MutexGuard<'_, Waiting<T>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl<T> Iterator for Drain<'_, T> {
-    type Item = T;
-
-    fn next(&mut self) -> Option<T> {
-        match self.messages.try_recv() {
-            Ok(message) => Some(message),
-            Err(mpsc::TryRecvError::Empty) => None,
-            Err(mpsc::TryRecvError::Disconnected) => {
-                self.closed = true;
-                None
-            }
-        }
-    }
-}
-
-impl Bell {
     fn ring(&self) {
-        // One system call for a burst, not one for each message.
-        if !self.rung.swap(true, Ordering::SeqCst)
-            && let Err(error) = self.fd.write(1)
-        {
+        if let Err(error) = self.bell.write(1) {
             tracing::debug!(%error, "writing an eventfd failed");
         }
     }
+
+    fn close(&self) {
+        self.lock().closed = true;
+        self.room.notify_one();
+        self.ring();
+    }
 }
 
-impl Drop for Bell {
+impl<T> Drop for Mailbox<T> {
     fn drop(&mut self) {
-        self.rung.store(false, Ordering::SeqCst);
-        self.ring();
+        self.0.close();
+    }
+}
+
+impl<T> Drop for Inbox<T> {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
@@ -166,9 +169,9 @@ mod tests {
         let mut received = Vec::new();
         loop {
             assert!(readable(&inbox, PollTimeout::NONE));
-            let mut drain = inbox.drain();
-            received.extend(&mut drain);
-            if drain.closed() {
+            let Taken { messages, closed } = inbox.take();
+            received.extend(messages);
+            if closed {
                 break;
             }
         }
@@ -182,14 +185,13 @@ mod tests {
         assert!(!readable(&inbox, PollTimeout::ZERO));
         mailbox.send(1).unwrap();
         assert!(readable(&inbox, PollTimeout::ZERO));
-        assert_eq!(inbox.drain().collect::<Vec<_>>(), [1]);
+        assert_eq!(inbox.take().messages, [1]);
         assert!(!readable(&inbox, PollTimeout::ZERO));
 
         drop(mailbox);
         assert!(readable(&inbox, PollTimeout::NONE));
-        let mut drain = inbox.drain();
-        assert_eq!(drain.next(), None);
-        assert!(drain.closed());
+        let Taken { messages, closed } = inbox.take();
+        assert!(messages.is_empty() && closed);
 
         let (mailbox, inbox) = super::mailbox::<u8>().unwrap();
         drop(inbox);

@@ -18,12 +18,12 @@ use std::{
 use portolan_core::{
     addr::{Family, PerFamily},
     desired::PortId,
-    ingest::{Finding, Kind, Object, ObjectRef},
+    ingest::{Finding, Kind, Object},
     model::Cluster,
     name::ServiceName,
     object::SyncReport,
 };
-use portolan_kube::{Identity, NoticeType, last_change_trigger_time};
+use portolan_kube::{NoticeType, last_change_trigger_time};
 
 use crate::{
     events::Reporter,
@@ -111,8 +111,8 @@ impl Telemetry {
     }
 
     /// Something is wrong with an object of the API server's.
-    pub(crate) fn found(&self, object: &ObjectRef, identity: &Identity, findings: &[Finding]) {
-        self.reporter.findings(object, identity, findings);
+    pub(crate) fn found(&self, object: &Object, findings: &[Finding]) {
+        self.reporter.findings(object, findings);
         self.count(findings);
     }
 

@@ -25,7 +25,7 @@ fn read(path: &Path) -> Result<(), TestCaseError> {
         }
     });
     let mut loaded = load(path, NodeConfig::of("node-a")).unwrap();
-    loaded.cluster.take_changes();
+    drop(loaded.cluster.take_changes());
     let problems = loaded.problems();
     lines.extend(problems.iter().map(ToString::to_string));
     serde_json::to_string(&problems).unwrap();

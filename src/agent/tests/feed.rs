@@ -33,7 +33,7 @@ async fn events_arrive_until_a_signal_comes() {
         let mut scans = 0;
         while scans < 2 {
             poll(&mut [PollFd::new(inbox.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE).unwrap();
-            for message in inbox.drain() {
+            for message in inbox.take().messages {
                 let Message::Manifest(event) = message else { panic!("{message:?}") };
                 told.extend(support::line(&event));
                 if matches!(event, Event::Scanned { .. }) {

@@ -91,7 +91,7 @@ fn desired(flags: &Flags) -> Result<(PathBuf, NodeConfig), CommandError> {
 /// Reads manifests once, and logs what is wrong with them.
 fn read(manifests: &Path, node: NodeConfig) -> Result<Wanted, CommandError> {
     let mut loaded = load(manifests, node)?;
-    let changes = loaded.cluster.take_changes();
+    let changes = loaded.cluster.take_changes().collect();
     let problems = loaded.problems();
     for problem in &problems {
         tracing::warn!("{problem}");

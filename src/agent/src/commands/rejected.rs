@@ -17,7 +17,7 @@ use crate::{
 pub fn rejected(flags: &Flags, output: OutputFormat) -> Result<Exit, CommandError> {
     let (manifests, node) = desired(flags)?;
     let mut loaded = load(&manifests, node)?;
-    loaded.cluster.take_changes();
+    drop(loaded.cluster.take_changes());
     let problems = loaded.problems();
     print(|out| match output {
         OutputFormat::Table => findings_table(out, &problems),

@@ -9,13 +9,16 @@ use portolan_core::{
 use portolan_kube as kube;
 
 use super::{Message, Settings, SyncLoop};
-use crate::{mailbox::Inbox, manifest};
+use crate::{
+    mailbox::{Inbox, Taken},
+    manifest,
+};
 
 impl<B: Backend> SyncLoop<B> {
     /// Takes what has arrived into the cluster. Whether nothing more comes.
     pub(super) fn take_messages(&mut self, inbox: &Inbox<Message>) -> bool {
-        let mut messages = inbox.drain();
-        for message in &mut messages {
+        let Taken { messages, closed } = inbox.take();
+        for message in messages {
             self.take(message);
         }
         self.telemetry.health.node_eligible(self.cluster.node_eligible());
@@ -24,7 +27,7 @@ impl<B: Backend> SyncLoop<B> {
             self.patient = false;
             self.queue();
         }
-        messages.closed()
+        closed
     }
 
     fn take(&mut self, message: Message) {
@@ -38,7 +41,7 @@ impl<B: Backend> SyncLoop<B> {
     fn take_manifest(&mut self, event: manifest::Event) {
         match event {
             manifest::Event::Applied(object) => {
-                let findings = self.apply(*object);
+                let findings = self.apply(&object);
                 self.telemetry.count(&findings);
             }
             manifest::Event::Deleted(object) => self.delete(&object),
@@ -53,13 +56,12 @@ impl<B: Backend> SyncLoop<B> {
     fn take_kube(&mut self, event: kube::Event) {
         match event {
             kube::Event::Applied(object) => {
-                let (reference, identity) = (object.reference(), kube::Identity::of(&object));
-                if reference.kind == Kind::Node {
+                if object.kind() == Kind::Node {
                     self.lists.node_seen();
                 }
-                let findings = self.apply(*object);
-                self.telemetry.found(&reference, &identity, &findings);
-                self.changed(reference.kind);
+                let findings = self.apply(&object);
+                self.telemetry.found(&object, &findings);
+                self.changed(object.kind());
             }
             kube::Event::Deleted(reference) => {
                 self.delete(&reference);
@@ -75,9 +77,9 @@ impl<B: Backend> SyncLoop<B> {
         }
     }
 
-    fn apply(&mut self, object: Object) -> Vec<Finding> {
-        self.telemetry.changed(object.reference().kind);
-        let trigger = self.telemetry.trigger(&object);
+    fn apply(&mut self, object: &Object) -> Vec<Finding> {
+        self.telemetry.changed(object.kind());
+        let trigger = self.telemetry.trigger(object);
         let marks = self.cluster.marks();
         let findings = self.cluster.apply(object);
         findings.iter().for_each(|finding| tracing::warn!("{finding}"));

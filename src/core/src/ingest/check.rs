@@ -1,8 +1,9 @@
 //! The checks that all kinds of objects share: types, names, port names and addresses.
 
-use std::{fmt::Arguments, net::IpAddr, sync::Arc};
+use std::{fmt::Arguments, net::IpAddr};
 
 use ipnet::IpNet;
+use smol_str::SmolStr;
 
 use super::{
     field::{Field, List, Shape},
@@ -109,15 +110,15 @@ impl Report<'_> {
     }
 
     /// A port's name: a DNS label, or empty where there is none.
-    pub(super) fn port_name(
+    pub(super) fn port_name<'f>(
         &mut self,
-        field: &Field<Arc<str>>,
+        field: &'f Field<SmolStr>,
         path: Arguments<'_>,
         unit: Unit,
-    ) -> Result<Arc<str>, Refused> {
+    ) -> Result<&'f str, Refused> {
         match self.read(field, path, unit)? {
-            Some(name) if !name.is_empty() => self.label(name, path, unit).map(|()| name.clone()),
-            Some(_) | None => Ok("".into()),
+            Some(name) if !name.is_empty() => self.label(name, path, unit).map(|()| &**name),
+            Some(_) | None => Ok(""),
         }
     }
 
@@ -140,7 +141,7 @@ impl Report<'_> {
     /// An address that can be a frontend or an endpoint; `None` where there is none or only blanks.
     pub(super) fn address(
         &mut self,
-        field: &Field<Box<str>>,
+        field: &Field<SmolStr>,
         path: Arguments<'_>,
         unit: Unit,
     ) -> Result<Option<IpAddr>, Refused> {
@@ -164,7 +165,7 @@ impl Report<'_> {
     /// allows them in `loadBalancerSourceRanges`.
     pub(super) fn cidr(
         &mut self,
-        field: &Field<Box<str>>,
+        field: &Field<SmolStr>,
         path: Arguments<'_>,
         unit: Unit,
     ) -> Result<Option<IpNet>, Refused> {
@@ -184,7 +185,7 @@ impl Report<'_> {
     /// A CIDR that is a part of its family's addresses: where all of them are meant something is wrong.
     pub(super) fn part(
         &mut self,
-        field: &Field<Box<str>>,
+        field: &Field<SmolStr>,
         path: Arguments<'_>,
         unit: Unit,
     ) -> Result<Option<IpNet>, Refused> {
@@ -197,7 +198,7 @@ impl Report<'_> {
     }
 
     /// The CIDRs of a list, without those that are refused one by one. A list that is none refuses the unit.
-    pub(super) fn cidrs(&mut self, field: &Field<List<Box<str>>>, path: Arguments<'_>, unit: Unit) -> Vec<IpNet> {
+    pub(super) fn cidrs(&mut self, field: &Field<List<SmolStr>>, path: Arguments<'_>, unit: Unit) -> Vec<IpNet> {
         let list = self.list(field, path, unit);
         let read = |(i, field)| self.part(field, format_args!("{path}[{i}]"), Unit::Cidr).ok().flatten();
         list.iter().enumerate().filter_map(read).collect()

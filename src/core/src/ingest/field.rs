@@ -7,12 +7,13 @@
 //!   "port": null     Field::Absent                 as in the API
 //! ```
 
-use std::{fmt, marker::PhantomData, sync::Arc};
+use std::{fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
     de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
+use smol_str::SmolStr;
 
 use crate::text::excerpt;
 
@@ -89,16 +90,8 @@ impl Shape for bool {
     }
 }
 
-impl Shape for Box<str> {
-    const EXPECTED: &'static str = "text";
-    const IS_TEXT: bool = true;
-
-    fn from_text(text: &str) -> Option<Self> {
-        Some(text.into())
-    }
-}
-
-impl Shape for Arc<str> {
+/// Without an allocation where it is short, as names, addresses and times are.
+impl Shape for SmolStr {
     const EXPECTED: &'static str = "text";
     const IS_TEXT: bool = true;
 
@@ -239,6 +232,6 @@ mod tests {
             assert_eq!(port(value), Field::Wrong(text.into()));
         }
         assert!(port(json!(null)).is_absent());
-        assert_eq!(serde_json::from_value::<Field<Box<str>>>(json!("a")).unwrap().valid(), Some(&"a".into()));
+        assert_eq!(serde_json::from_value::<Field<SmolStr>>(json!("a")).unwrap().valid(), Some(&"a".into()));
     }
 }

@@ -52,7 +52,7 @@ fn zone(metadata: &Metadata<NodeLabels>, report: &mut Report<'_>) -> Result<Opti
     };
     let path = format_args!("metadata.labels[topology.kubernetes.io/zone]");
     match report.read(&labels.zone, path, Unit::Zone)? {
-        Some(zone) if !zone.is_empty() => report.label_value(zone, path, Unit::Zone).map(|()| Some(zone.clone())),
+        Some(zone) if !zone.is_empty() => report.label_value(zone, path, Unit::Zone).map(|()| Some((**zone).into())),
         Some(_) | None => Ok(None),
     }
 }

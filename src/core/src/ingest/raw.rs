@@ -1,9 +1,8 @@
 //! The parts of Kubernetes objects that Portolan reads, as they come: camelCase, unknown fields skipped without a
 //! copy, nothing checked yet. Every field may be of a wrong type ([`Field`]), so any JSON object is read.
 
-use std::sync::Arc;
-
 use serde::Deserialize;
+use smol_str::SmolStr;
 
 use super::{
     field::{Field, List, Shape, map_shape},
@@ -76,6 +75,17 @@ pub enum Object {
 }
 
 impl Object {
+    /// Of which kind it is.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Service(_) => Kind::Service,
+            Self::EndpointSlice(_) => Kind::EndpointSlice,
+            Self::Node(_) => Kind::Node,
+            Self::ServiceCidr(_) => Kind::ServiceCidr,
+        }
+    }
+
     /// Which object this is. Never fails: what stands in the place of a name is taken as it is.
     #[must_use]
     pub fn reference(&self) -> ObjectRef {
@@ -90,8 +100,8 @@ impl Object {
 
 fn reference<L>(kind: Kind, metadata: &Field<Metadata<L>>) -> ObjectRef {
     let metadata = metadata.valid();
-    let text = |field: Option<&Field<Arc<str>>>, absent: &str| match field {
-        Some(Field::Valid(text)) if !text.is_empty() => text.clone(),
+    let text = |field: Option<&Field<SmolStr>>, absent: &str| match field {
+        Some(Field::Valid(text)) if !text.is_empty() => text.as_str().into(),
         // The brackets keep a wrong value apart from every valid name: 5 is not the object "5".
         Some(Field::Wrong(text)) => format!("<{text}>").into(),
         Some(_) | None => absent.into(),
@@ -106,14 +116,14 @@ fn reference<L>(kind: Kind, metadata: &Field<Metadata<L>>) -> ObjectRef {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default, bound(deserialize = "L: Shape + Default"))]
 pub(super) struct Metadata<L> {
-    pub(super) name: Field<Arc<str>>,
-    pub(super) namespace: Field<Arc<str>>,
-    pub(super) creation_timestamp: Field<Box<str>>,
-    pub(super) deletion_timestamp: Field<Box<str>>,
+    pub(super) name: Field<SmolStr>,
+    pub(super) namespace: Field<SmolStr>,
+    pub(super) creation_timestamp: Field<SmolStr>,
+    pub(super) deletion_timestamp: Field<SmolStr>,
     pub(super) labels: Field<L>,
-    pub(super) uid: Field<Box<str>>,
+    pub(super) uid: Field<SmolStr>,
     pub(super) generation: Field<Generation>,
-    pub(super) resource_version: Field<Box<str>>,
+    pub(super) resource_version: Field<SmolStr>,
     pub(super) annotations: Field<Annotations>,
 }
 
@@ -121,30 +131,30 @@ pub(super) struct Metadata<L> {
 #[serde(default)]
 pub(super) struct Annotations {
     #[serde(rename = "endpoints.kubernetes.io/last-change-trigger-time")]
-    pub(super) last_change_trigger_time: Field<Box<str>>,
+    pub(super) last_change_trigger_time: Field<SmolStr>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct ServiceLabels {
     #[serde(rename = "service.kubernetes.io/service-proxy-name")]
-    pub(super) proxy_name: Field<Box<str>>,
+    pub(super) proxy_name: Field<SmolStr>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct SliceLabels {
     #[serde(rename = "kubernetes.io/service-name")]
-    pub(super) service_name: Field<Arc<str>>,
+    pub(super) service_name: Field<SmolStr>,
     #[serde(rename = "service.kubernetes.io/headless")]
-    pub(super) headless: Field<Box<str>>,
+    pub(super) headless: Field<SmolStr>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct NodeLabels {
     #[serde(rename = "topology.kubernetes.io/zone")]
-    pub(super) zone: Field<Arc<str>>,
+    pub(super) zone: Field<SmolStr>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -157,18 +167,18 @@ pub(super) struct ServiceSpec {
     #[serde(rename = "type")]
     pub(super) type_: Field<ServiceType>,
     #[serde(rename = "clusterIP")]
-    pub(super) cluster_ip: Field<Box<str>>,
+    pub(super) cluster_ip: Field<SmolStr>,
     #[serde(rename = "clusterIPs")]
-    pub(super) cluster_ips: Field<List<Box<str>>>,
+    pub(super) cluster_ips: Field<List<SmolStr>>,
     pub(super) ip_families: Field<List<Family>>,
     #[serde(rename = "externalIPs")]
-    pub(super) external_ips: Field<List<Box<str>>>,
+    pub(super) external_ips: Field<List<SmolStr>>,
     pub(super) ports: Field<List<PortObject>>,
     pub(super) external_traffic_policy: Field<TrafficPolicy>,
     pub(super) internal_traffic_policy: Field<TrafficPolicy>,
     pub(super) session_affinity: Field<SessionAffinity>,
     pub(super) session_affinity_config: Field<SessionAffinityConfig>,
-    pub(super) load_balancer_source_ranges: Field<List<Box<str>>>,
+    pub(super) load_balancer_source_ranges: Field<List<SmolStr>>,
     pub(super) health_check_node_port: Field<PortNumber>,
 }
 
@@ -188,7 +198,7 @@ pub(super) struct ClientIpConfig {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct PortObject {
-    pub(super) name: Field<Arc<str>>,
+    pub(super) name: Field<SmolStr>,
     pub(super) protocol: Field<Protocol>,
     pub(super) port: Field<PortNumber>,
     pub(super) node_port: Field<PortNumber>,
@@ -209,14 +219,14 @@ pub(super) struct LoadBalancerStatus {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Ingress {
-    pub(super) ip: Field<Box<str>>,
-    pub(super) ip_mode: Field<Box<str>>,
+    pub(super) ip: Field<SmolStr>,
+    pub(super) ip_mode: Field<SmolStr>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct EndpointPort {
-    pub(super) name: Field<Arc<str>>,
+    pub(super) name: Field<SmolStr>,
     pub(super) protocol: Field<Protocol>,
     pub(super) port: Field<PortNumber>,
 }
@@ -224,9 +234,9 @@ pub(super) struct EndpointPort {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct EndpointObject {
-    pub(super) addresses: Field<List<Box<str>>>,
+    pub(super) addresses: Field<List<SmolStr>>,
     pub(super) conditions: Field<Conditions>,
-    pub(super) node_name: Field<Box<str>>,
+    pub(super) node_name: Field<SmolStr>,
     pub(super) hints: Field<Hints>,
 }
 
@@ -248,23 +258,23 @@ pub(super) struct Hints {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Hint {
-    pub(super) name: Field<Arc<str>>,
+    pub(super) name: Field<SmolStr>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct NodeSpec {
     #[serde(rename = "podCIDR")]
-    pub(super) pod_cidr: Field<Box<str>>,
+    pub(super) pod_cidr: Field<SmolStr>,
     #[serde(rename = "podCIDRs")]
-    pub(super) pod_cidrs: Field<List<Box<str>>>,
+    pub(super) pod_cidrs: Field<List<SmolStr>>,
     pub(super) taints: Field<List<TaintObject>>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct TaintObject {
-    pub(super) key: Field<Box<str>>,
+    pub(super) key: Field<SmolStr>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -277,14 +287,14 @@ pub(super) struct NodeStatus {
 #[serde(default)]
 pub(super) struct NodeAddressObject {
     #[serde(rename = "type")]
-    pub(super) type_: Field<Box<str>>,
-    pub(super) address: Field<Box<str>>,
+    pub(super) type_: Field<SmolStr>,
+    pub(super) address: Field<SmolStr>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct ServiceCidrSpec {
-    pub(super) cidrs: Field<List<Box<str>>>,
+    pub(super) cidrs: Field<List<SmolStr>>,
 }
 
 map_shape!(Metadata<ServiceLabels>, Metadata<SliceLabels>, Metadata<NodeLabels>, Metadata<NoLabels>);

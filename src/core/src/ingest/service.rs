@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, fmt::Arguments, net::IpAddr, sync::Arc};
 
+use smol_str::SmolStr;
+
 use super::{
     Read,
     field::Field,
@@ -78,7 +80,7 @@ fn read(
 }
 
 fn is_headless(spec: &ServiceSpec) -> bool {
-    let none = |field: &Field<Box<str>>| field.valid().is_some_and(|text| **text == *"None");
+    let none = |field: &Field<SmolStr>| field.valid().is_some_and(|text| text == "None");
     none(&spec.cluster_ip) || spec.cluster_ips.valid().and_then(|list| list.first()).is_some_and(none)
 }
 
@@ -118,7 +120,7 @@ fn families<'s>(spec: &'s ServiceSpec, report: &mut Report<'_>) -> &'s [Field<Fa
 
 /// Reads one cluster IP; false where there is none.
 fn cluster_ip(
-    field: &Field<Box<str>>,
+    field: &Field<SmolStr>,
     family: Option<&Field<Family>>,
     path: Arguments<'_>,
     report: &mut Report<'_>,

@@ -1,6 +1,6 @@
 //! EndpointSlices: whose they are, and the endpoints that can be used.
 
-use std::{fmt::Arguments, net::IpAddr, sync::Arc};
+use std::{fmt::Arguments, net::IpAddr};
 
 use super::{
     Read,
@@ -18,30 +18,30 @@ use crate::{
 };
 
 /// A slice, and the Service that it belongs to, in the slice's own namespace.
-pub(crate) struct ReadSlice {
-    pub(crate) service: Arc<str>,
+pub(crate) struct ReadSlice<'a> {
+    pub(crate) service: &'a str,
     pub(crate) slice: Slice,
 }
 
 /// Reads an EndpointSlice. `None` for one that is refused, or that kube-proxy does not use either: of no Service, of a
 /// headless one, of host names. `hostname` is this node's.
-pub(crate) fn read_slice(
-    object: &EndpointSliceObject,
+pub(crate) fn read_slice<'a>(
+    object: &'a EndpointSliceObject,
     reference: &ObjectRef,
     hostname: &str,
     names: &mut Names,
-) -> Read<ReadSlice> {
+) -> Read<ReadSlice<'a>> {
     let mut report = Report::of(reference);
     let slice = read(object, &mut report, hostname, names).ok().flatten();
     (slice, report.into_findings())
 }
 
-fn read(
-    object: &EndpointSliceObject,
+fn read<'a>(
+    object: &'a EndpointSliceObject,
     report: &mut Report<'_>,
     hostname: &str,
     names: &mut Names,
-) -> Result<Option<ReadSlice>, Refused> {
+) -> Result<Option<ReadSlice<'a>>, Refused> {
     let metadata = report.metadata(&object.metadata, Unit::Slice)?;
     let labels = report.read(&metadata.labels, format_args!("metadata.labels"), Unit::Slice)?;
     let Some(labels) = labels.filter(|labels| labels.headless.is_absent()) else { return Ok(None) };
@@ -67,7 +67,7 @@ fn read(
     ports.sort_unstable();
     let name = report.object().name.clone();
     let slice = Slice { name, family, ports: ports.into(), endpoints: endpoints.into() };
-    Ok(Some(ReadSlice { service: service.clone(), slice }))
+    Ok(Some(ReadSlice { service, slice }))
 }
 
 /// A port; none without a number (or with 0), which means all ports and is for other consumers of slices.
@@ -146,7 +146,7 @@ fn hints_of(
         (is_label_value, RejectionReason::NotALabelValue),
         report,
     );
-    let zones: Box<[_]> = zones.into_iter().map(|zone| names.share(zone.clone())).collect();
+    let zones: Box<[_]> = zones.into_iter().map(|zone| names.share(zone)).collect();
     let nodes = hinted(
         &hints.for_nodes,
         format_args!("{path}.hints.forNodes"),
@@ -155,7 +155,7 @@ fn hints_of(
     );
     let node = match nodes.is_empty() {
         true => NodeHint::None,
-        false if nodes.iter().any(|node| ***node == *hostname) => NodeHint::Here,
+        false if nodes.contains(&hostname) => NodeHint::Here,
         false => NodeHint::Elsewhere,
     };
     (!zones.is_empty() || node != NodeHint::None).then(|| Box::new(Hints { zones, node }))
@@ -167,9 +167,9 @@ fn hinted<'f>(
     path: Arguments<'_>,
     (keeps_rule, rule): (fn(&str) -> bool, RejectionReason),
     report: &mut Report<'_>,
-) -> Vec<&'f Arc<str>> {
+) -> Vec<&'f str> {
     let list = report.list(field, path, Unit::Hint);
-    let mut name = |i: usize, field: &'f Field<Hint>| -> Result<&'f Arc<str>, Refused> {
+    let mut name = |i: usize, field: &'f Field<Hint>| -> Result<&'f str, Refused> {
         let hint = report.require(field, format_args!("{path}[{i}]"), Unit::Hint)?;
         let path = format_args!("{path}[{i}].name");
         let name = report.require(&hint.name, path, Unit::Hint)?;

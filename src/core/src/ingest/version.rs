@@ -1,5 +1,7 @@
 //! Which version of an object one has: what tells it from earlier ones of the same name, and decides nothing.
 
+use smol_str::SmolStr;
+
 use super::{
     field::Field,
     raw::{Metadata, Object},
@@ -43,7 +45,7 @@ fn version<L>(metadata: &Field<Metadata<L>>) -> Version<'_> {
     }
 }
 
-fn text(field: &Field<Box<str>>) -> Option<&str> {
+fn text(field: &Field<SmolStr>) -> Option<&str> {
     field.valid().map(AsRef::as_ref)
 }
 

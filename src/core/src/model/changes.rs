@@ -11,15 +11,16 @@ use crate::{
 };
 
 impl Cluster {
-    /// The new state of every ServicePort that may have changed since the last call, sorted; each once.
+    /// The new state of every ServicePort that may have changed since the last call, sorted; each once. They are decided one
+    /// by one as they are taken: those of a first sync, all at once, would need as much memory as all that is kept.
     ///
     /// It may equal what was handed out before, also as `None` for one that never was: the next stage compares.
-    pub fn take_changes(&mut self) -> Vec<PortChange> {
+    pub fn take_changes(&mut self) -> impl Iterator<Item = PortChange> {
         self.decide_contests();
         let mut dirty = std::mem::take(&mut self.dirty.ports);
         dirty.sort();
         dirty.dedup();
-        dirty.into_iter().map(|(id, family)| self.change(&id, family)).collect()
+        dirty.into_iter().map(|(id, family)| self.change(id, family))
     }
 
     /// The Services that lost a VIP to another by the last [`Cluster::take_changes`]; a second call gives none.
@@ -27,15 +28,16 @@ impl Cluster {
         std::mem::take(&mut self.new_conflicts)
     }
 
-    fn change(&self, id: &Arc<ServicePortName>, family: Family) -> PortChange {
+    fn change(&self, id: Arc<ServicePortName>, family: Family) -> PortChange {
         let decide = || {
             let entry = self.services.get(&id.service)?;
             let service = entry.service.as_ref()?;
-            let port = service.port(id)?;
-            let has = |vip: &_| self.vips.has(vip, id);
-            let lists = || Lists::of(&entry.slices, id, family, self.zone());
+            let port = service.port(&id)?;
+            let has = |vip: &_| self.vips.has(vip, &id);
+            let lists = || Lists::of(&entry.slices, &id, family, self.zone());
             desired::decide(service, port, family, self.viewpoint(family), has, lists)
         };
-        PortChange { id: PortId { name: id.clone(), family }, desired: decide() }
+        let desired = decide();
+        PortChange { id: PortId { name: id, family }, desired }
     }
 }

@@ -116,13 +116,13 @@ impl Cluster {
     /// Takes in a new or changed object. Gives what was found about it and was not found the last time.
     ///
     /// An object that is no longer served (refused, or not for us) is taken out. Nodes other than this one are ignored.
-    pub fn apply(&mut self, object: Object) -> Vec<Finding> {
+    pub fn apply(&mut self, object: &Object) -> Vec<Finding> {
         let reference = object.reference();
         let findings = match object {
-            Object::Service(service) => self.apply_service(&service, &reference),
-            Object::EndpointSlice(slice) => self.apply_slice(&slice, &reference),
-            Object::Node(node) => self.apply_node(&node, &reference),
-            Object::ServiceCidr(cidr) => self.apply_service_cidr(&cidr, &reference),
+            Object::Service(service) => self.apply_service(service, &reference),
+            Object::EndpointSlice(slice) => self.apply_slice(slice, &reference),
+            Object::Node(node) => self.apply_node(node, &reference),
+            Object::ServiceCidr(cidr) => self.apply_service_cidr(cidr, &reference),
         };
         self.note(reference, findings)
     }
@@ -204,7 +204,7 @@ impl Cluster {
     }
 
     fn apply_service(&mut self, object: &ServiceObject, reference: &ObjectRef) -> Vec<Finding> {
-        let namespace = self.names.share(reference.namespace.clone());
+        let namespace = self.names.share(&reference.namespace);
         let place = self.services.entry(ServiceName { namespace, name: reference.name.clone() });
         let name = place.key().clone();
         let (mut service, findings) = ingest::read_service(object, reference, &name, &mut self.names);
@@ -245,15 +245,15 @@ impl Cluster {
     fn apply_slice(&mut self, object: &EndpointSliceObject, reference: &ObjectRef) -> Vec<Finding> {
         let (read, findings) = ingest::read_slice(object, reference, &self.config.hostname, &mut self.names);
         match read {
-            Some(ReadSlice { service, slice }) => self.put_slice(reference.namespace.clone(), service, slice),
+            Some(ReadSlice { service, slice }) => self.put_slice(&reference.namespace, service, slice),
             None => self.remove_slice(reference),
         }
         findings
     }
 
-    fn put_slice(&mut self, namespace: Arc<str>, service: Arc<str>, slice: Slice) {
+    fn put_slice(&mut self, namespace: &str, service: &str, slice: Slice) {
         let namespace = self.names.share(namespace);
-        let place = self.services.entry(ServiceName { namespace: namespace.clone(), name: service });
+        let place = self.services.entry(ServiceName { namespace: namespace.clone(), name: service.into() });
         let home = place.key().clone();
         let entry = place.or_default();
         let before = self.homes.insert((namespace, slice.name.clone()), home.name.clone());

@@ -17,16 +17,17 @@ pub(crate) struct Names {
 
 impl Names {
     /// The shared copy of a name.
-    pub(crate) fn share(&mut self, name: Arc<str>) -> Arc<str> {
-        if let Some(shared) = self.all.get(&name) {
+    pub(crate) fn share(&mut self, name: &str) -> Arc<str> {
+        if let Some(shared) = self.all.get(name) {
             return shared.clone();
         }
         if self.all.len() >= self.full.max(FEW) {
             self.all.retain(|name| Arc::strong_count(name) > 1);
             self.full = 2 * self.all.len();
         }
-        self.all.insert(name.clone());
-        name
+        let shared: Arc<str> = name.into();
+        self.all.insert(shared.clone());
+        shared
     }
 }
 
@@ -37,12 +38,12 @@ mod tests {
     #[test]
     fn shares_and_forgets() {
         let mut names = Names::default();
-        let kept = names.share("http".into());
-        assert!(Arc::ptr_eq(&kept, &names.share("http".into())));
+        let kept = names.share("http");
+        assert!(Arc::ptr_eq(&kept, &names.share("http")));
         for i in 0..10_000 {
-            names.share(format!("ns-{i}").into());
+            names.share(&format!("ns-{i}"));
         }
         assert!(names.all.len() <= 2 * FEW);
-        assert!(Arc::ptr_eq(&kept, &names.share("http".into())));
+        assert!(Arc::ptr_eq(&kept, &names.share("http")));
     }
 }

@@ -7,22 +7,17 @@ use super::{Claimant, claims::Claims};
 #[derive(Debug)]
 pub(super) struct Entry<V> {
     claims: Claims<V>,
-    present: Present<V>,
+    /// What the kernel holds, where it is not what is wanted.
+    other: Option<Box<V>>,
+    /// The kernel holds exactly what is wanted.
+    as_wanted: bool,
     /// The round in which the key was put into the tracker's list of pending objects.
     pub(super) queued: u32,
 }
 
-#[derive(Debug)]
-enum Present<V> {
-    Absent,
-    /// Exactly the wanted value.
-    AsWanted,
-    Other(Box<V>),
-}
-
 impl<V> Default for Entry<V> {
     fn default() -> Self {
-        Self { claims: Claims::None, present: Present::Absent, queued: 0 }
+        Self { claims: Claims::None, other: None, as_wanted: false, queued: 0 }
     }
 }
 
@@ -44,25 +39,18 @@ impl<V: Clone + PartialEq> Entry<V> {
 
     /// What the kernel is known to hold.
     pub(super) fn present(&self) -> Option<&V> {
-        match &self.present {
-            Present::Absent => None,
-            Present::AsWanted => self.wanted(),
-            Present::Other(value) => Some(value),
-        }
+        if self.as_wanted { self.wanted() } else { self.other.as_deref() }
     }
 
     /// Whether the kernel holds exactly what is wanted.
     pub(super) const fn is_as_wanted(&self) -> bool {
-        matches!(self.present, Present::AsWanted)
+        self.as_wanted
     }
 
     /// Takes note of what the kernel holds now.
     pub(super) fn set_present(&mut self, value: Option<V>) {
-        self.present = match value {
-            None => Present::Absent,
-            Some(value) if self.wanted() == Some(&value) => Present::AsWanted,
-            Some(value) => Present::Other(Box::new(value)),
-        };
+        self.as_wanted = value.is_some() && self.wanted() == value.as_ref();
+        self.other = value.filter(|_| !self.as_wanted).map(Box::new);
     }
 
     /// Adds a claim, or changes its value.

@@ -20,8 +20,8 @@
 mod backend;
 mod claims;
 mod dialect;
-mod entries;
 mod entry;
+mod numbered;
 mod plan;
 mod report;
 mod roster;

@@ -233,17 +233,22 @@ fn is_led_to<D: Dialect>(tracker: &Tracker<D>, addition: &Addition<'_, D>) -> bo
     is_container && !addition.replaces && tracker.present(&root_of::<D>(addition.key)).is_some()
 }
 
-/// Packs whole claimants into batches, and sorts each batch by rank and key, so that what belongs together in the kernel
-/// stands together. What several ServicePorts share is claimed by the first of them in order, so it is never in a later
-/// batch than the others need it.
+/// Packs whole claimants into batches, and in each puts together what belongs together in the kernel: by rank, then by
+/// container. What several ServicePorts share is claimed by the first of them in order, so it is never in a later batch
+/// than the others need it.
 fn add_in_batches<D: Dialect>(mut additions: Vec<Addition<'_, D>>, limits: Limits, batches: &mut Vec<Batch<D>>) {
     additions.sort_by_key(|addition| addition.who);
-    let mut rest = additions.as_mut_slice();
+    let mut rest = additions.as_slice();
     while !rest.is_empty() {
-        let length = batch_length(rest, limits);
-        let (batch, later) = rest.split_at_mut(length);
-        batch.sort_unstable_by(|a, b| a.rank.cmp(&b.rank).then_with(|| a.key.cmp(b.key)));
-        batches.push(Batch { ops: batch.iter().map(Addition::op).collect() });
+        let (batch, later) = rest.split_at(batch_length(rest, limits));
+        let mut groups: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for addition in batch {
+            let group = (addition.rank, D::parent(addition.key), addition.replaces);
+            groups.entry(group).or_default().push(addition);
+        }
+        let mut ops = Vec::with_capacity(batch.len());
+        ops.extend(groups.into_values().flatten().map(Addition::op));
+        batches.push(Batch { ops });
         rest = later;
     }
 }

@@ -1,48 +1,35 @@
 //! Which number stands for which ServicePort.
 
-use std::collections::BTreeMap;
-
-use super::Claimant;
+use super::{
+    Claimant,
+    numbered::{Number, Numbered},
+};
 use crate::desired::PortId;
 
-/// The ServicePorts that have objects, by number. A number is not used again as long as there are others.
-#[derive(Debug)]
-pub(super) struct Roster {
-    by_name: BTreeMap<PortId, Claimant>,
-    by_number: BTreeMap<Claimant, PortId>,
-    last: Claimant,
-}
+/// The ServicePorts that have objects, by number.
+#[derive(Debug, Default)]
+pub(super) struct Roster(Numbered<PortId, ()>);
 
 impl Roster {
-    pub(super) const fn new() -> Self {
-        Self { by_name: BTreeMap::new(), by_number: BTreeMap::new(), last: Claimant::BASE }
-    }
-
     /// The number of a ServicePort, which gets one if it has none.
     pub(super) fn number(&mut self, id: &PortId) -> Claimant {
-        if let Some(claimant) = self.by_name.get(id) {
-            return *claimant;
-        }
-        loop {
-            self.last = Claimant(self.last.0.wrapping_add(1));
-            if self.last != Claimant::BASE && !self.by_number.contains_key(&self.last) {
-                break;
-            }
-        }
-        self.by_name.insert(id.clone(), self.last);
-        self.by_number.insert(self.last, id.clone());
-        self.last
+        // The first number is the node's own.
+        Claimant(self.0.number(id).0.saturating_add(1))
     }
 
     /// The ServicePort behind a number.
     pub(super) fn name(&self, claimant: Claimant) -> Option<&PortId> {
-        self.by_number.get(&claimant)
+        self.0.key(number(claimant)?)
     }
 
-    /// Gives up a number.
+    /// Gives up a number, which may then stand for another ServicePort.
     pub(super) fn forget(&mut self, claimant: Claimant) {
-        if let Some(id) = self.by_number.remove(&claimant) {
-            self.by_name.remove(&id);
+        if let Some(number) = number(claimant) {
+            self.0.remove(number);
         }
     }
+}
+
+fn number(claimant: Claimant) -> Option<Number> {
+    claimant.0.checked_sub(1).map(Number)
 }

@@ -68,7 +68,7 @@ impl<B: Backend> Syncer<B> {
             policy: None,
             observed: false,
             additions_only: false,
-            roster: Roster::new(),
+            roster: Roster::default(),
             last_good: BTreeMap::new(),
             quarantine: BTreeMap::new(),
             report: SyncReport::default(),

@@ -3,12 +3,15 @@
 //! The tracker holds no kernel and does no I/O. It is told three things: what a claimant wants now, what was observed,
 //! and which operations were applied. What is left is `pending`, so that the cost of a change depends on the change.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+};
 
 use super::{
     Claimant, Dialect, Op,
-    entries::{Entries, Number},
     entry::Entry,
+    numbered::{Number, Numbered},
 };
 use crate::desired::{DesiredPort, NodePolicy};
 
@@ -43,8 +46,9 @@ struct Members {
 
 /// What is wanted, what the kernel is known to hold, and where the two differ.
 pub struct Tracker<D: Dialect> {
-    entries: Entries<D>,
-    claimed: BTreeMap<Claimant, Box<[Number]>>,
+    entries: Numbered<D::Key, Entry<D::Value>>,
+    /// What each claimant wants, at the place of its number.
+    claimed: Vec<Box<[Number]>>,
     members: BTreeMap<D::Key, Members>,
     /// Every object that differs, each once, in the order in which they came to differ; and some that differ no more.
     /// A list that is thrown away when nothing differs: looking up half a million keys again would cost more than all
@@ -63,8 +67,8 @@ pub struct Tracker<D: Dialect> {
 impl<D: Dialect> Default for Tracker<D> {
     fn default() -> Self {
         Self {
-            entries: Entries::default(),
-            claimed: BTreeMap::new(),
+            entries: Numbered::default(),
+            claimed: Vec::new(),
             members: BTreeMap::new(),
             pending: Vec::new(),
             round: 1,
@@ -93,9 +97,11 @@ impl<D: Dialect> Tracker<D> {
     /// Replaces everything that one claimant wants, and returns what it wanted before.
     pub fn claim(&mut self, who: Claimant, objects: Vec<(D::Key, D::Value)>) -> Vec<(D::Key, D::Value)> {
         let mut old = Vec::new();
-        if let Some(numbers) = self.claimed.remove(&who) {
+        let place = place(who);
+        let before = self.claimed.get_mut(place).map(mem::take).unwrap_or_default();
+        if !before.is_empty() {
             let kept: BTreeSet<_> = objects.iter().map(|(key, _)| key).collect();
-            for number in numbers {
+            for number in before {
                 let Some((key, entry)) = self.entries.at(number) else { continue };
                 let key = key.clone();
                 let value = if kept.contains(&key) {
@@ -112,15 +118,18 @@ impl<D: Dialect> Tracker<D> {
             self.edit_at(number, |_, entry| entry.claim(who, value));
             numbers.push(number);
         }
-        if !numbers.is_empty() {
-            self.claimed.insert(who, numbers.into());
+        if self.claimed.len() <= place {
+            self.claimed.resize_with(place + 1, Box::default);
+        }
+        if let Some(claimed) = self.claimed.get_mut(place) {
+            *claimed = numbers.into();
         }
         old
     }
 
     /// Whether a claimant wants anything at all.
     pub fn claims_anything(&self, who: Claimant) -> bool {
-        self.claimed.contains_key(&who)
+        self.claimed.get(place(who)).is_some_and(|claimed| !claimed.is_empty())
     }
 
     /// Takes over what the kernel holds, and returns what was changed by others: what is not as it was known to be, and
@@ -174,7 +183,7 @@ impl<D: Dialect> Tracker<D> {
 
     /// Makes all objects pending again that were left as they are.
     pub fn sweep(&mut self) {
-        let left = std::mem::take(&mut self.lingering);
+        let left = mem::take(&mut self.lingering);
         self.put_back(left);
     }
 
@@ -224,7 +233,7 @@ impl<D: Dialect> Tracker<D> {
             return;
         }
         self.round = self.round.wrapping_add(1).max(1);
-        let mut pending = std::mem::take(&mut self.pending);
+        let mut pending = mem::take(&mut self.pending);
         if self.differing > 0 {
             pending.retain(|number| {
                 let Some((key, entry)) = self.entries.at_mut(*number) else { return false };
@@ -236,7 +245,7 @@ impl<D: Dialect> Tracker<D> {
             });
             self.pending = pending;
         }
-        for number in std::mem::take(&mut self.emptied) {
+        for number in mem::take(&mut self.emptied) {
             let is_empty = |entry: &Entry<D::Value>| entry.present().is_none() && entry.wanted().is_none();
             if self.entries.at(number).is_some_and(|(_, entry)| is_empty(entry)) {
                 self.entries.remove(number);
@@ -331,6 +340,11 @@ impl<D: Dialect> Tracker<D> {
     fn difference(&self, key: &D::Key, entry: &Entry<D::Value>) -> Option<Difference> {
         difference::<D>(key, entry).filter(|_| !self.lingering.contains(key))
     }
+}
+
+/// Of a claimant in a list; their numbers are dense.
+const fn place(who: Claimant) -> usize {
+    who.0 as usize
 }
 
 fn difference<D: Dialect>(key: &D::Key, entry: &Entry<D::Value>) -> Option<Difference> {

@@ -49,7 +49,7 @@ pub(crate) struct PageMetadata {
 
 impl<T: Watched> Page<T> {
     pub(crate) fn read(text: &[u8]) -> Result<Self, Failure> {
-        serde_json::from_slice(text).map_err(|error| Failure::Unreadable(error.to_string()))
+        from_json(text)
     }
 }
 
@@ -98,8 +98,14 @@ impl Change {
     }
 }
 
+/// Checked to be UTF-8 as a whole: that is cheaper than each text by itself.
+fn from_json<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Failure> {
+    let text = str::from_utf8(text).map_err(|error| Failure::Unreadable(error.to_string()))?;
+    serde_json::from_str(text).map_err(|error| Failure::Unreadable(error.to_string()))
+}
+
 fn parse<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<Line<'a, T>, Failure> {
-    serde_json::from_slice(line).map_err(|error| Failure::Unreadable(error.to_string()))
+    from_json(line)
 }
 
 #[derive(Deserialize)]

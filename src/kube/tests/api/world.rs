@@ -70,7 +70,7 @@ impl Told {
         let line = match event {
             Event::Applied(object) => {
                 let line = format!("applied {}", object.reference());
-                self.cluster.apply(*object);
+                self.cluster.apply(&object);
                 line
             }
             Event::Deleted(reference) => {
@@ -103,7 +103,7 @@ impl Told {
     pub(crate) fn served(&mut self) -> BTreeSet<String> {
         let mut cluster = std::mem::replace(&mut self.cluster, Cluster::new(NodeConfig::of("node-a")));
         let changes = cluster.take_changes();
-        let desired = changes.into_iter().filter_map(|change| change.desired);
+        let desired = changes.filter_map(|change| change.desired);
         desired.map(|port| format!("{} {}", port.name, port.endpoints.len())).collect()
     }
 }

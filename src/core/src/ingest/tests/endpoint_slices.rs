@@ -10,7 +10,7 @@ use crate::{
 fn a_good_slice() {
     let (read, findings) = slice(slice_with("/endpoints/1/conditions", json!({"ready": null})));
     let ReadSlice { service, slice } = read.unwrap();
-    assert_eq!((&*service, &*slice.name, slice.family, findings.len()), ("web", "web-1.x", Family::V4, 0));
+    assert_eq!((service, &*slice.name, slice.family, findings.len()), ("web", "web-1.x", Family::V4, 0));
     let ports: Vec<_> = slice.ports.iter().map(|port| (&*port.name, port.protocol, port.number)).collect();
     assert_eq!(ports, [("dns", Protocol::Udp, 53), ("http", Protocol::Tcp, 8080)]);
     let endpoints: Vec<_> = slice.endpoints.iter().map(|found| (found.addr.to_string(), found.local)).collect();

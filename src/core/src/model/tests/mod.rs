@@ -48,7 +48,7 @@ impl World {
     }
 
     fn apply(&mut self, value: Value) -> Vec<String> {
-        self.cluster.apply(object(value)).iter().map(ToString::to_string).collect()
+        self.cluster.apply(&object(value)).iter().map(ToString::to_string).collect()
     }
 
     fn delete(&mut self, kind: Kind, namespace: &str, name: &str) {
@@ -57,7 +57,7 @@ impl World {
 
     /// Takes the changes over; gives the names of the ServicePorts that were decided anew.
     fn sync(&mut self) -> Vec<String> {
-        let changes = self.cluster.take_changes();
+        let changes: Vec<_> = self.cluster.take_changes().collect();
         let names = changes.iter().map(|change| format!("{} {}", change.id.name, change.id.family)).collect();
         for PortChange { id, desired } in changes {
             match desired {

@@ -129,6 +129,18 @@ impl Cluster {
         self.start_proxies()
     }
 
+    /// Starts all proxies anew, with these arguments behind those that kubeadm gives them.
+    ///
+    /// # Errors
+    /// When a proxy cannot be ended or started.
+    pub fn run_with(&mut self, arguments: &[&str]) -> Result<(), Error> {
+        self.end_proxies(Signal::SIGTERM)?;
+        for kubelet in &mut self.kubelets {
+            kubelet.arguments = arguments.iter().map(ToString::to_string).collect();
+        }
+        self.start_proxies()
+    }
+
     /// Ends the proxies of all nodes with a signal.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 use std::{
     collections::BTreeSet,
     env,
+    net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
@@ -21,11 +22,16 @@ use portolan_e2e::{
     controlplane::{AuditEvent, Binary, User, must_judge},
     daemon::test,
     harness::{self, Failure, Test},
+    http::Request,
     product::Portolan,
 };
 
 /// What each client does in a second, at least.
 const RATE: f64 = 200.0;
+
+/// Where kube-proxy tells how it is, and what it does.
+const HEALTH: u16 = 10256;
+const METRICS: u16 = 10249;
 
 /// As kubeadm writes them.
 const AS_KUBEADM: &[Setting] = &[("mode", "\"\""), ("maxPerCore", "null")];
@@ -51,8 +57,11 @@ fn tests() -> Result<Vec<Test>, Failure> {
     let outage = env::var("PORTOLAN_CLUSTER_OUTAGE").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(5);
     let outage = Duration::from_secs(outage);
     let world = Arc::new(World { binary, proxy, outage, cluster: Mutex::new(None) });
-    let cases: [(&str, Case); 6] = [
+    let cases: [(&str, Case); 9] = [
         ("Services of every type work from every place, through their whole life", services),
+        ("a Service that another proxy is to serve is not served", left_to_others),
+        ("lists may be streamed", lists_streamed),
+        ("every HTTP endpoint answers on every node", http),
         ("proxies are killed and started again under traffic", proxies_killed),
         ("the API server is down under traffic, and proxies are killed meanwhile", api_server_down),
         ("etcd is killed and started again under traffic", etcd_killed),
@@ -137,6 +146,61 @@ fn services(_: &World, cluster: &mut Cluster) -> Result<()> {
         println!("{what}: seen from every place after {:.1?}", begin.elapsed());
     }
     Ok(app.delete(cluster)?)
+}
+
+/// The label takes the Service out of what is listed and watched, by the selector of the request.
+fn left_to_others(_: &World, cluster: &mut Cluster) -> Result<()> {
+    let mut app = App::new(cluster, "web", 1)?;
+    app.run_in(cluster, &["pod-a1", "pod-b1"])?;
+    app.leave_to(cluster, Some("another"))?;
+    app.leave_to(cluster, None)?;
+    Ok(app.delete(cluster)?)
+}
+
+/// By the real API server, as the beginning of a watch (KEP-3157).
+fn lists_streamed(world: &World, cluster: &mut Cluster) -> Result<()> {
+    if !world.proxy.is_portolan {
+        println!("  not tried: the flag is Portolan's");
+        return Ok(());
+    }
+    let before = cluster.plane.audit()?.len();
+    cluster.run_with(&["--streaming-lists"])?;
+    let mut app = App::new(cluster, "web", 1)?;
+    app.run_in(cluster, &["pod-a1", "pod-c1"])?;
+    app.delete(cluster)?;
+    let events = cluster.plane.audit()?;
+    let of_proxies = events.iter().skip(before).filter(|event| event.user.username == PROXY_USER);
+    let asked: Vec<_> = of_proxies.filter(|event| ["list", "watch"].contains(&&*event.verb)).collect();
+    for kind in ["/services?", "/endpointslices?"] {
+        let of_kind: Vec<_> = asked.iter().filter(|event| event.request_uri.contains(kind)).collect();
+        let streamed =
+            |event: &&&&AuditEvent| event.request_uri.contains("sendInitialEvents=true") && event.code() == 200;
+        let count = of_kind.iter().filter(streamed).count();
+        ensure!(count == cluster.kubelets().len(), "{count} nodes had {kind} streamed: {of_kind:#?}");
+        ensure!(of_kind.iter().all(|event| event.verb == "watch"), "{kind} was listed in pages: {of_kind:#?}");
+        println!("  {kind}: streamed to {count} nodes");
+    }
+    Ok(cluster.run_with(&[])?)
+}
+
+/// As `curl` asks, at the addresses of kubeadm's configuration.
+fn http(world: &World, cluster: &mut Cluster) -> Result<()> {
+    let of_health: &[&str] =
+        if world.proxy.is_portolan { &["/healthz", "/livez", "/readyz"] } else { &["/healthz", "/livez"] };
+    let of_metrics = ["/healthz", "/proxyMode", "/metrics", "/configz", "/statusz", "/flagz"];
+    let targets = of_health.iter().map(|target| (HEALTH, *target)).chain(of_metrics.map(|target| (METRICS, target)));
+    for (port, target) in targets {
+        let request = Request { method: "GET", target, headers: &[], body: "" };
+        for kubelet in cluster.kubelets() {
+            let server = SocketAddr::from(([127, 0, 0, 1], port));
+            let answer = kubelet.node().enter(|| request.send(server))??;
+            ensure!(answer.status == "200 OK", "{}: {server}{target}: {answer:#?}", kubelet.node().name());
+            let first = answer.body.lines().find(|line| !line.is_empty()).unwrap_or_default();
+            let shown: String = first.chars().take(60).collect();
+            println!("  {} {server}{target}: {} bytes: {shown}", kubelet.node().name(), answer.body.len());
+        }
+    }
+    Ok(())
 }
 
 fn proxies_killed(_: &World, cluster: &mut Cluster) -> Result<()> {

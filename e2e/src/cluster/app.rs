@@ -80,7 +80,7 @@ impl App {
             "status": {"loadBalancer": {"ingress": balancer.each_ref().map(|ip| json!({"ip": ip}))}},
         });
         cluster.plane.api.apply(&service)?;
-        let whole = cluster.plane.api.get(&format!("/api/v1/namespaces/default/services/{name}"))?;
+        let whole = cluster.plane.api.get(&path(name))?;
         let node_port = whole.pointer("/spec/ports/0/nodePort").and_then(Value::as_u64).unwrap_or_default();
         let node_port = u16::try_from(node_port).map_err(|_| Error::Object("a nodePort"))?;
         let cluster_ips = whole.pointer("/spec/clusterIPs").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -121,15 +121,46 @@ impl App {
             let pod = self.pod(cluster.lab().host(host)?.member());
             cluster.plane.api.delete(&pod)?;
         }
-        let expected = hosts.iter().map(|host| format!("{host}:{}", self.port)).collect();
-        let what = format!("{} at {}", self.name, hosts.join(", "));
-        cluster.until(&what, |cluster| self.reaches(cluster.lab(), &expected))?;
+        self.until_served(cluster, hosts)?;
         for host in leaving {
             let pod = self.pod(cluster.lab().host(host)?.member());
             cluster.plane.api.remove(&pod)?;
             self.pods.remove(host);
         }
         Ok(())
+    }
+
+    fn until_served(&self, cluster: &mut Cluster, hosts: &[&'static str]) -> Result<(), Error> {
+        let expected = hosts.iter().map(|host| format!("{host}:{}", self.port)).collect();
+        let what = format!("{} at {}", self.name, hosts.join(", "));
+        cluster.until(&what, |cluster| self.reaches(cluster.lab(), &expected))
+    }
+
+    /// Its cluster IPs and NodePorts: nobody takes the others then, and a client would wait for them in vain.
+    fn until_nobodys(&mut self, cluster: &mut Cluster) -> Result<(), Error> {
+        let all = self.fronts.clone();
+        self.fronts.retain(|front, _| matches!(front, Front::ClusterIp | Front::NodePort));
+        cluster.until(&format!("the end of {}", self.name), |cluster| self.reaches(cluster.lab(), &BTreeSet::new()))?;
+        self.fronts = all;
+        Ok(())
+    }
+
+    /// Gives the Service the label by which it is another proxy's, or takes it away; and waits until every node knows.
+    ///
+    /// # Errors
+    /// As [`App::run_in`].
+    pub fn leave_to(&mut self, cluster: &mut Cluster, proxy: Option<&str>) -> Result<(), Error> {
+        let path = path(&self.name);
+        let mut service = cluster.plane.api.get(&path)?;
+        if let Some(metadata) = service.get_mut("metadata").and_then(Value::as_object_mut) {
+            let labels = proxy.map(|proxy| json!({"service.kubernetes.io/service-proxy-name": proxy}));
+            metadata.insert("labels".to_owned(), labels.unwrap_or_else(|| json!({})));
+        }
+        cluster.plane.api.put(&path, &service)?;
+        match proxy {
+            Some(_) => self.until_nobodys(cluster),
+            None => self.until_served(cluster, &self.pods.keys().copied().collect::<Vec<_>>()),
+        }
     }
 
     /// Deletes Service and Pods, and waits until its cluster IPs and NodePorts are nobody's on every node.
@@ -139,9 +170,7 @@ impl App {
     pub fn delete(mut self, cluster: &mut Cluster) -> Result<(), Error> {
         let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata(&self.name)});
         cluster.plane.api.delete(&service)?;
-        // Nobody takes the others then, and a client would wait for them in vain.
-        self.fronts.retain(|front, _| matches!(front, Front::ClusterIp | Front::NodePort));
-        cluster.until(&format!("the end of {}", self.name), |cluster| self.reaches(cluster.lab(), &BTreeSet::new()))?;
+        self.until_nobodys(cluster)?;
         for host in self.pods.keys() {
             let pod = self.pod(cluster.lab().host(host)?.member());
             cluster.plane.api.remove(&pod)?;
@@ -199,6 +228,10 @@ impl App {
             },
         })
     }
+}
+
+fn path(name: &str) -> String {
+    format!("/api/v1/namespaces/default/services/{name}")
 }
 
 fn metadata(name: &str) -> Value {

@@ -51,6 +51,8 @@ pub struct Kubelet {
     secret: Volume,
     /// The container's command.
     command: Vec<String>,
+    /// What it is given besides.
+    pub(super) arguments: Vec<String>,
     /// How many Pods of kube-proxy the node has had: a token is bound to the last one.
     pods: u32,
     container: Option<Component>,
@@ -73,7 +75,16 @@ impl Kubelet {
         let command = daemon_set.pointer("/spec/template/spec/containers/0/command").and_then(Value::as_array);
         let words = command.ok_or(Error::Object("a command"))?.iter().filter_map(Value::as_str);
         let command = words.map(|word| word.replace("$(NODE_NAME)", node.name())).collect();
-        let mut kubelet = Self { node: node.clone(), folder, config, secret, command, pods: 0, container: None };
+        let mut kubelet = Self {
+            node: node.clone(),
+            folder,
+            config,
+            secret,
+            command,
+            arguments: Vec::new(),
+            pods: 0,
+            container: None,
+        };
         kubelet.write_config(api)?;
         kubelet.renew_token(api, authority)?;
         Ok(kubelet)
@@ -158,7 +169,7 @@ impl Kubelet {
     pub(super) fn start(&mut self, program: &Path) -> Result<(), Error> {
         let mut command = Command::new("unshare");
         command.args(["--mount", "--", "sh", "-c", CONTAINER, "sh"]).arg(program).arg(self.folder.join("bin"));
-        command.arg(self.secret.path()).arg(self.config.path()).args(&self.command);
+        command.arg(self.secret.path()).arg(self.config.path()).args(&self.command).args(&self.arguments);
         let start = || Component::start(&format!("kube-proxy-{}", self.node.name()), &mut command, &self.folder);
         self.container = Some(self.node.enter(start)??);
         Ok(())

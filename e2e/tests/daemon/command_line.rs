@@ -124,8 +124,10 @@ pub(crate) fn mistakes_are_told_all_at_once_and_end_it() -> Result<()> {
     let parts = ["`--nope`", "did you mean `--cluster-cidr`", "`extra`"];
     ensure!(told.len() == 3 && told.iter().zip(parts).all(|(line, part)| line.contains(part)), "{told:#?}");
 
-    let told = failed(&["--proxy-mode=nft", "--conntrack-min=-1", "--iptables-sync-period=30", "--bind-address=here"])?;
-    let flags = ["proxy-mode", "conntrack-min", "iptables-sync-period", "bind-address"];
+    let wrong =
+        ["--proxy-mode=nft", "--conntrack-min=-1", "--iptables-sync-period=30", "--bind-address=here", "--verison"];
+    let told = failed(&wrong)?;
+    let flags = ["proxy-mode", "conntrack-min", "iptables-sync-period", "bind-address", "verison"];
     ensure!(flags.iter().all(|flag| told.iter().any(|line| line.contains(flag))), "{told:#?}");
 
     let config = world.path("config.conf");
@@ -136,8 +138,10 @@ pub(crate) fn mistakes_are_told_all_at_once_and_end_it() -> Result<()> {
         ["`conntrack.min`", "`mode`"].iter().all(|field| told.iter().any(|line| line.contains(field))),
         "{told:#?}"
     );
-    let checked = world.portolan.on(&world.node).args(["check-config", &config]).output()?;
+    let checked = ["check-config", &config, "--machine-id-file=/x"];
+    let checked = world.portolan.on(&world.node).args(checked).output()?;
     ensure!(checked.status.code() == Some(1));
+    ensure!(String::from_utf8(checked.stdout)?.starts_with("warning: `--machine-id-file`"));
     ensure!(String::from_utf8(checked.stderr)?.lines().eq(&told), "check-config says something else");
     ensure!(world.server.requests().is_empty() && world.node.listing()?.is_empty(), "something was started");
     Ok(())

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use portolan::{
-    cli::{Command, CommandLineError, List, parse},
+    cli::{Command, List, parse},
     commands, daemon,
     exit::Exit,
     logging,
@@ -13,11 +13,10 @@ fn main() -> ExitCode {
     let command = match parse(std::env::args_os()) {
         Ok(cli) => cli.command,
         // --help and --version come here too. clap's own exit code for a bad command line is `diff`'s for drift.
-        Err(CommandLineError::Other(answer)) => {
+        Err(answer) => {
             let exit = if answer.use_stderr() { Exit::Failure } else { Exit::Success };
             return answer.print().map_or(Exit::Failure, |()| exit).into();
         }
-        Err(CommandLineError::Flags(problems)) => return failed(&problems.into()).into(),
     };
     run(command).unwrap_or_else(|error| failed(&error)).into()
 }

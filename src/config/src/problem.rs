@@ -23,8 +23,25 @@ pub struct Warning(pub Problem);
 
 /// Everything that is wrong with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-pub struct Problems(pub Vec<Problem>);
+#[error("{}", .problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct Problems {
+    /// What stops the start; one at least.
+    pub problems: Vec<Problem>,
+    /// What has no effect besides.
+    pub warnings: Vec<Warning>,
+}
+
+impl From<Problem> for Problems {
+    fn from(problem: Problem) -> Self {
+        Self { problems: vec![problem], warnings: Vec::new() }
+    }
+}
+
+impl From<Findings> for Problems {
+    fn from(Findings { problems, warnings }: Findings) -> Self {
+        Self { problems, warnings }
+    }
+}
 
 impl Problem {
     /// A value, the rule that it breaks, and what to do.

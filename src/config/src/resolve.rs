@@ -58,20 +58,22 @@ pub enum AskedVersion {
 }
 
 impl Flags {
-    /// Whether the version is asked for, which comes before all else.
+    /// Whether the version is asked for, which comes before all else; not where the command line is not understood.
     #[must_use]
     pub fn asked_version(&self) -> Option<AskedVersion> {
-        match self.version.as_ref()?.as_deref() {
+        match self.version.as_ref().filter(|_| self.mistakes.is_empty())?.as_deref() {
             Some("raw") => Some(AskedVersion::Raw),
             None => Some(AskedVersion::Short),
             Some(text) => boolean(text)?.then_some(AskedVersion::Short),
         }
     }
 
-    /// Whether everything is to be removed, whatever else the command line and the file say.
+    /// Whether everything is to be removed, whatever else the command line and the file say; not where the command line is
+    /// not understood.
     #[must_use]
     pub fn asks_cleanup(&self) -> bool {
-        self.cleanup.as_ref().is_some_and(|value| value.as_deref().is_none_or(|text| boolean(text) == Some(true)))
+        let asked = self.cleanup.as_ref().filter(|_| self.mistakes.is_empty());
+        asked.is_some_and(|value| value.as_deref().is_none_or(|text| boolean(text) == Some(true)))
     }
 }
 
@@ -80,7 +82,7 @@ impl Flags {
 /// # Errors
 /// Everything that is wrong, of flags and file.
 pub fn resolve(flags: &Flags, file_text: Option<&str>) -> Result<Resolved, Problems> {
-    let mut findings = Findings::default();
+    let mut findings = Findings { problems: flags.mistakes.clone(), ..Findings::default() };
     let mut configuration = Configuration::default();
     let changed = flags::apply(flags, &mut configuration, &mut findings);
     if let Some(text) = file_text {
@@ -89,7 +91,7 @@ pub fn resolve(flags: &Flags, file_text: Option<&str>) -> Result<Resolved, Probl
         }
         match Configuration::parse_into(text, &mut findings) {
             Some(from_file) => configuration = from_file,
-            None => return Err(Problems(findings.problems)),
+            None => return Err(findings.into()),
         }
     }
     let beside_file = flags::apply_logging(&flags.logging, &mut configuration, &mut findings);
@@ -122,7 +124,7 @@ pub fn resolve(flags: &Flags, file_text: Option<&str>) -> Result<Resolved, Probl
     findings.problems.append(&mut judged.problems);
     findings.warnings.append(&mut judged.warnings);
     if !findings.problems.is_empty() {
-        return Err(Problems(findings.problems));
+        return Err(findings.into());
     }
     let mode_defaulted = configuration.mode.is_empty();
     let features = Features::of(&configuration.feature_gates);

@@ -148,7 +148,7 @@ impl Settings {
 /// A value that validation lets through and no type can hold: it cannot happen, and must not end the process if it
 /// does.
 fn unjudged(path: &str, value: &str) -> Problems {
-    Problems(vec![Problem::new(path, value, "cannot be used", "correct it")])
+    Problem::new(path, value, "cannot be used", "correct it").into()
 }
 
 fn node(resolved: &Resolved, host_name: &str) -> Result<NodeConfig, Problems> {
@@ -157,7 +157,7 @@ fn node(resolved: &Resolved, host_name: &str) -> Result<NodeConfig, Problems> {
     let given = if of.hostname_override.is_empty() { host_name } else { &of.hostname_override };
     let Hostname(hostname) = given.parse().map_err(|_| {
         let rule = "is not set, and the host has no name";
-        Problems(vec![Problem::without_value("--hostname-override", rule, "give the name of this node's Node object")])
+        Problem::without_value("--hostname-override", rule, "give the name of this node's Node object")
     })?;
     let bit = MasqueradeBit::try_from(active.masquerade_bit);
     let masquerade_mark =

@@ -6,33 +6,28 @@
 use std::{ffi::OsString, path::Path};
 
 use clap::{Command, CommandFactory as _, Parser as _};
-use portolan_config::{Problems, flag_values, go_arguments};
+use portolan_config::{flag_values, go_arguments};
 
-use super::Cli;
+use super::{Cli, Command as Asked};
 
 /// The commands that take the daemon's flags.
 const WITH_FLAGS: [&str; 4] = ["run", "render", "diff", "check-config"];
 
-/// The command line cannot be followed, or asks for help.
-#[derive(Debug, thiserror::Error)]
-pub enum CommandLineError {
-    /// Flags of the daemon.
-    #[error(transparent)]
-    Flags(#[from] Problems),
-    /// Anything else; the help and the version come here too.
-    #[error(transparent)]
-    Other(#[from] clap::Error),
-}
-
-/// Reads the arguments of the process, the program's own name first.
+/// Reads the arguments of the process, the program's own name first. What is wrong with flags of the daemon stays with
+/// them, to be told with what is wrong with their values and with the file.
 ///
 /// # Errors
-/// All that is wrong with flags of the daemon, or the first that is wrong with another command.
-pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, CommandLineError> {
+/// The first that is wrong with another command. Asking for help or the version comes here too.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let arguments: Vec<_> = arguments.into_iter().collect();
-    let Some((command, flags)) = with_flags(&arguments) else { return Ok(Cli::try_parse_from(arguments)?) };
-    let flags = go_arguments(&definition(command), flags.iter().cloned())?;
-    Ok(Cli::try_parse_from(["portolan".into(), command.into()].into_iter().chain(flags))?)
+    let Some((command, flags)) = with_flags(&arguments) else { return Cli::try_parse_from(arguments) };
+    let (flags, mistakes) = go_arguments(&definition(command), flags.iter().cloned());
+    let mut cli = Cli::try_parse_from(["portolan".into(), command.into()].into_iter().chain(flags))?;
+    if let Asked::Run(flags) | Asked::Render(flags) | Asked::Diff(flags) | Asked::CheckConfig(flags) = &mut cli.command
+    {
+        flags.mistakes = mistakes;
+    }
+    Ok(cli)
 }
 
 /// Every flag of the daemon with its value, for a command line that [`parse`] has taken.
@@ -41,7 +36,7 @@ pub fn values(arguments: impl IntoIterator<Item = OsString>) -> Vec<(String, Str
     let arguments: Vec<_> = arguments.into_iter().collect();
     let Some((command, flags)) = with_flags(&arguments) else { return Vec::new() };
     let command = definition(command);
-    flag_values(&command, &go_arguments(&command, flags.iter().cloned()).unwrap_or_default())
+    flag_values(&command, &go_arguments(&command, flags.iter().cloned()).0)
 }
 
 /// The command, and what stands behind it; none for a command of another kind.
@@ -67,6 +62,8 @@ fn definition(name: &str) -> Command {
 
 #[cfg(test)]
 mod tests {
+    use portolan_config::resolve;
+
     use super::*;
     use crate::cli::Command;
 
@@ -94,9 +91,15 @@ mod tests {
     }
 
     #[test]
-    fn every_unknown_flag_is_told_at_once() {
-        let error = parse(["kube-proxy", "--confg=x", "--masquerade-al"].map(Into::into)).unwrap_err().to_string();
-        assert!(error.contains("confg") && error.contains("config"), "{error}");
-        assert!(error.contains("masquerade-al") && error.contains("masquerade-all"), "{error}");
+    fn every_mistake_is_told_at_once_and_nothing_is_done() {
+        let line = "kube-proxy --confg=x --masquerade-al --version --cleanup --conntrack-min=many";
+        let Command::Run(flags) = command(line) else { panic!("{line}") };
+        assert_eq!((flags.asked_version(), flags.asks_cleanup()), (None, false));
+        let told = resolve(&flags, None).unwrap_err().to_string();
+        let lines: Vec<_> = told.lines().collect();
+        let [first, second, third] = lines[..] else { panic!("{told}") };
+        assert!(first.contains("--confg") && first.contains("--config"), "{first}");
+        assert!(second.contains("--masquerade-al`") && second.contains("--masquerade-all"), "{second}");
+        assert!(third.contains("--conntrack-min"), "{third}");
     }
 }

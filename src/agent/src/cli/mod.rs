@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use clap::{Arg, Args, Parser, Subcommand, ValueEnum};
 use portolan_config::Flags;
 
-pub use arguments::{CommandLineError, parse, values};
+pub use arguments::{parse, values};
 pub use values::{Asked, ValueError};
 
 /// Portolan programs Kubernetes Services into the Linux kernel, in the place of kube-proxy.

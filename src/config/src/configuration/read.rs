@@ -28,7 +28,7 @@ impl Configuration {
         let configuration = Self::parse_into(text, &mut findings);
         match configuration {
             Some(configuration) if findings.problems.is_empty() => Ok((configuration, findings.warnings)),
-            _ => Err(Problems(findings.problems)),
+            _ => Err(findings.into()),
         }
     }
 

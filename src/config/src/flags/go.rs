@@ -8,19 +8,11 @@ use std::ffi::OsString;
 
 use clap::{Arg, ArgAction, Command};
 
-use crate::{
-    nearest::did_you_mean,
-    problem::{Problem, Problems},
-};
+use crate::{nearest::did_you_mean, problem::Problem};
 
-/// Reads arguments as pflag does, by the flags of a command, and writes them as clap takes them.
-///
-/// # Errors
-/// Unknown flags, flags without value, and arguments that are no flag: all of them.
-pub fn go_arguments(
-    command: &Command,
-    arguments: impl IntoIterator<Item = OsString>,
-) -> Result<Vec<OsString>, Problems> {
+/// Reads arguments as pflag does, by the flags of a command, and writes them as clap takes them. Beside them is what could
+/// not be read: unknown flags, flags without value, and arguments that are no flag, all of them.
+pub fn go_arguments(command: &Command, arguments: impl IntoIterator<Item = OsString>) -> (Vec<OsString>, Vec<Problem>) {
     let mut reader = Reader { command, read: Vec::new(), problems: Vec::new() };
     let mut texts = Vec::new();
     for argument in arguments {
@@ -30,7 +22,7 @@ pub fn go_arguments(
         }
     }
     reader.all(texts.into_iter());
-    if reader.problems.is_empty() { Ok(reader.written()) } else { Err(Problems(reader.problems)) }
+    (written(reader.read), reader.problems)
 }
 
 struct Reader<'a> {
@@ -128,13 +120,12 @@ impl Reader<'_> {
         }
         self.read.push((name.to_owned(), Some(value)));
     }
+}
 
-    fn written(self) -> Vec<OsString> {
-        let flags = self.read.into_iter();
-        let texts = flags.map(|(name, value)| match value {
-            Some(value) => format!("--{name}={value}"),
-            None => format!("--{name}"),
-        });
-        texts.map(OsString::from).collect()
-    }
+fn written(read: Vec<(String, Option<String>)>) -> Vec<OsString> {
+    let texts = read.into_iter().map(|(name, value)| match value {
+        Some(value) => format!("--{name}={value}"),
+        None => format!("--{name}"),
+    });
+    texts.map(OsString::from).collect()
 }

@@ -21,6 +21,8 @@ mod shown;
 
 use clap::Args;
 
+use crate::problem::Problem;
+
 pub(crate) use apply::{apply, apply_logging, in_vain};
 pub use conntrack::ConntrackFlags;
 pub use go::go_arguments;
@@ -156,6 +158,9 @@ pub struct Flags {
     /// Not of kube-proxy.
     #[command(flatten, next_help_heading = "Portolan's own; these count also beside --config")]
     pub own: OwnFlags,
+    /// What of the command line is not understood, by [`go_arguments`]: told with all else that is wrong.
+    #[arg(skip)]
+    pub mistakes: Vec<Problem>,
 }
 
 impl Flags {

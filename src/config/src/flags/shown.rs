@@ -45,7 +45,7 @@ mod tests {
         let mut command = Flags::augment_args(Command::new("run"));
         command.build();
         let line = ["--v", "2", "--nodeport-addresses=10.0.0.0/8", "--nodeport-addresses=fd00::/8", "--masquerade_all"];
-        let read = go_arguments(&command, line.map(Into::into)).unwrap();
+        let (read, _) = go_arguments(&command, line.map(Into::into));
         let values: BTreeMap<_, _> = flag_values(&command, &read).into_iter().collect();
         for (name, value) in [
             ("v", "2"),

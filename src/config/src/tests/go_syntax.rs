@@ -7,9 +7,10 @@ use crate::{AskedVersion, go_arguments};
 use clap::CommandFactory;
 
 fn read(arguments: &[&str]) -> Result<String, String> {
-    let read = go_arguments(&Daemon::command(), arguments.iter().map(OsString::from));
-    let join = |read: Vec<OsString>| read.join(&OsString::from(" ")).into_string().unwrap();
-    read.map(join).map_err(|problems| problems.to_string())
+    let (read, mistakes) = go_arguments(&Daemon::command(), arguments.iter().map(OsString::from));
+    let mistakes: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
+    let read = read.join(&OsString::from(" ")).into_string().unwrap();
+    if mistakes.is_empty() { Ok(read) } else { Err(mistakes.join("\n")) }
 }
 
 #[test]
@@ -78,7 +79,7 @@ fn what_is_no_flag_is_told_all_at_once() {
 
 #[test]
 fn the_version_is_asked_for_in_two_ways() {
-    let asked = |arguments: &[&str]| flags(arguments).unwrap().asked_version();
+    let asked = |arguments: &[&str]| flags(arguments).asked_version();
     assert_eq!(asked(&[]), None);
     assert_eq!(asked(&["--version"]), Some(AskedVersion::Short));
     assert_eq!(asked(&["--version=1"]), Some(AskedVersion::Short));

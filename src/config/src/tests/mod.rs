@@ -19,10 +19,10 @@ struct Daemon {
     flags: Flags,
 }
 
-fn flags(arguments: &[&str]) -> Result<Flags, Problems> {
-    let read = go_arguments(&Daemon::command(), arguments.iter().map(OsString::from))?;
+fn flags(arguments: &[&str]) -> Flags {
+    let (read, mistakes) = go_arguments(&Daemon::command(), arguments.iter().map(OsString::from));
     let matches = Daemon::command().no_binary_name(true).try_get_matches_from(read).unwrap();
-    Ok(Flags::from_arg_matches(&matches).unwrap())
+    Flags { mistakes, ..Flags::from_arg_matches(&matches).unwrap() }
 }
 
 /// A file that holds these fields.
@@ -31,7 +31,7 @@ fn file(fields: &str) -> String {
 }
 
 fn resolved(arguments: &[&str], file: Option<&str>) -> Result<Resolved, Problems> {
-    resolve(&flags(arguments)?, file)
+    resolve(&flags(arguments), file)
 }
 
 /// The settings of a file with these fields, without a warning.

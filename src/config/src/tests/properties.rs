@@ -112,7 +112,7 @@ proptest! {
                 prop_assert_eq!(Reload::between(&resolved, &resolved), Reload::Same);
                 resolved.warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
             }
-            Err(problems) => problems.0.iter().map(ToString::to_string).collect(),
+            Err(problems) => problems.problems.iter().map(ToString::to_string).collect(),
         };
         for line in lines {
             prop_assert!(!line.contains(char::is_control), "{line:?}");

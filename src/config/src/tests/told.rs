@@ -28,7 +28,7 @@ impl Entry {
         }
         match resolved(&arguments, text.as_deref()) {
             Ok(resolved) => (resolved.warnings.iter().map(ToString::to_string).collect(), false),
-            Err(problems) => (problems.0.iter().map(ToString::to_string).collect(), true),
+            Err(problems) => (problems.problems.iter().map(ToString::to_string).collect(), true),
         }
     }
 }

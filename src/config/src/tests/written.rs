@@ -45,7 +45,7 @@ fn flags_come_to_what_they_come_to_in_kube_proxy() {
     for name in names {
         let arguments = read(&format!("{name}.args"));
         let arguments: Vec<&str> = arguments.lines().collect();
-        let flags: Flags = flags(&arguments).unwrap();
+        let flags: Flags = flags(&arguments);
         let file = flags.config().map(read);
         let resolved = resolved(&arguments, file.as_deref()).unwrap();
         assert_eq!(resolved.configuration.effective().to_yaml(), read(&format!("{name}.written.yaml")), "{name}");

@@ -63,7 +63,7 @@ fn packets_never_meet_a_half_made_service() {
             let before = kernel.objects().clone();
             kernel.commit(&batch.ops).unwrap();
             // Lookups of one packet may straddle the commit: what it found at the gate before must be found after.
-            for gate in before.keys().filter(|key| Nft::rank(key) == portolan_core::object::Rank::Gate) {
+            for gate in before.keys().filter(|key| Nft::rank(key) == Rank::Gate) {
                 let Key::Element(family, _, vip) = gate else { panic!() };
                 assert!(leads_somewhere(kernel.objects(), *family, *vip), "{gate} after {batch:?}");
             }
@@ -104,4 +104,17 @@ fn a_chain_is_there_a_commit_before_anything_leads_to_it() {
         assert!(batch(&made).unwrap() < batch(&led).unwrap(), "{plan:?}");
         syncer.sync().unwrap();
     }
+}
+
+/// Where a new table takes several commits, packets meet it from the first one on.
+#[test]
+fn the_chains_of_a_new_table_come_first_unless_it_is_whole_after_one_commit() {
+    let mut syncer = syncer(Kernel::new());
+    (0..20).for_each(|number| syncer.update(&change(port(number, Family::V4, 6))));
+    let is_element = |op: &Op<Nft>| Nft::rank(op.key()) > Rank::Rules;
+    let plan = Plan::new(syncer.tracker(), Limits { bytes: 4096, isolate: false, additions_only: false });
+    let last_chain = plan.batches.iter().rposition(|batch| !batch.ops.iter().all(is_element));
+    let first_element = plan.batches.iter().position(|batch| batch.ops.iter().any(is_element));
+    assert!(last_chain < first_element && plan.batches.len() > 2, "{plan:?}");
+    assert_eq!(syncer.diff().unwrap().batches.len(), 1);
 }

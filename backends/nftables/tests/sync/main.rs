@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use portolan_core::{
     addr::Family,
     desired::{DesiredPort, PortChange, PortId},
-    object::{ApplyError, Backend, Cause, Dialect, Difference, SyncError, SyncReport, Syncer},
+    object::{ApplyError, Backend, Cause, Dialect, Difference, Limits, Op, Plan, Rank, SyncError, SyncReport, Syncer},
     testing::{Faults, MemoryKernel, Seed},
 };
 use portolan_nftables::{

@@ -114,7 +114,8 @@ impl<D: Dialect> Plan<D> {
         if limits.additions_only && !full.is_empty() {
             leave_out_what_does_not_fit(&mut additions, &full);
         }
-        let (chains, additions) = additions.into_iter().partition(|addition| is_led_to(tracker, addition));
+        let at_once = !limits.isolate && additions.iter().map(Addition::weight).sum::<usize>() <= limits.bytes;
+        let (chains, additions) = additions.into_iter().partition(|addition| is_led_to(tracker, addition, at_once));
         add_in_batches(chains, limits, &mut batches);
         add_in_batches(additions, limits, &mut batches);
         for (_, mut step) in removals {
@@ -227,10 +228,12 @@ impl<D: Dialect> Addition<'_, D> {
 
 /// Whether packets can be led to it before they see what is in it: a chain is entered with the rules of the generation
 /// that the packet met first, while lookups find elements of the newest (`nft_do_chain`). So a new chain is there, with its
-/// rules, a commit before anything that leads to it. In a table that is new itself nothing is on its way.
-fn is_led_to<D: Dialect>(tracker: &Tracker<D>, addition: &Addition<'_, D>) -> bool {
-    let is_container = matches!(addition.rank, Rank::Set | Rank::Chain | Rank::Rules);
-    is_container && !addition.replaces && tracker.present(&root_of::<D>(addition.key)).is_some()
+/// rules, a commit before anything that leads to it. In a table that is new itself, and whole after one commit, nothing is on
+/// its way.
+fn is_led_to<D: Dialect>(tracker: &Tracker<D>, addition: &Addition<'_, D>, at_once: bool) -> bool {
+    let is_container = matches!(addition.rank, Rank::Table | Rank::Set | Rank::Chain | Rank::Rules);
+    let is_of_new_table = || tracker.present(&root_of::<D>(addition.key)).is_none();
+    is_container && !addition.replaces && !(at_once && is_of_new_table())
 }
 
 /// Packs whole claimants into batches, and in each puts together what belongs together in the kernel: by rank, then by

@@ -17,10 +17,14 @@ use crate::{
 impl<B: Backend> SyncLoop<B> {
     /// Takes what has arrived into the cluster. Whether nothing more comes.
     pub(super) fn take_messages(&mut self, inbox: &Inbox<Message>) -> bool {
-        let Taken { messages, closed } = inbox.take();
-        for message in messages {
-            self.take(message);
-        }
+        // Until there are no more: what comes while others are taken in goes into the same sync.
+        let closed = loop {
+            let Taken { messages, closed } = inbox.take();
+            if messages.is_empty() {
+                break closed;
+            }
+            messages.into_iter().for_each(|message| self.take(message));
+        };
         self.telemetry.health.node_eligible(self.cluster.node_eligible());
         if self.patient && self.lists.may_write() && self.lists.waits_for_node(Instant::now()).is_none() {
             // From now on a missing Node is told about, and nothing waits for it any more.

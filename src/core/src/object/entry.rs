@@ -7,7 +7,7 @@ use super::{Claimant, claims::Claims};
 #[derive(Debug)]
 pub(super) struct Entry<V> {
     claims: Claims<V>,
-    /// What the kernel holds, where it is not what is wanted.
+    /// What the kernel holds, where it is not what is wanted. Apart from the next field, with which it would need 8 bytes more.
     other: Option<Box<V>>,
     /// The kernel holds exactly what is wanted.
     as_wanted: bool,

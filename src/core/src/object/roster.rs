@@ -19,17 +19,17 @@ impl Roster {
 
     /// The ServicePort behind a number.
     pub(super) fn name(&self, claimant: Claimant) -> Option<&PortId> {
-        self.0.key(number(claimant)?)
+        self.0.key(place_of(claimant)?)
     }
 
     /// Gives up a number, which may then stand for another ServicePort.
     pub(super) fn forget(&mut self, claimant: Claimant) {
-        if let Some(number) = number(claimant) {
+        if let Some(number) = place_of(claimant) {
             self.0.remove(number);
         }
     }
 }
 
-fn number(claimant: Claimant) -> Option<Number> {
+fn place_of(claimant: Claimant) -> Option<Number> {
     claimant.0.checked_sub(1).map(Number)
 }

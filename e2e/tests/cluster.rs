@@ -7,7 +7,6 @@
 use std::{
     collections::BTreeSet,
     env,
-    net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
@@ -18,7 +17,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::Signal;
 use portolan_e2e::{
     cast::OUTSIDE,
-    cluster::{App, Client, Cluster, Figures, Front, PROXY_USER, Setting, under_traffic},
+    cluster::{App, Client, Cluster, Figures, Front, Kubelet, PROXY_USER, Setting, under_traffic},
     controlplane::{AuditEvent, Binary, User, must_judge},
     daemon::test,
     harness::{self, Failure, Test},
@@ -163,6 +162,7 @@ fn lists_streamed(world: &World, cluster: &mut Cluster) -> Result<()> {
         println!("  not tried: the flag is Portolan's");
         return Ok(());
     }
+    cluster.end_proxies(Signal::SIGTERM)?;
     let before = cluster.plane.audit()?.len();
     cluster.run_with(&["--streaming-lists"])?;
     let mut app = App::new(cluster, "web", 1)?;
@@ -175,7 +175,8 @@ fn lists_streamed(world: &World, cluster: &mut Cluster) -> Result<()> {
         let of_kind: Vec<_> = asked.iter().filter(|event| event.request_uri.contains(kind)).collect();
         let streamed =
             |event: &&&&AuditEvent| event.request_uri.contains("sendInitialEvents=true") && event.code() == 200;
-        let count = of_kind.iter().filter(streamed).count();
+        // Each node has a token of its own.
+        let count = of_kind.iter().filter(streamed).map(|event| event.user.token()).collect::<BTreeSet<_>>().len();
         ensure!(count == cluster.kubelets().len(), "{count} nodes had {kind} streamed: {of_kind:#?}");
         ensure!(of_kind.iter().all(|event| event.verb == "watch"), "{kind} was listed in pages: {of_kind:#?}");
         println!("  {kind}: streamed to {count} nodes");
@@ -190,14 +191,23 @@ fn http(world: &World, cluster: &mut Cluster) -> Result<()> {
     let of_metrics = ["/healthz", "/proxyMode", "/metrics", "/configz", "/statusz", "/flagz"];
     let targets = of_health.iter().map(|target| (HEALTH, *target)).chain(of_metrics.map(|target| (METRICS, target)));
     for (port, target) in targets {
-        let request = Request { method: "GET", target, headers: &[], body: "" };
-        for kubelet in cluster.kubelets() {
-            let server = SocketAddr::from(([127, 0, 0, 1], port));
-            let answer = kubelet.node().enter(|| request.send(server))??;
-            ensure!(answer.status == "200 OK", "{}: {server}{target}: {answer:#?}", kubelet.node().name());
+        let (request, server) =
+            (Request { method: "GET", target, headers: &[], body: "" }, ([127, 0, 0, 1], port).into());
+        // A proxy that was just started listens soon, and is ready soon.
+        cluster.until(target, |cluster| {
+            for node in cluster.kubelets().iter().map(Kubelet::node) {
+                match node.enter(|| request.send(server))? {
+                    Ok(answer) if answer.status == "200 OK" => {}
+                    missed => return Ok(Err(format!("{}: {missed:?}", node.name()))),
+                }
+            }
+            Ok(Ok(()))
+        })?;
+        for node in cluster.kubelets().iter().map(Kubelet::node) {
+            let answer = node.enter(|| request.send(server))??;
             let first = answer.body.lines().find(|line| !line.is_empty()).unwrap_or_default();
             let shown: String = first.chars().take(60).collect();
-            println!("  {} {server}{target}: {} bytes: {shown}", kubelet.node().name(), answer.body.len());
+            println!("  {} {server}{target}: {}, {} bytes: {shown}", node.name(), answer.status, answer.body.len());
         }
     }
     Ok(())

@@ -136,20 +136,15 @@ impl App {
         cluster.until(&what, |cluster| self.reaches(cluster.lab(), &expected))
     }
 
-    /// Its cluster IPs and NodePorts: nobody takes the others then, and a client would wait for them in vain.
-    fn until_nobodys(&mut self, cluster: &mut Cluster) -> Result<(), Error> {
-        let all = self.fronts.clone();
-        self.fronts.retain(|front, _| matches!(front, Front::ClusterIp | Front::NodePort));
-        cluster.until(&format!("the end of {}", self.name), |cluster| self.reaches(cluster.lab(), &BTreeSet::new()))?;
-        self.fronts = all;
-        Ok(())
+    fn until_nobodys(&self, cluster: &mut Cluster) -> Result<(), Error> {
+        cluster.until(&format!("the end of {}", self.name), |cluster| self.reaches(cluster.lab(), &BTreeSet::new()))
     }
 
     /// Gives the Service the label by which it is another proxy's, or takes it away; and waits until every node knows.
     ///
     /// # Errors
     /// As [`App::run_in`].
-    pub fn leave_to(&mut self, cluster: &mut Cluster, proxy: Option<&str>) -> Result<(), Error> {
+    pub fn leave_to(&self, cluster: &mut Cluster, proxy: Option<&str>) -> Result<(), Error> {
         let path = path(&self.name);
         let mut service = cluster.plane.api.get(&path)?;
         if let Some(metadata) = service.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -167,7 +162,7 @@ impl App {
     ///
     /// # Errors
     /// As [`App::run_in`].
-    pub fn delete(mut self, cluster: &mut Cluster) -> Result<(), Error> {
+    pub fn delete(self, cluster: &mut Cluster) -> Result<(), Error> {
         let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata(&self.name)});
         cluster.plane.api.delete(&service)?;
         self.until_nobodys(cluster)?;
@@ -197,7 +192,9 @@ impl App {
     fn reaches_from(&self, from: &Host, expected: &BTreeSet<String>) -> Result<Result<(), String>, Error> {
         let count = u32::try_from(CONNECTIONS * expected.len()).unwrap_or(u32::MAX).max(1);
         let timeout = if expected.is_empty() { SOON } else { LOST };
-        for (front, addresses) in &self.fronts {
+        // Where nobody is served, nobody takes the others, and a client would wait for them in vain.
+        let asked = |front| !expected.is_empty() || matches!(front, Front::ClusterIp | Front::NodePort);
+        for (front, addresses) in self.fronts.iter().filter(|(front, _)| asked(**front)) {
             for to in addresses {
                 let outcomes = from.connections(Protocol::Tcp, *to, timeout, count)?;
                 let met: BTreeSet<_> = outcomes.iter().filter_map(server).collect();

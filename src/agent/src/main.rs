@@ -40,10 +40,10 @@ fn run(command: Command) -> anyhow::Result<Exit> {
 
 /// In the log where there is one; a configuration may have many mistakes, each on a line of its own.
 fn failed(error: &anyhow::Error) -> Exit {
-    if tracing::dispatcher::has_been_set() {
-        tracing::error!("{error:#}");
-    } else {
-        for line in format!("{error:#}").lines() {
+    for line in format!("{error:#}").lines() {
+        if tracing::dispatcher::has_been_set() {
+            tracing::error!("{line}");
+        } else {
             eprintln!("error: {line}");
         }
     }

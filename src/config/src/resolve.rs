@@ -80,9 +80,21 @@ impl Flags {
 /// Makes one configuration of flags and the text of the file that `--config` names.
 ///
 /// # Errors
-/// Everything that is wrong, of flags and file.
+/// Everything that is wrong, of flags and file; what of the command line is not understood comes first.
 pub fn resolve(flags: &Flags, file_text: Option<&str>) -> Result<Resolved, Problems> {
-    let mut findings = Findings { problems: flags.mistakes.clone(), ..Findings::default() };
+    let judged = judge(flags, file_text);
+    if flags.mistakes.is_empty() {
+        return judged;
+    }
+    let (judged, warnings) = match judged {
+        Ok(resolved) => (Vec::new(), resolved.warnings),
+        Err(Problems { problems, warnings }) => (problems, warnings),
+    };
+    Err(Problems { problems: flags.mistakes.iter().cloned().chain(judged).collect(), warnings })
+}
+
+fn judge(flags: &Flags, file_text: Option<&str>) -> Result<Resolved, Problems> {
+    let mut findings = Findings::default();
     let mut configuration = Configuration::default();
     let changed = flags::apply(flags, &mut configuration, &mut findings);
     if let Some(text) = file_text {
@@ -186,7 +198,7 @@ fn run(flags: &Flags, findings: &mut Findings) -> Run {
         conntrack_delete_syn_sent: is_on("--conntrack-delete-syn-sent", &own.conntrack_delete_syn_sent),
         streaming_lists: is_on("--streaming-lists", &own.streaming_lists),
     };
-    if run.once && run.manifests.is_none() {
+    if run.once && run.manifests.is_none() && flags.mistakes.is_empty() {
         findings.problem(Problem::without_value(
             "--once",
             "needs --manifests",

@@ -8,13 +8,13 @@ use std::{ffi::OsString, path::Path};
 use clap::{Command, CommandFactory as _, Parser as _};
 use portolan_config::{flag_values, go_arguments};
 
-use super::{Cli, Command as Asked};
+use super::{Cli, Command as Chosen};
 
 /// The commands that take the daemon's flags.
 const WITH_FLAGS: [&str; 4] = ["run", "render", "diff", "check-config"];
 
 /// Reads the arguments of the process, the program's own name first. What is wrong with flags of the daemon stays with
-/// them, to be told with what is wrong with their values and with the file.
+/// them, to be told with what is wrong with their values and with the file; who asks for help gets it all the same.
 ///
 /// # Errors
 /// The first that is wrong with another command. Asking for help or the version comes here too.
@@ -23,7 +23,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap:
     let Some((command, flags)) = with_flags(&arguments) else { return Cli::try_parse_from(arguments) };
     let (flags, mistakes) = go_arguments(&definition(command), flags.iter().cloned());
     let mut cli = Cli::try_parse_from(["portolan".into(), command.into()].into_iter().chain(flags))?;
-    if let Asked::Run(flags) | Asked::Render(flags) | Asked::Diff(flags) | Asked::CheckConfig(flags) = &mut cli.command
+    if let Chosen::Run(flags) | Chosen::Render(flags) | Chosen::Diff(flags) | Chosen::CheckConfig(flags) =
+        &mut cli.command
     {
         flags.mistakes = mistakes;
     }

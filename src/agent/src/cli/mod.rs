@@ -60,7 +60,7 @@ Example: portolan diff -f /etc/portolan/manifests")]
     Diff(Box<Flags>),
     /// Say what is wrong with a command line of `run` and the file that it names, all of it; nothing is started
     ///
-    /// What has no effect is listed too. The lines are those that `run` would log.
+    /// Mistakes are told in the lines that `run` would log. What has no effect is listed too.
     #[command(after_help = "\
 Exit codes: 0 `run` would start; 1 it would not.
 

@@ -17,8 +17,11 @@ pub(super) const MODE_DEFAULTED: &str = "no mode is given: nftables, with NodePo
 
 /// Reads all of it. Gives the text of the file, too.
 pub(super) fn read(flags: &Flags) -> Result<(Resolved, Option<String>), DaemonError> {
-    let text = match flags.config() {
-        Some(path) => Some(fs::read_to_string(path).map_err(|source| DaemonError::File { path: path.into(), source })?),
+    let text = match flags.config().map(|path| (path, fs::read_to_string(path))) {
+        Some((_, Ok(text))) => Some(text),
+        // The file that is meant may stand behind a flag that is misspelt.
+        Some((_, Err(_))) if !flags.mistakes.is_empty() => None,
+        Some((path, Err(source))) => return Err(DaemonError::File { path: path.into(), source }),
         None => None,
     };
     Ok((resolve(flags, text.as_deref())?, text))

@@ -109,8 +109,10 @@ pub enum DaemonError {
 /// When the file cannot be read, and all mistakes in both.
 pub fn settings(flags: &Flags) -> Result<(Resolved, Settings), DaemonError> {
     let (resolved, _) = configuration::read(flags)?;
-    let settings = Settings::new(&resolved, &configuration::host_name())?;
-    Ok((resolved, settings))
+    match Settings::new(&resolved, &configuration::host_name()) {
+        Ok(settings) => Ok((resolved, settings)),
+        Err(problems) => Err(Problems { warnings: resolved.warnings, ..problems }.into()),
+    }
 }
 
 /// Does what the command line says: programs the node until a signal comes, as a rule.

@@ -18,7 +18,12 @@ pub fn go_arguments(command: &Command, arguments: impl IntoIterator<Item = OsStr
     for argument in arguments {
         match argument.into_string() {
             Ok(text) => texts.push(text),
-            Err(bytes) => reader.problems.push(no_flag(&bytes.to_string_lossy(), "is not UTF-8")),
+            Err(bytes) => {
+                let text = bytes.to_string_lossy().into_owned();
+                reader.problems.push(no_flag(&text, "is not UTF-8"));
+                // It may be the value of the flag before it.
+                texts.push(text);
+            }
         }
     }
     reader.all(texts.into_iter());

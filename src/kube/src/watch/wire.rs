@@ -98,7 +98,7 @@ impl Change {
     }
 }
 
-/// Checked to be UTF-8 as a whole: that is cheaper than each text by itself.
+/// Checked to be UTF-8 as a whole, also where nobody reads it: that is cheaper than each text by itself.
 fn from_json<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Failure> {
     let text = str::from_utf8(text).map_err(|error| Failure::Unreadable(error.to_string()))?;
     serde_json::from_str(text).map_err(|error| Failure::Unreadable(error.to_string()))

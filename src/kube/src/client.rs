@@ -123,16 +123,21 @@ impl Client {
         if answer.status().is_success() { Ok(answer) } else { Err(refusal(answer).await) }
     }
 
-    /// Asks, and gives the whole answer.
-    pub(crate) async fn fetch(&self, request: http::Request<Vec<u8>>, turn: Turn) -> Result<Vec<u8>, Failure> {
+    /// Asks, and puts the whole answer in the place of what is in a buffer.
+    pub(crate) async fn fetch(
+        &self,
+        request: http::Request<Vec<u8>>,
+        turn: Turn,
+        into: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
+        into.clear();
         let (method, sent) = (request.method().clone(), request.body().len());
         let begin = Instant::now();
         let answer = match self.open(request, turn).await {
-            Ok(answer) => read(answer.into_body()).await,
+            Ok(answer) => read(answer.into_body(), into).await,
             Err(failure) => Err(failure),
         };
-        let received = answer.as_ref().map_or(0, Vec::len);
-        self.0.observer.finished(self.asked(method.as_str()), begin.elapsed(), sent, received);
+        self.0.observer.finished(self.asked(method.as_str()), begin.elapsed(), sent, into.len());
         answer
     }
 
@@ -205,7 +210,9 @@ async fn refusal(answer: Response<Body>) -> Failure {
     let code = answer.status().as_u16();
     // The other form, a date, is none of the API server's.
     let header = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    let body = read(answer.into_body()).await.unwrap_or_default();
+    let mut body = Vec::new();
+    // What came of it may be enough to say why.
+    let _ = read(answer.into_body(), &mut body).await;
     let status = serde_json::from_slice(&body).unwrap_or_else(|_| Status {
         // Not the API server itself but a proxy before it.
         message: String::from_utf8_lossy(&body).trim().chars().take(200).collect(),
@@ -219,14 +226,13 @@ async fn refusal(answer: Response<Body>) -> Failure {
     }
 }
 
-async fn read(mut body: Body) -> Result<Vec<u8>, Failure> {
-    let mut whole = Vec::new();
-    while read_more(&mut body, PAUSE, &mut whole).await? {
-        if whole.len() > LARGEST {
+async fn read(mut body: Body, into: &mut Vec<u8>) -> Result<(), Failure> {
+    while read_more(&mut body, PAUSE, into).await? {
+        if into.len() > LARGEST {
             return Err(Failure::Unreadable(format!("it is larger than {LARGEST} bytes")));
         }
     }
-    Ok(whole)
+    Ok(())
 }
 
 /// Appends what comes next of an answer. `false` at its end.

@@ -188,7 +188,7 @@ async fn write(client: &Client, event: &v1::Event, pace: Pace) -> Result<(), Fai
     loop {
         let request = path.create(&PostParams::default(), body.clone());
         let request = request.map_err(|error| unwritable(error.to_string()))?;
-        match client.fetch(request, Turn::Own).await {
+        match client.fetch(request, Turn::Own, &mut Vec::new()).await {
             // Another node has written it, or we have, and the answer was lost.
             Ok(_) | Err(Failure::Refused { code: 409, .. }) => return Ok(()),
             Err(failure) => {

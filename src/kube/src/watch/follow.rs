@@ -86,12 +86,12 @@ impl<'a> Sink<'a> {
         self.tell(Event::Listed { kind: self.kind, names })
     }
 
-    fn applied(&mut self, object: Object) -> Result<(), End> {
+    fn applied(&mut self, object: Box<Object>) -> Result<(), End> {
         self.used = true;
         if let Some(names) = &mut self.names {
             names.insert(object.reference());
         }
-        self.tell(Event::Applied(Box::new(object)))
+        self.tell(Event::Applied(object))
     }
 
     fn tell(&self, event: Event) -> Result<(), End> {
@@ -212,15 +212,16 @@ impl<'a, T: Watched> Follower<'a, T> {
         self.sink.begin_list();
         let whole = std::mem::take(&mut self.whole_once);
         let (mut rest, mut turn) = (None, Turn::Own);
+        let mut text = Vec::new();
         loop {
             let more = rest.is_some();
-            let text = self.client.fetch(self.resource.list(rest, whole)?, turn).await.inspect_err(|failure| {
+            let request = self.resource.list(rest, whole)?;
+            self.client.fetch(request, turn, &mut text).await.inspect_err(|failure| {
                 self.whole_once = more && failure.is_expired();
             })?;
             let page = Page::<T>::read(&text)?;
-            drop(text);
-            for object in page.items.into_iter().flatten() {
-                self.sink.applied(object.into_object())?;
+            for item in page.items.into_iter().flatten() {
+                self.sink.applied(item.object)?;
             }
             if page.metadata.rest.is_empty() {
                 if page.metadata.resource_version.is_empty() {
@@ -326,7 +327,7 @@ impl<'a, T: Watched> Follower<'a, T> {
         let version = match change {
             Change::Applied(object) => {
                 let version = object.version().resource_version.map(str::to_owned);
-                self.sink.applied(object)?;
+                self.sink.applied(Box::new(object))?;
                 version
             }
             Change::Deleted(object) => {

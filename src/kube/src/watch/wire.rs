@@ -1,9 +1,9 @@
 //! Lists and watch events as they come over the wire, read straight into what core reads of an object.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, marker::PhantomData};
 
 use portolan_core::ingest::{EndpointSliceObject, NodeObject, Object, ServiceCidrObject, ServiceObject};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
 use crate::{client::Status, failure::Failure};
 
@@ -31,10 +31,24 @@ watched! {
 
 /// A page of a list.
 #[derive(Deserialize)]
+#[serde(bound = "T: Watched")]
 pub(crate) struct Page<T> {
     pub(crate) metadata: PageMetadata,
     /// Go writes an empty list that nobody has made as null.
-    pub(crate) items: Option<Vec<T>>,
+    pub(crate) items: Option<Vec<Item<T>>>,
+}
+
+/// An object of a page. Boxed as it comes: a page is a megabyte of them, which would be moved as the list of them grows.
+pub(crate) struct Item<T> {
+    pub(crate) object: Box<Object>,
+    kind: PhantomData<T>,
+}
+
+impl<'de, T: Watched> Deserialize<'de> for Item<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let object = Box::new(T::deserialize(deserializer)?.into_object());
+        Ok(Self { object, kind: PhantomData })
+    }
 }
 
 #[derive(Default, Deserialize)]

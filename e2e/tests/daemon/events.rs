@@ -41,3 +41,20 @@ pub(crate) fn nodes_write_of_their_start_each_and_of_a_bad_object_together() -> 
     }
     Ok(())
 }
+
+/// `kubectl describe` asks for the Events with the object's UID.
+pub(crate) fn a_lost_address_is_told_to_its_service() -> Result<()> {
+    let world = World::new()?;
+    let mut both = [service(0), service(1)];
+    both.iter_mut().for_each(|service| service["spec"]["externalIPs"] = json!(["203.0.113.7"]));
+    world.lists(&both, &[]);
+    let namespace = both[1]["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
+    world.server.on(&events_path(&namespace), Verb::Create, [Answer::json(&json!({}))]);
+    let daemon = world.run_until_ready(&["--proxy-mode=nftables"])?;
+    world.until("the Event", &daemon, || Ok(!world.events(&namespace)?.is_empty()))?;
+    let event = &world.events(&namespace)?[0];
+    ensure!(event["reason"] == "Conflict" && event["type"] == "Warning", "{event:#}");
+    ensure!(event["regarding"]["name"] == both[1]["metadata"]["name"], "{event:#}");
+    ensure!(event["regarding"]["uid"] == both[1]["metadata"]["uid"], "{event:#}");
+    Ok(())
+}

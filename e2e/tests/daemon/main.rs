@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         test("nodes write of their start each and of a bad object together", || {
             events::nodes_write_of_their_start_each_and_of_a_bad_object_together()
         }),
+        test("a Service that lost an address finds it in its Events", events::a_lost_address_is_told_to_its_service),
         test("rules follow the file", reload::rules_follow_the_file),
         test("all else that is live follows the file", reload::all_else_that_is_live_follows_the_file),
         test("what cannot be followed changes nothing", reload::what_cannot_be_followed_changes_nothing),

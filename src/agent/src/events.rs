@@ -2,6 +2,7 @@
 
 use portolan_core::{
     ingest::{Finding, Kind, Object, ObjectRef},
+    model::Uid,
     name::ServiceName,
 };
 use portolan_kube::{EventSink, Identity, Notice, NoticeType, Regarding};
@@ -37,21 +38,20 @@ impl Reporter {
         self.send(regarding, NoticeType::Warning, reason, "Read", lines.join("\n"));
     }
 
-    /// A Service lost an address and port to another. Its UID is not kept; all nodes write the same, and the Service's
-    /// name and the address name the Event.
-    pub fn conflict(&self, conflict: &Finding) {
+    /// The Service with this UID lost an address and port to another. All nodes write the same, and the Service's name and
+    /// the address name the Event.
+    pub fn conflict(&self, conflict: &Finding, uid: Option<Uid>) {
         let object = conflict.object();
         let version = format!("{}/{} {}", object.namespace, object.name, conflict.value());
-        let identity = Identity { uid: Box::default(), version: version.into() };
-        let regarding = Regarding::object(object, &identity);
+        let regarding = Regarding::object(object, &Identity { uid: text(uid), version: version.into() });
         self.send(regarding, NoticeType::Warning, "Conflict", "Read", conflict.to_string());
     }
 
     /// A health-check node port of a Service cannot be opened on this node.
-    pub fn listen_failed(&self, service: &ServiceName, note: String) {
+    pub fn listen_failed(&self, service: &ServiceName, uid: Option<Uid>, note: String) {
         let ServiceName { namespace, name } = service.clone();
         let object = ObjectRef { kind: Kind::Service, namespace, name };
-        let regarding = Regarding::object(&object, &Identity::default()).here();
+        let regarding = Regarding::object(&object, &Identity { uid: text(uid), ..Identity::default() }).here();
         self.send(regarding, NoticeType::Warning, "FailedToStartServiceHealthcheck", "Listen", note);
     }
 
@@ -66,4 +66,8 @@ impl Reporter {
             sink.send(Notice { regarding, type_, reason, action, note });
         }
     }
+}
+
+fn text(uid: Option<Uid>) -> Box<str> {
+    uid.map(|uid| uid.to_string().into()).unwrap_or_default()
 }

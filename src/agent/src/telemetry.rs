@@ -161,7 +161,7 @@ impl Telemetry {
         let told = mem::replace(&mut self.told.ports, ports);
         for failure in failures.iter().filter(|failure| !told.contains(&(failure.service.clone(), failure.address))) {
             tracing::warn!("{failure}; it is tried again at each sync, everything else is served");
-            self.reporter.listen_failed(&failure.service, failure.to_string());
+            self.reporter.listen_failed(&failure.service, cluster.uid(&failure.service), failure.to_string());
         }
         if quarantined == 0 {
             self.told.quarantined.clear();

@@ -31,7 +31,9 @@ use nix::{
 use portolan_core::{
     addr::Family,
     desired::NodePolicy,
+    ingest::ObjectRef,
     model::{Cluster, NodeConfig},
+    name::ServiceName,
     object::{Backend, SyncError, SyncReport, Syncer},
 };
 
@@ -187,7 +189,9 @@ impl<B: Backend> SyncLoop<B> {
         self.flows.touch(self.cluster.take_touched());
         for conflict in self.cluster.take_conflicts() {
             tracing::warn!("{conflict}");
-            self.telemetry.reporter.conflict(&conflict);
+            let ObjectRef { namespace, name, .. } = conflict.object().clone();
+            let uid = self.cluster.uid(&ServiceName { namespace, name });
+            self.telemetry.reporter.conflict(&conflict, uid);
         }
         self.settle(Syncer::sync);
     }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     addr::{Family, PerFamily, Protocol},
-    model::{Created, Names, Service, ServicePort},
+    model::{Created, Names, Service, ServicePort, Uid},
     name::{ServiceName, ServicePortName},
     text::excerpt,
 };
@@ -66,6 +66,7 @@ fn read(
     let external_policy = settings::external_policy(spec, type_, report);
     let created = metadata.creation_timestamp.valid();
     Ok(Some(Service {
+        uid: metadata.uid.valid().and_then(|text| Uid::read(text)),
         created: created.map_or(Created::UNKNOWN, |text| Created::read(text)),
         cluster_ips,
         external_ips: external_ips.into(),

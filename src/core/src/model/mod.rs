@@ -38,7 +38,7 @@ pub use flows::{Flow, Touched};
 pub use health::HealthCheck;
 pub use node::{Node, NodeAddress, NodeAddressKind};
 pub use notes::NodeNote;
-pub use service::{Created, Service, ServicePort, TrafficPolicy};
+pub use service::{Created, Service, ServicePort, TrafficPolicy, Uid};
 
 pub(crate) use names::Names;
 pub(crate) use slice::{EndpointState, Hints, NodeHint, Slice, SliceEndpoint, SlicePort};

@@ -1,6 +1,6 @@
 //! A Service after its check: only what decides where packets go.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 
@@ -12,6 +12,8 @@ use crate::{
 /// A Service that this node serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
+    /// Which object of this name it is; decides nothing.
+    pub uid: Option<Uid>,
     /// When it was created: the older one keeps a VIP that two claim.
     pub created: Created,
     /// The cluster IP of each family. Without one the Service is unknown in that family, with all its addresses.
@@ -105,9 +107,52 @@ impl Created {
     }
 }
 
+/// `metadata.uid`, a UUID as the API server makes them. Kept for Events: who asks for those of an object asks by its UID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Uid([u8; 16]);
+
+impl Uid {
+    /// Where the hyphens are.
+    const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+
+    /// Reads a UUID; another form is as good as none.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        let mut number = 0_u128;
+        for (place, byte) in text.bytes().enumerate() {
+            match (Self::HYPHENS.contains(&place), byte) {
+                (true, b'-') => {}
+                (false, b'0'..=b'9') => number = number << 4 | u128::from(byte - b'0'),
+                (false, b'a'..=b'f') => number = number << 4 | u128::from(byte - b'a' + 10),
+                _ => return None,
+            }
+        }
+        (text.len() == 36).then(|| Self(number.to_be_bytes()))
+    }
+}
+
+/// As it was read.
+impl fmt::Display for Uid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (byte, hyphen) in self.0.iter().zip((0..).map(|place| [4, 6, 8, 10].contains(&place))) {
+            write!(f, "{}{byte:02x}", if hyphen { "-" } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn uids_are_written_as_they_were_read() {
+        let uid = "0a1b2c3d-4e5f-4000-8f00-00000000000f";
+        assert_eq!(Uid::read(uid).unwrap().to_string(), uid);
+        for strange in ["", "7", &uid.to_uppercase(), &uid.replace('-', "0"), &format!("{uid}0"), &uid[..35]] {
+            assert_eq!(Uid::read(strange), None, "{strange}");
+        }
+    }
 
     #[test]
     fn timestamps_sort_by_time_and_strange_ones_last() {

@@ -14,7 +14,7 @@ use super::{
     names::Names,
     node::{Node, NodeState},
     notes::{self, NodeNote},
-    service::{Service, Uid},
+    service::Service,
     slice::Slice,
     vips::Vips,
 };
@@ -137,12 +137,6 @@ impl Cluster {
             Kind::ServiceCidr => drop(self.service_cidrs.remove(&reference.name)),
         }
         self.findings.remove(reference);
-    }
-
-    /// Which object a Service is, where it has a UID.
-    #[must_use]
-    pub fn uid(&self, service: &ServiceName) -> Option<Uid> {
-        self.services.get(service)?.service.as_ref()?.uid
     }
 
     /// Whether load balancers may send new connections to this node: its Node object is known and not about to go. Once

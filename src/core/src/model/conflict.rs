@@ -6,18 +6,29 @@
 
 use std::sync::Arc;
 
-use super::{cluster::Cluster, endpoints, service::Created, vips::Claim};
+use super::{
+    cluster::Cluster,
+    endpoints,
+    service::{Created, Uid},
+    vips::Claim,
+};
 use crate::{
     addr::Family,
     desired::{self, FrontendKind, Vip},
     ingest::{Finding, Kind, ObjectRef, Right, Warning, WarningReason},
-    name::ServicePortName,
+    name::{ServiceName, ServicePortName},
 };
 
 /// The smallest rank has the VIP.
 type Rank<'a> = (u8, bool, Created, &'a ServicePortName);
 
 impl Cluster {
+    /// Which object a Service is, to tell it what it lost; `None` without a UID.
+    #[must_use]
+    pub fn uid(&self, service: &ServiceName) -> Option<Uid> {
+        self.services.get(service)?.service.as_ref()?.uid
+    }
+
     /// Decides the open contests: marks who wins or loses a VIP by it, and notes who lost one for the first time.
     pub(super) fn decide_contests(&mut self) {
         let mut lost: Vec<(Vip, Claim, Arc<Claim>)> = Vec::new();

@@ -139,3 +139,36 @@ fn slot_mut<S>(chunks: &mut [Vec<S>], number: Number) -> Option<&mut S> {
     let (chunk, place) = place(number);
     chunks.get_mut(chunk)?.get_mut(place)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::testing::Seed;
+
+    #[test]
+    fn a_number_stands_for_its_key_until_that_is_removed() {
+        let mut seed = Seed::new(1);
+        let (mut map, mut numbers) = (Numbered::<usize, usize>::default(), BTreeMap::new());
+        for _ in 0..20_000 {
+            let key = seed.below(3000);
+            if seed.one_in(3) {
+                if let Some(number) = numbers.remove(&key) {
+                    map.remove(number);
+                }
+            } else {
+                let number = map.number(&key);
+                assert_eq!(*numbers.entry(key).or_insert(number), number);
+                *map.at_mut(number).unwrap().1 = 2 * key;
+            }
+        }
+        assert!(map.chunks.len() > 1 && map.free.len() > 1);
+        for key in 0..3000 {
+            assert_eq!(map.find(&key), numbers.get(&key).copied());
+            assert_eq!(map.get(&key).copied(), numbers.contains_key(&key).then_some(2 * key));
+        }
+        assert!(map.sorted().into_iter().map(|(key, _)| key).eq(numbers.keys()));
+        assert!(numbers.iter().all(|(key, number)| map.key(*number) == Some(key)));
+    }
+}

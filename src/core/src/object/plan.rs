@@ -237,7 +237,8 @@ fn is_led_to<D: Dialect>(tracker: &Tracker<D>, addition: &Addition<'_, D>, at_on
 }
 
 /// Packs whole claimants into batches, and in each puts together what belongs together in the kernel: by rank, then by
-/// container. What several ServicePorts share is claimed by the first of them in order, so it is never in a later batch
+/// container. Containers and rules are in the order of their keys, in which the kernel lists them; of what is in sets there
+/// is a hundred times more, and no order. What several ServicePorts share is claimed by the first of them in order, so it is never in a later batch
 /// than the others need it.
 fn add_in_batches<D: Dialect>(mut additions: Vec<Addition<'_, D>>, limits: Limits, batches: &mut Vec<Batch<D>>) {
     additions.sort_by_key(|addition| addition.who);
@@ -248,6 +249,11 @@ fn add_in_batches<D: Dialect>(mut additions: Vec<Addition<'_, D>>, limits: Limit
         for addition in batch {
             let group = (addition.rank, D::parent(addition.key), addition.replaces);
             groups.entry(group).or_default().push(addition);
+        }
+        for ((rank, ..), group) in &mut groups {
+            if *rank <= Rank::Rules {
+                group.sort_by_key(|addition| addition.key);
+            }
         }
         let mut ops = Vec::with_capacity(batch.len());
         ops.extend(groups.into_values().flatten().map(Addition::op));

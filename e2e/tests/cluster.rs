@@ -18,7 +18,7 @@ use nix::sys::signal::Signal;
 use portolan_e2e::{
     cast::OUTSIDE,
     cluster::{App, Client, Cluster, Figures, Front, Kubelet, PROXY_USER, Setting, under_traffic},
-    controlplane::{AuditEvent, Binary, User, must_judge},
+    controlplane::{AuditEvent, Binary, User},
     daemon::test,
     harness::{self, Failure, Test},
     http::Request,
@@ -44,16 +44,14 @@ fn main() -> ExitCode {
 }
 
 fn tests() -> Result<Vec<Test>, Failure> {
-    let binary = match Binary::build() {
-        Ok(binary) => binary,
-        Err(missing) if must_judge() => return Err(missing.to_string()),
-        Err(missing) => {
-            println!("no service proxy was tried in a real cluster: {missing}");
-            return Ok(Vec::new());
-        }
-    };
+    let binary = Binary::unless_missing("no service proxy was tried in a real cluster")
+        .map_err(|missing| missing.to_string())?;
+    let Some(binary) = binary else { return Ok(Vec::new()) };
     let proxy = Proxy::chosen(&binary).map_err(|error| format!("{error:#}"))?;
-    let outage = env::var("PORTOLAN_CLUSTER_OUTAGE").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(5);
+    let outage = match env::var("PORTOLAN_CLUSTER_OUTAGE") {
+        Ok(seconds) => seconds.parse().map_err(|error| format!("PORTOLAN_CLUSTER_OUTAGE={seconds}: {error}"))?,
+        Err(_) => 5,
+    };
     let outage = Duration::from_secs(outage);
     let world = Arc::new(World { binary, proxy, outage, cluster: Mutex::new(None) });
     let cases: [(&str, Case); 9] = [

@@ -80,7 +80,7 @@ fn cluster() -> Result<Cluster> {
     cluster.apply(&Object::Service(serde_json::from_value(service)?));
     cluster.apply(&slice(&["10.244.2.11"])?);
     drop(cluster.take_changes());
-    cluster.take_touched();
+    cluster.take_touched(|_| true);
     cluster.apply(&slice(&["10.244.2.12"])?);
     drop(cluster.take_changes());
     Ok(cluster)
@@ -105,7 +105,7 @@ fn an_unanswered_connection_is_deleted_if_asked_for() -> Result<()> {
             send()?;
             let mut cluster = cluster()?;
             let mut cleaner = FlowCleaner::new(delete_syn_sent);
-            cleaner.touch(cluster.take_touched());
+            cleaner.touch(&mut cluster);
             let done = cleaner.clean(&cluster);
             let [clean_up] = *done.as_slice() else { bail!("{done:?}") };
             ensure!((clean_up.family, clean_up.deleted) == (Family::V4, 2 - left), "{done:?}");
@@ -120,7 +120,7 @@ fn nothing_is_deleted_while_not_all_is_known() -> Result<()> {
         send()?;
         let (mut cluster, mut cleaner) = (cluster()?, FlowCleaner::new(false));
         cleaner.hold(true);
-        cleaner.touch(cluster.take_touched());
+        cleaner.touch(&mut cluster);
         ensure!(cleaner.due().is_none() && cleaner.clean(&cluster).is_empty());
         cleaner.hold(false);
         ensure!(cleaner.clean(&cluster).iter().map(|done| done.deleted).eq([1]));
@@ -132,13 +132,13 @@ fn nothing_is_deleted_while_not_all_is_known() -> Result<()> {
 fn one_clean_up_after_the_other() -> Result<()> {
     node()?.enter(|| {
         let (mut cluster, mut cleaner) = (cluster()?, FlowCleaner::new(false));
-        cleaner.touch(cluster.take_touched());
+        cleaner.touch(&mut cluster);
         let before = Instant::now();
         ensure!(cleaner.clean(&cluster).len() == 1);
         send()?;
         cluster.apply(&slice(&["10.244.2.13"])?);
         drop(cluster.take_changes());
-        cleaner.touch(cluster.take_touched());
+        cleaner.touch(&mut cluster);
         let due = cleaner.due();
         ensure!(due.is_some_and(|due| due >= before + Duration::from_millis(100)), "it rests: {due:?}");
         until("the next clean-up", || {

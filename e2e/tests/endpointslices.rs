@@ -20,7 +20,7 @@ use portolan_core::addr::Protocol;
 use portolan_e2e::{
     Lab, Options,
     cast::{Role, Target, named},
-    controlplane::{Api, Binary, ControlPlane, must_judge},
+    controlplane::{Api, Binary, ControlPlane},
     daemon::{arguments, test, until},
     destination::Destination,
     flow,
@@ -41,14 +41,9 @@ fn main() -> ExitCode {
 }
 
 fn tests() -> Result<Vec<Test>, Failure> {
-    let binary = match Binary::build() {
-        Ok(binary) => binary,
-        Err(missing) if must_judge() => return Err(missing.to_string()),
-        Err(missing) => {
-            println!("the real EndpointSlice controller is not asked: {missing}");
-            return Ok(Vec::new());
-        }
-    };
+    let binary = Binary::unless_missing("the real EndpointSlice controller is not asked")
+        .map_err(|missing| missing.to_string())?;
+    let Some(binary) = binary else { return Ok(Vec::new()) };
     let world = Arc::new(World { binary, plane: Mutex::new(None) });
     let cases: [(&str, Case); 5] = [
         ("only ready Pods are used", only_ready_pods_are_used),

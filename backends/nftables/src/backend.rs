@@ -19,8 +19,8 @@ use portolan_netlink::{CommitError, Connection, DumpError, Errno, OpenError, Wat
 
 use crate::{dialect::Nft, encode::encode, key::Key, lower::protocol_family, names::TABLE, observe, value::Value};
 
-/// Bytes that one transaction may have. The kernel works on 2 MiB for about 25 ms, during which no other program can
-/// change its rules.
+/// Bytes that one transaction may have. The kernel works on 2 MiB for about 12 ms (32 of them for 100,000 Services took it
+/// 0.4 s), during which no other program can change its rules.
 const BATCH_BYTES: usize = 2 << 20;
 
 /// A transaction of more operations is not watched: a listening socket makes the kernel build a notification for each

@@ -11,7 +11,7 @@ pub(crate) struct Row {
     pub(crate) measured: String,
     /// What is promised; empty where the figure is only shown.
     pub(crate) target: String,
-    /// What raw netlink takes for the least that could be done, measured in the same process.
+    /// What the least takes that could be done, such as raw netlink or a connection by itself, measured in the same process.
     pub(crate) floor: String,
     /// Where the time goes, or under which conditions it was measured.
     pub(crate) beside: String,

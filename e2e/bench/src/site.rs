@@ -66,13 +66,18 @@ pub(crate) fn moved(mut slice: Value) -> Value {
     slice
 }
 
+/// Nobody accepts connections there in time.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody accepts connections to {0}")]
+pub(crate) struct TooLate(SocketAddr);
+
 /// Connects again and again until a connection is accepted, and says when that was.
 ///
 /// The pauses between tries grow with the time that has passed, to within 3 % of it: who waits must not take the processor
 /// from whom it waits for.
 pub(crate) fn landed(to: SocketAddr, since: Instant, limit: Duration) -> anyhow::Result<Duration> {
     while TcpStream::connect_timeout(&to, A_TRY).is_err() {
-        ensure!(since.elapsed() < limit, "nobody accepts connections to {to}");
+        ensure!(since.elapsed() < limit, TooLate(to));
         thread::sleep((since.elapsed() / 32).max(Duration::from_micros(10)));
     }
     Ok(since.elapsed())

@@ -6,6 +6,8 @@ use std::{
     process::Command,
 };
 
+use super::must_judge;
+
 /// What e2e/controlplane/build exits with where there is no Go that can.
 const NO_GO: i32 = 3;
 
@@ -48,6 +50,22 @@ impl Binary {
             Some(0) => Ok(Self { path }),
             Some(NO_GO) => Err(Missing::Go(said())),
             _ => Err(Missing::Build(said())),
+        }
+    }
+
+    /// The program, for tests that are left out without it; `left_out` says which. Whoever relies on them
+    /// ([`must_judge`]) gets the error.
+    ///
+    /// # Errors
+    /// As [`Binary::build`], where nothing may be left out.
+    pub fn unless_missing(left_out: &str) -> Result<Option<Self>, Missing> {
+        match Self::build() {
+            Ok(binary) => Ok(Some(binary)),
+            Err(missing) if must_judge() => Err(missing),
+            Err(missing) => {
+                println!("{left_out}: {missing}");
+                Ok(None)
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use nix::{
+    errno::Errno,
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
@@ -56,8 +57,8 @@ impl Component {
             return Ok(status);
         }
         let failed = || Error::system(format!("{signal} for {}", self.name));
-        let process = i32::try_from(self.process.id()).map(Pid::from_raw).unwrap_or(Pid::this());
-        kill(process, signal).map_err(|errno| failed()(errno.into()))?;
+        let process = i32::try_from(self.process.id()).map_err(|_| failed()(Errno::ESRCH.into()))?;
+        kill(Pid::from_raw(process), signal).map_err(|errno| failed()(errno.into()))?;
         let failed = failed();
         self.process.wait().map_err(failed)
     }

@@ -25,7 +25,7 @@ use portolan::leftovers::Leftovers;
 use portolan_core::addr::Family;
 use portolan_e2e::{
     Lab, Options,
-    controlplane::{Binary, KubeProxy, must_judge},
+    controlplane::{Binary, KubeProxy},
     daemon::{Daemon, Rules as _, arguments, test, until},
     harness::{self, Failure, Test},
     product::Portolan,
@@ -56,14 +56,8 @@ fn tests() -> Result<Vec<Test>, Failure> {
         test("cleanup removes what is Portolan's, and --dry-run nothing", leftovers::cleanup),
         test("--cleanup removes what is any service proxy's", leftovers::cleanup_all),
     ];
-    let binary = match Binary::build() {
-        Ok(binary) => Arc::new(binary),
-        Err(missing) if must_judge() => return Err(missing.to_string()),
-        Err(missing) => {
-            println!("the real kube-proxy is not there: {missing}");
-            return Ok(tests);
-        }
-    };
+    let binary = Binary::unless_missing("the real kube-proxy is not there").map_err(|missing| missing.to_string())?;
+    let Some(binary) = binary.map(Arc::new) else { return Ok(tests) };
     for (name, mode) in [("nftables", ServiceProxy::KubeProxyNftables), ("iptables", ServiceProxy::KubeProxyIptables)] {
         let cases: [(&str, Case); 2] = [
             ("there and back, under traffic", there_and_back),

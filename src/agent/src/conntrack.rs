@@ -87,11 +87,11 @@ impl FlowCleaner {
         self.held = held;
     }
 
-    /// Takes in what changes touched.
-    pub fn touch(&mut self, touched: Touched) {
-        // Others would only make those wait that there is something to do about.
+    /// Takes in what changes touched, of the protocols that are looked after. Others would only make those wait that there is
+    /// something to do about.
+    pub fn touch(&mut self, cluster: &mut Cluster) {
         let tcp_too = self.delete_syn_sent;
-        self.touched.extend(touched, |protocol| protocol == Protocol::Udp || tcp_too);
+        self.touched.extend(cluster.take_touched(|protocol| protocol == Protocol::Udp || tcp_too));
     }
 
     /// When there is something to do; `None` when there is nothing.

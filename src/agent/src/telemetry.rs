@@ -138,12 +138,12 @@ impl Telemetry {
         self.metrics.first_sync_completed();
     }
 
-    /// A sync succeeded; so many ServicePorts are set aside.
+    /// A sync succeeded; these ServicePorts are set aside.
     pub(crate) fn synced(
         &mut self,
         cluster: &Cluster,
         report: &SyncReport,
-        quarantined: usize,
+        quarantined: &BTreeSet<&PortId>,
         kind: SyncKind,
         took: Duration,
     ) {
@@ -153,7 +153,7 @@ impl Telemetry {
                 self.metrics.cleanup_failed(family);
             }
         }
-        self.metrics.sync_reported(report, quarantined);
+        self.metrics.sync_reported(report, quarantined.len());
         self.metrics.events_dropped(self.reporter.dropped());
         self.told.failing = false;
         let failures = self.health_checks.update(cluster);
@@ -163,9 +163,7 @@ impl Telemetry {
             tracing::warn!("{failure}; it is tried again at each sync, everything else is served");
             self.reporter.listen_failed(&failure.service, cluster.uid(&failure.service), failure.to_string());
         }
-        if quarantined == 0 {
-            self.told.quarantined.clear();
-        }
+        self.told.quarantined.retain(|told| quarantined.contains(told));
         for quarantined in &report.quarantined {
             if self.told.quarantined.insert(quarantined.port.clone()) {
                 let note = format!(

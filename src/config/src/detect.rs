@@ -2,22 +2,16 @@
 
 use std::fmt;
 
-use clap::ValueEnum;
-
 /// `detectLocalMode`, `--detect-local-mode`: by kube-proxy's names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DetectLocalMode {
     /// By their source address, which is inside --cluster-cidr
-    #[value(name = "ClusterCIDR")]
     ClusterCidr,
     /// By their source address, which is inside the Node's spec.podCIDRs
-    #[value(name = "NodeCIDR")]
     NodeCidr,
     /// By the interface that they come in by: --pod-bridge-interface
-    #[value(name = "BridgeInterface")]
     BridgeInterface,
     /// By the beginning of its name: --pod-interface-name-prefix
-    #[value(name = "InterfaceNamePrefix")]
     InterfaceNamePrefix,
 }
 

@@ -66,6 +66,8 @@ pub(crate) fn warn(of: &Configuration, findings: &mut Findings) {
         &of.port_range,
         "it was for a mode that kube-proxy no longer has",
     );
+    let hidden = &of.show_hidden_metrics_for_version;
+    in_vain.unless(hidden.is_empty(), "showHiddenMetricsForVersion", hidden, "no metric is hidden");
     logging(of, &mut in_vain);
     other_blocks(of, &mut in_vain);
     interfaces(of, &mut in_vain);

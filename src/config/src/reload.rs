@@ -37,12 +37,13 @@ const LIVE: [&str; 7] = [
 const LIVE_IN_BLOCKS: [&str; 3] = ["syncPeriod", "minSyncPeriod", "masqueradeAll"];
 
 /// What is accepted and not followed.
-const IGNORED: [&str; 7] = [
+const IGNORED: [&str; 8] = [
     "clientConnection.contentType",
     "clientConnection.acceptContentTypes",
     "winkernel",
     "windowsRunAsService",
     "portRange",
+    "showHiddenMetricsForVersion",
     "logging.vmodule",
     "logging.flushFrequency",
 ];

@@ -44,8 +44,6 @@ pub struct Settings {
     pub bind_hard_fail: bool,
     /// Whether /debug is served.
     pub profiling: bool,
-    /// Whether metrics are served that are hidden.
-    pub hidden_metrics: bool,
     /// What the feature gates switch on.
     pub features: Features,
     /// The kernel's connection tracking.
@@ -135,7 +133,6 @@ impl Settings {
             metrics: address("metricsBindAddress", &of.metrics_bind_address)?,
             bind_hard_fail: of.bind_address_hard_fail,
             profiling: of.enable_profiling,
-            hidden_metrics: !of.show_hidden_metrics_for_version.is_empty(),
             features: *features,
             conntrack: conntrack(of, run.conntrack_delete_syn_sent),
             oom_score_adj: of.oom_score_adj,

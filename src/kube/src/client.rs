@@ -199,9 +199,10 @@ pub(crate) struct StatusDetails {
 }
 
 impl Status {
-    /// As the failure of a request.
-    pub(crate) fn into_failure(self) -> Failure {
+    /// As the failure of a request. What a header says of when to come back, in seconds, goes before what the body says.
+    pub(crate) fn into_failure(self, header: Option<u64>) -> Failure {
         let seconds = self.details.and_then(|details| details.retry_after_seconds).filter(|&seconds| seconds > 0);
+        let seconds = header.or(seconds);
         Failure::Refused { code: self.code, message: self.message, retry_after: seconds.map(Duration::from_secs) }
     }
 }
@@ -218,12 +219,7 @@ async fn refusal(answer: Response<Body>) -> Failure {
         message: String::from_utf8_lossy(&body).trim().chars().take(200).collect(),
         ..Status::default()
     });
-    match (Status { code, ..status }).into_failure() {
-        Failure::Refused { code, message, retry_after } => {
-            Failure::Refused { code, message, retry_after: header.map(Duration::from_secs).or(retry_after) }
-        }
-        other => other,
-    }
+    (Status { code, ..status }).into_failure(header)
 }
 
 async fn read(mut body: Body, into: &mut Vec<u8>) -> Result<(), Failure> {

@@ -39,6 +39,10 @@ const fn kube_proxy(name: &'static str, mode: &'static str, min_sync_period: &'s
 }
 
 impl Rival {
+    pub(super) const fn is_kube_proxy(&self) -> bool {
+        self.kube_proxy
+    }
+
     /// The command that runs it.
     pub(super) fn command(&self, binary: &Binary, kubeconfig: &Path, folder: &Path) -> anyhow::Result<Command> {
         let file = folder.join("config.json");

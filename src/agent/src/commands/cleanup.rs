@@ -9,6 +9,7 @@ use crate::{
     exit::Exit,
     leftovers::Leftovers,
     output::print,
+    sync_loop::ErrorChain,
 };
 
 /// Removes everything of ours from the kernel and says what that was; with `--dry-run` only says it.
@@ -60,7 +61,7 @@ pub fn cleanup_all() -> Result<Exit, CommandError> {
         tracing::error!("{trouble}");
     }
     if let Err(error) = &ours {
-        tracing::error!("{error}");
+        tracing::error!("{}", ErrorChain(error));
     }
     let failed = ours.is_err() || !report.trouble.is_empty();
     Ok(if failed { Exit::Failure } else { Exit::Success })

@@ -15,6 +15,9 @@ use super::{
 /// Where distributions have them.
 pub(super) const FOLDERS: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
 
+/// The exit status of iptables where there is no such chain (OTHER_PROBLEM of xtables.h).
+const NO_CHAIN: i32 = 1;
+
 /// kube-proxy's part of one table. A link's `id` is the rule as iptables-save prints it, without `-A`.
 #[derive(Debug)]
 pub(super) struct LegacyTable {
@@ -40,11 +43,18 @@ pub(super) fn find(trouble: &mut Vec<Trouble>) -> Vec<LegacyTable> {
 }
 
 /// Whether a kube-proxy's rules are there: its canary, for one chain is soon listed.
-pub(super) fn is_present() -> bool {
+pub(super) fn is_present() -> Result<bool, Error> {
     let canary = ["--wait", "5", "--table", "mangle", "--list-rules", "KUBE-PROXY-CANARY"];
-    tables(&mut Vec::new()).into_iter().any(|(family, name)| {
-        name == "mangle" && program(family, "").is_some_and(|program| child::run(&program, &canary, "").is_ok())
-    })
+    for (family, _) in tables(&mut Vec::new()).into_iter().filter(|(_, name)| *name == "mangle") {
+        let Some(program) = program(family, "") else { continue };
+        match child::run(&program, &canary, "") {
+            Ok(_) => return Ok(true),
+            Err(child::ChildError::Failed { status, .. }) if status.code() == Some(NO_CHAIN) => {}
+            // Such as 4: somebody has the lock.
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(false)
 }
 
 /// Those of kube-proxy's tables that exist at all: each comes to be when it is first asked for.

@@ -27,6 +27,7 @@ use portolan_core::addr::Family;
 use portolan_netlink::{CommitError, Connection, DumpError, OpenError};
 
 use self::{ipvs::Ipvs, legacy::LegacyTable, nft::NftTable};
+use crate::sync_loop::ErrorChain;
 
 /// The table of kube-proxy's nftables mode, one for each IP family.
 const KUBE_PROXY: &str = "kube-proxy";
@@ -58,7 +59,8 @@ pub struct Item {
 }
 
 /// Something that could not be found out or removed, in words: what, why, and what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub struct Trouble(pub String);
 
 /// What was found.
@@ -133,19 +135,30 @@ impl Leftovers {
             report.add(table.plan.item(), table.remove());
             report.kept.extend(table.plan.kept());
         }
-        // Last: an ipset cannot go while a rule names it.
+        // Last: an ipset cannot go while a rule names it. The link goes after all else, which is not found without it.
         for part in found.ipvs.parts() {
-            report.add([part.item()], part.remove().map_err(Error::from));
+            let removed = part.remove().map_err(Error::from);
+            let failed = removed.is_err();
+            report.add([part.item()], removed);
+            if failed {
+                break;
+            }
         }
         report
     }
 
-    /// Whether a kube-proxy's rules are there, which it takes microseconds to tell; for looking again and again after they
-    /// were removed. Rules of iptables-legacy are looked for only where that has ever been used.
+    /// Whether a kube-proxy's rules are there; for looking again and again after they were removed. It takes microseconds,
+    /// or, where iptables-legacy has ever been used, a program of its.
     ///
     /// # Errors
-    /// When the kernel cannot be read.
-    pub fn present(&mut self) -> Result<bool, DumpError> {
+    /// When it cannot be told.
+    pub fn present(&mut self) -> Result<bool, Trouble> {
+        let unknown =
+            |error: Error| Trouble(format!("kube-proxy's rules cannot be looked for: {}", ErrorChain(&error)));
+        Ok(self.nft_present().map_err(unknown)? || ipvs::is_present() || legacy::is_present().map_err(unknown)?)
+    }
+
+    fn nft_present(&mut self) -> Result<bool, Error> {
         for family in Family::ALL {
             let number = nft::number(family);
             if self.connection.table(number, KUBE_PROXY)?.is_some()
@@ -154,7 +167,7 @@ impl Leftovers {
                 return Ok(true);
             }
         }
-        Ok(ipvs::is_present() || legacy::is_present())
+        Ok(false)
     }
 
     fn tables(&mut self) -> Result<Vec<Family>, Error> {
@@ -218,7 +231,7 @@ impl Report {
             Ok(()) => self.removed.extend(items),
             Err(error) => {
                 let items = items.into_iter().map(|item| item.what).collect::<Vec<_>>().join(", ");
-                self.trouble.push(Trouble(format!("{items}: not removed: {error}")));
+                self.trouble.push(Trouble(format!("{items}: not removed: {}", ErrorChain(&error))));
             }
         }
     }
@@ -226,7 +239,7 @@ impl Report {
 
 fn or_trouble<T: Default>(what: &str, found: Result<T, Error>, trouble: &mut Vec<Trouble>) -> T {
     found.unwrap_or_else(|error| {
-        trouble.push(Trouble(format!("{what} cannot be looked for: {error}")));
+        trouble.push(Trouble(format!("{what} cannot be looked for: {}", ErrorChain(&error))));
         T::default()
     })
 }
@@ -245,11 +258,5 @@ impl fmt::Display for ProxyMode {
 impl fmt::Display for Item {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, of kube-proxy's {} mode", self.what, self.mode)
-    }
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }

@@ -28,7 +28,7 @@ const AGES: [f64; 11] = [
     124_416_000.0,
 ];
 
-/// The families. Those of exec plugins are there for dashboards that expect them; Portolan runs none.
+/// The families. Those of exec plugins are there for dashboards that expect them; what plugins do is not counted.
 pub(super) struct RestClient {
     requests: IntCounterVec,
     retries: IntCounterVec,

@@ -186,7 +186,7 @@ impl<B: Backend> SyncLoop<B> {
             self.no_local.update(&change);
             self.syncer.update(&change);
         }
-        self.flows.touch(self.cluster.take_touched());
+        self.flows.touch(&mut self.cluster);
         for conflict in self.cluster.take_conflicts() {
             tracing::warn!("{conflict}");
             let ObjectRef { namespace, name, .. } = conflict.object().clone();
@@ -220,7 +220,7 @@ impl<B: Backend> SyncLoop<B> {
         let kind = if self.syncer.stats().observations > observations { SyncKind::Full } else { SyncKind::Partial };
         match &result {
             Ok(report) => {
-                self.telemetry.synced(&self.cluster, report, self.syncer.quarantined(), kind, took);
+                self.telemetry.synced(&self.cluster, report, &self.syncer.quarantined(), kind, took);
                 let may_remove = self.lists.may_remove(start);
                 // A look at the kernel says nothing about changes that still wait.
                 if !self.pace.waits() {

@@ -27,6 +27,8 @@ pub(super) struct Pace {
     min_sync_period: Duration,
     /// Whether something changed since the last sync began.
     changed: bool,
+    /// Whether the sync that is going on takes over changes, and is not only a look at the kernel.
+    syncing: bool,
     /// Before this moment changes wait.
     earliest: Instant,
     /// When to look again although nothing was heard; `None` before the first sync.
@@ -36,7 +38,7 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) const fn new(now: Instant, sync_period: Duration, min_sync_period: Duration) -> Self {
-        Self { sync_period, min_sync_period, changed: false, earliest: now, next: None, retry: RETRY }
+        Self { sync_period, min_sync_period, changed: false, syncing: false, earliest: now, next: None, retry: RETRY }
     }
 
     /// Takes over other periods, at once.
@@ -91,11 +93,15 @@ impl Pace {
     /// A sync begins: what changes from now on is for the next.
     pub(super) const fn begun(&mut self) {
         self.changed = false;
+        self.syncing = true;
     }
 
-    /// It has come to its end.
+    /// It has come to its end, or a look at the kernel has. However often others give reason to look, changes do not wait for
+    /// that.
     pub(super) fn ended(&mut self, now: Instant, succeeded: bool) {
-        self.earliest = now + self.min_sync_period;
+        if std::mem::take(&mut self.syncing) {
+            self.earliest = now + self.min_sync_period;
+        }
         if succeeded {
             self.retry = RETRY;
             // A sync of changes is no look at the kernel: that stays due when it was.
@@ -133,6 +139,21 @@ mod tests {
         pace.ended(start + 3 * SECOND, true);
         assert_eq!(pace.next(), Some(start + 31 * SECOND));
         assert_eq!(pace.due(start + 31 * SECOND), Due::Resync);
+    }
+
+    #[test]
+    fn looks_at_the_kernel_do_not_make_changes_wait() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start, 30 * SECOND, 2 * SECOND);
+        let _ = pace.changed();
+        pace.begun();
+        pace.ended(start, true);
+        let _ = pace.changed();
+        pace.ended(start + SECOND, true);
+        assert_eq!(pace.next(), Some(start + 2 * SECOND));
+        assert_eq!(pace.due(start + 2 * SECOND), Due::Sync);
+        pace.ended(start + 2 * SECOND, false);
+        assert_eq!(pace.due(start + 2 * SECOND), Due::Nothing, "after a failure they do");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::{sync::Arc, thread, time::Duration};
 
 use portolan_kube::NoticeType;
 
+use super::ErrorChain;
 use crate::{events::Reporter, leftovers::Leftovers, metrics::Metrics, telemetry::Telemetry};
 
 /// How often its removal is tried: a kube-proxy that ends may be at work for a while yet.
@@ -23,7 +24,8 @@ pub(super) struct Predecessor {
 }
 
 impl Predecessor {
-    /// To be called when everything that is wanted is in the kernel. From then on its rules are looked for in each period.
+    /// To be called when everything that is wanted is in the kernel. From then on its rules are looked for in each
+    /// period, the one of that moment.
     pub(super) fn replace(&mut self, telemetry: &Telemetry, period: Duration) {
         if std::mem::replace(&mut self.is_watched, true) {
             return;
@@ -31,7 +33,10 @@ impl Predecessor {
         let (metrics, reporter) = (Arc::clone(&telemetry.metrics), telemetry.reporter.clone());
         let started = thread::Builder::new().name("predecessor".into()).spawn(move || match Leftovers::open() {
             Ok(leftovers) => Watch { leftovers, metrics, reporter }.run(period),
-            Err(error) => tracing::warn!(%error, "what a kube-proxy may have left in the kernel cannot be looked for"),
+            Err(error) => {
+                let why = ErrorChain(&error);
+                tracing::warn!("what a kube-proxy may have left in the kernel cannot be looked for: {why}");
+            }
         });
         if let Err(error) = started {
             tracing::warn!(%error, "what a kube-proxy may have left in the kernel is not looked for");
@@ -58,7 +63,7 @@ impl Watch {
                     let was_back = std::mem::replace(&mut is_back, is_there && was_absent);
                     self.tell(was_back, is_back);
                 }
-                Err(error) => tracing::debug!(%error, "rules of a kube-proxy cannot be looked for"),
+                Err(trouble) => tracing::debug!("{trouble}"),
             }
             thread::sleep(period);
         }

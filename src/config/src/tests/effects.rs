@@ -21,7 +21,7 @@ fn cidrs(texts: &[&str]) -> Vec<ipnet::IpNet> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
 }
 
-const EFFECTS: [Effect; 47] = [
+const EFFECTS: [Effect; 46] = [
     ("mode: nftables", "--proxy-mode=nftables", |s| {
         s.mode == Mode::Nftables && !s.mode_defaulted && s.node.nodeport_addresses == NodePortAddresses::Primary
     }),
@@ -49,7 +49,6 @@ const EFFECTS: [Effect; 47] = [
     ("metricsBindAddress: ''", "--metrics-bind-address=", |s| s.metrics == "127.0.0.1:10249".parse().unwrap()),
     ("bindAddressHardFail: true", "--bind-address-hard-fail", |s| s.bind_hard_fail),
     ("enableProfiling: true", "--profiling", |s| s.profiling),
-    ("showHiddenMetricsForVersion: '1.35'", "--show-hidden-metrics-for-version=1.35", |s| s.hidden_metrics),
     ("featureGates: {AllowServiceExternalIPs: false}", "--feature-gates=AllowServiceExternalIPs=false", |s| {
         !s.features.external_ips
     }),
@@ -186,7 +185,7 @@ fn nothing_said_is_kube_proxys_default_but_nobody_waits() {
     assert_eq!((settings.config_sync_period, settings.oom_score_adj), (seconds(900), -999));
     let features = settings.features;
     assert!(features.external_ips && features.flagz && features.statusz);
-    assert!(!(settings.bind_hard_fail || settings.profiling || settings.hidden_metrics));
+    assert!(!(settings.bind_hard_fail || settings.profiling));
     assert_eq!((node.masquerade_mark, node.masquerade_all, node.count_connections), (0x4000, false, false));
     assert_eq!(node.detect_local, DetectLocal::ClusterCidr(PerFamily::default()));
     let expected = ConntrackSettings {

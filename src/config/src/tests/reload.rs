@@ -49,6 +49,7 @@ fn what_can_be_followed_is_followed() {
 fn what_has_no_effect_changes_nothing() {
     for after in [
         "portRange: 1-2",
+        "showHiddenMetricsForVersion: '1.35'",
         "winkernel: {networkName: a, enableDSR: true}",
         "windowsRunAsService: true",
         "clientConnection: {contentType: a, acceptContentTypes: b}",
@@ -71,7 +72,6 @@ fn what_is_read_at_the_start_needs_a_restart() {
         ("metricsBindAddress: 10.0.0.1:1", restart(&["metricsBindAddress"])),
         ("bindAddressHardFail: true", restart(&["bindAddressHardFail"])),
         ("enableProfiling: true", restart(&["enableProfiling"])),
-        ("showHiddenMetricsForVersion: '1.35'", restart(&["showHiddenMetricsForVersion"])),
         ("featureGates: {ComponentFlagz: false}", restart(&["featureGates.ComponentFlagz"])),
         ("clientConnection: {kubeconfig: /a, qps: 1, burst: 1}", {
             restart(&["clientConnection.burst", "clientConnection.kubeconfig", "clientConnection.qps"])

@@ -45,9 +45,9 @@ impl Touched {
         self.0.is_empty()
     }
 
-    /// Adds those of others whose protocol is looked after.
-    pub fn extend(&mut self, other: Self, looked_after: impl Fn(Protocol) -> bool) {
-        self.0.extend(other.0.into_iter().filter(|vip| looked_after(vip.protocol)));
+    /// Adds others.
+    pub fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
     }
 
     /// The VIPs of one protocol and family. One with the unspecified address stands for all NodePort addresses.
@@ -57,10 +57,11 @@ impl Touched {
 }
 
 impl Cluster {
-    /// The UDP and TCP VIPs that were touched since the last call. To be asked after [`Cluster::take_changes`], which
-    /// decides who has a VIP.
-    pub fn take_touched(&mut self) -> Touched {
-        Touched(std::mem::take(&mut self.dirty.vips).into_iter().collect())
+    /// The VIPs that were touched since the last call, of the protocols that are looked after: UDP, TCP or both. To be asked
+    /// after [`Cluster::take_changes`], which decides who has a VIP.
+    pub fn take_touched(&mut self, looked_after: impl Fn(Protocol) -> bool) -> Touched {
+        let all = std::mem::take(&mut self.dirty.vips).into_iter();
+        Touched(all.filter(|vip| looked_after(vip.protocol)).collect())
     }
 
     /// Whether a flow to a touched VIP leads elsewhere than a new one may. `is_local` says whether an address is the

@@ -19,13 +19,13 @@
 //! Nothing is assumed about an unknown outcome: the kernel is observed and the plan made anew. A ServicePort whose
 //! objects the kernel refuses is put back to what was last good for it and set aside, so that the others go through.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     ApplyError, Backend, BackendError, Batch, Cause, Claimant, Dialect, Drift, Limits, Plan, Quarantined, Refusal,
     Stats, Stuck, SyncError, SyncReport, Tracker, roster::Roster,
 };
-use crate::desired::{DesiredPort, NodePolicy, PortChange};
+use crate::desired::{DesiredPort, NodePolicy, PortChange, PortId};
 
 type Objects<B> = Vec<super::Object<B>>;
 
@@ -96,9 +96,9 @@ impl<B: Backend> Syncer<B> {
         &self.tracker
     }
 
-    /// How many ServicePorts are set aside, because the kernel refuses them.
-    pub fn quarantined(&self) -> usize {
-        self.quarantine.len()
+    /// The ServicePorts that are set aside, because the kernel refuses them.
+    pub fn quarantined(&self) -> BTreeSet<&PortId> {
+        self.quarantine.keys().filter_map(|who| self.roster.name(*who)).collect()
     }
 
     /// Whether nothing may be changed or removed yet, since not everything that is wanted is known.

@@ -285,12 +285,15 @@ impl<D: Dialect> Tracker<D> {
 
     /// Everything that is wanted and held by a container, directly or not, in the order of the keys.
     pub fn wanted_in<'a>(&'a self, container: &'a D::Key) -> impl Iterator<Item = (&'a D::Key, &'a D::Value)> {
-        self.held_by(container).filter_map(|(key, entry)| Some((key, entry.wanted()?)))
+        let mut held: Vec<_> =
+            self.held_by(container).filter_map(|(key, entry)| Some((key, entry.wanted()?))).collect();
+        held.sort_unstable_by_key(|(key, _)| *key);
+        held.into_iter()
     }
 
     fn held_by<'a>(&'a self, container: &'a D::Key) -> impl Iterator<Item = &'a (D::Key, Entry<D::Value>)> {
         let is_held = move |(key, _): &&(D::Key, _)| containers_of::<D>(key).any(|held_by| held_by == *container);
-        self.entries.sorted().into_iter().filter(is_held)
+        self.entries.iter().filter(is_held)
     }
 
     fn edit<R: Default>(&mut self, key: &D::Key, change: impl FnOnce(&D::Key, &mut Entry<D::Value>) -> R) -> R {

@@ -1,6 +1,10 @@
 //! Whether the API server can be reached, told once for all kinds: a line when it is lost and a line when it is back.
 
-use std::{cell::RefCell, collections::BTreeMap, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use portolan_core::ingest::Kind;
 use tokio::{sync::Notify, time::Instant};
@@ -17,7 +21,7 @@ pub(crate) struct Reach<'a> {
 #[derive(Default)]
 struct State {
     /// Kinds that get no answer.
-    lost: BTreeMap<Kind, ()>,
+    lost: BTreeSet<Kind>,
     since: Option<Instant>,
     /// Kinds that get an answer which we cannot use, with the reason told last.
     refused: BTreeMap<Kind, String>,
@@ -57,7 +61,7 @@ impl<'a> Reach<'a> {
             );
             state.since = Some(Instant::now());
         }
-        state.lost.insert(kind, ());
+        state.lost.insert(kind);
     }
 
     /// Resolves when another kind that was lost gets an answer: then the API server is back, and nobody who waits because it
@@ -86,7 +90,7 @@ impl<'a> Reach<'a> {
 
     /// There was an answer of whatever sort.
     fn found(&self, state: &mut State, kind: Kind) {
-        if state.lost.remove(&kind).is_none() {
+        if !state.lost.remove(&kind) {
             return;
         }
         self.back.notify_waiters();

@@ -106,7 +106,7 @@ impl Change {
                     ends_list: annotations.ends_list.as_deref() == Some("true"),
                 }
             }),
-            "ERROR" => parse::<Status>(line).map(|line| Self::Failed(line.object.into_failure())),
+            "ERROR" => parse::<Status>(line).map(|line| Self::Failed(line.object.into_failure(None))),
             other => Err(Failure::Unreadable(format!("a watch event of type {other:?}"))),
         }
     }

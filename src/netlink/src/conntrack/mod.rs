@@ -168,8 +168,8 @@ impl Conntrack {
             while let Some(datagram) = self.socket.receive()? {
                 for ack in Messages::new(datagram).filter_map(|message| message.ack()) {
                     match Errno::from_raw(ack.errno) {
-                        Errno::EPERM => return Err(refusal(Errno::EPERM)),
-                        _ => deleted = deleted.saturating_sub(1),
+                        Errno::ENOENT | Errno::EBUSY => deleted = deleted.saturating_sub(1),
+                        errno => return Err(refusal(errno)),
                     }
                 }
             }

@@ -35,7 +35,7 @@ fn node_port(name: &str, address: &str, number: u16) -> Value {
 fn touched(world: &mut World, changes: impl IntoIterator<Item = Value>) -> (Touched, Vec<String>) {
     changes.into_iter().for_each(|object| drop(world.apply(object)));
     world.sync();
-    let touched = world.cluster.take_touched();
+    let touched = world.cluster.take_touched(|_| true);
     let vips = |protocol, family| touched.of(protocol, family).map(ToString::to_string).collect::<Vec<_>>();
     let all = Protocol::ALL.into_iter().flat_map(|protocol| Family::ALL.map(|family| vips(protocol, family)));
     let vips = all.flatten().collect();
@@ -83,7 +83,7 @@ fn a_flow_stays_while_its_endpoint_serves() {
 #[test]
 fn without_endpoints_and_without_the_service_every_translated_flow_is_stale() {
     let mut world = World::of([dns(), endpoints(&["10.0.0.1"])]);
-    world.cluster.take_touched();
+    world.cluster.take_touched(|_| true);
     let (none, vips) = touched(&mut world, [endpoints(&[])]);
     assert_eq!(vips, ["10.96.0.10:53/udp"]);
     assert_eq!(stale(&world, &none, &ALL), [TO_FIRST, TO_SECOND, TO_ANOTHER_PORT, UNTRANSLATED]);
@@ -100,7 +100,7 @@ fn a_flow_stays_whatever_policies_and_hints_say() {
         service(DNS, ADDRESS, json!({"internalTrafficPolicy": policy, "ports": [{"port": 53, "protocol": "UDP"}]}))
     };
     let mut world = World::of([local("Cluster"), endpoints(&["10.0.0.1", "10.0.0.2*"])]);
-    world.cluster.take_touched();
+    world.cluster.take_touched(|_| true);
     for change in [local("Local"), endpoints(&["10.0.0.1 nodes=node-a", "10.0.0.2 nodes=node-b"])] {
         let (_, vips) = touched(&mut world, [change]);
         assert_eq!(vips, [""; 0]);
@@ -112,7 +112,7 @@ fn a_flow_stays_whatever_policies_and_hints_say() {
 #[test]
 fn nothing_is_touched_where_nothing_changes() {
     let mut world = World::of([dns(), endpoints(&["10.0.0.1", "10.0.0.2"]), node(&["192.168.0.1"])]);
-    world.cluster.take_touched();
+    world.cluster.take_touched(|_| true);
     for same in [dns(), endpoints(&["10.0.0.2", "10.0.0.1"]), node(&["192.168.0.1"])] {
         assert_eq!(touched(&mut world, [same]).1, [""; 0]);
     }
@@ -123,7 +123,7 @@ fn addresses_that_come_and_go_are_touched() {
     let with =
         |addresses: &[&str]| balancer(DNS, ADDRESS, addresses, json!({"ports": [{"port": 53, "protocol": "UDP"}]}));
     let mut world = World::of([with(&["203.0.113.1"]), endpoints(&["10.0.0.1"])]);
-    world.cluster.take_touched();
+    world.cluster.take_touched(|_| true);
     let (moved, vips) = touched(&mut world, [with(&["203.0.113.2"])]);
     assert_eq!(vips, ["203.0.113.1:53/udp", "203.0.113.2:53/udp"]);
     let flows = [
@@ -146,7 +146,7 @@ fn a_vip_that_changes_hands_is_touched() {
     let new = with_ip("default/new", "10.96.0.2", "2025-01-01T00:00:00Z");
     let mut world =
         World::of([old, new, udp("old-1", "default/old", &["10.0.0.1"]), udp("new-1", "default/new", &["10.0.0.2"])]);
-    world.cluster.take_touched();
+    world.cluster.take_touched(|_| true);
     let flows = [("203.0.113.1:53", "10.0.0.1:8053"), ("203.0.113.1:53", "10.0.0.2:8053")];
     let (lost, vips) = touched(&mut world, [udp("old-1", "default/old", &[])]);
     assert_eq!(vips, ["10.96.0.1:53/udp", "203.0.113.1:53/udp"]);

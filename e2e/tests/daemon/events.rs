@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use portolan_scripted::{Answer, Verb, service};
 use serde_json::json;
 
-use crate::world::{World, events_path};
+use crate::world::{World, complaints, events_path};
 
 pub(crate) fn nodes_write_of_their_start_each_and_of_a_bad_object_together() -> Result<()> {
     let world = World::new()?;
@@ -39,6 +39,19 @@ pub(crate) fn nodes_write_of_their_start_each_and_of_a_bad_object_together() -> 
         ensure!(event["regarding"]["uid"] == service(0)["metadata"]["uid"], "{event:#}");
         ensure!(event["note"].as_str().is_some_and(|note| note.contains("spec.ports[0].port")), "{event:#}");
     }
+    Ok(())
+}
+
+/// A gate that a later release of Kubernetes adds to the configuration of all nodes must not end the proxy of each.
+pub(crate) fn a_gate_that_nobody_knows_is_told_and_the_start_goes_on() -> Result<()> {
+    let world = World::new()?;
+    let gate = "--feature-gates=OfALaterRelease=true";
+    let daemon = world.run_until_ready(&["--proxy-mode=nftables", "--cluster-cidr=10.244.0.0/16", gate])?;
+    let event = world.event("default", "UnknownFeatureGates", &daemon)?;
+    ensure!(event["type"] == "Warning" && event["regarding"]["kind"] == "Node", "{event:#}");
+    ensure!(event["note"].as_str().is_some_and(|note| note.contains("OfALaterRelease")), "{event:#}");
+    let complaints = complaints(&daemon);
+    ensure!(complaints.len() == 1 && complaints[0].contains("`OfALaterRelease=true` has no effect"), "{complaints:#?}");
     Ok(())
 }
 

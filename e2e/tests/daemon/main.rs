@@ -30,6 +30,9 @@ fn main() -> ExitCode {
             events::nodes_write_of_their_start_each_and_of_a_bad_object_together()
         }),
         test("a Service that lost an address finds it in its Events", events::a_lost_address_is_told_to_its_service),
+        test("a gate that nobody knows is told and the start goes on", || {
+            events::a_gate_that_nobody_knows_is_told_and_the_start_goes_on()
+        }),
         test("rules follow the file", reload::rules_follow_the_file),
         test("all else that is live follows the file", reload::all_else_that_is_live_follows_the_file),
         test("what cannot be followed changes nothing", reload::what_cannot_be_followed_changes_nothing),

@@ -1,12 +1,17 @@
 //! Feature gates: which names Kubernetes knows, and the few that Portolan acts upon.
 //!
 //! All components of Kubernetes share one list, so that a cluster may give the same `featureGates` to all of them;
-//! most are none of a service proxy's business and have no effect in kube-proxy either. A name that is in no list is
-//! refused, as kube-proxy refuses it: it would be a switch that somebody believes to be set.
+//! most are none of a service proxy's business and have no effect in kube-proxy either. The list is that of several
+//! releases, because an upgrade changes the control plane and the nodes at different times.
+//!
+//! A name that is in no list is told as loudly as can be, and the start goes on, although kube-proxy refuses it. It
+//! cannot switch anything that Portolan does, and the file comes from one ConfigMap for all nodes: a gate that a later
+//! release adds would end the service proxy of each node at its next restart.
 
 use std::collections::BTreeMap;
 
 use crate::{
+    anchor::RELEASES,
     nearest::did_you_mean,
     problem::{Findings, Problem},
 };
@@ -47,7 +52,7 @@ pub struct Features {
 impl Features {
     pub(crate) fn of(given: &BTreeMap<String, bool>) -> Self {
         let is_on = |name: &str| {
-            let gate = known().find(|gate| gate.name == name);
+            let gate = find(name);
             let all = match gate.map(|gate| gate.stage) {
                 Some(Stage::Alpha) => given.get(ALL_ALPHA),
                 Some(Stage::Beta) => given.get(ALL_BETA),
@@ -69,31 +74,52 @@ impl Features {
 const ALL_ALPHA: &str = "AllAlpha";
 const ALL_BETA: &str = "AllBeta";
 
+/// Those that decide something here: what [`Features`] has, and the two that stand for many.
+const ACTED_UPON: [&str; 7] = [
+    ALL_ALPHA,
+    ALL_BETA,
+    "AllowServiceExternalIPs",
+    "ComponentFlagz",
+    "ComponentStatusz",
+    "LoggingAlphaOptions",
+    "LoggingBetaOptions",
+];
+
 /// What kube-proxy does by such a gate and Portolan does not, with the value that asks for it.
 const NOT_FOLLOWED: [(&str, bool, &str); 2] = [
     ("KubeProxyNFTablesLocalhostNodePorts", true, "Portolan has no NodePorts on loopback in nftables mode"),
     ("NFTablesNetlink", false, "Portolan always talks netlink with the kernel"),
 ];
 
-/// Refuses what kube-proxy refuses.
+/// Refuses what every release refuses, and tells what has no effect.
 pub(crate) fn check(given: &BTreeMap<String, bool>, findings: &mut Findings) {
     for (name, value) in given {
         let path = format!("featureGates.{name}");
-        if name == ALL_ALPHA || name == ALL_BETA {
-            continue;
-        }
-        let Some(gate) = known().find(|gate| gate.name == name) else {
-            let advice = did_you_mean(name, known().map(|gate| gate.name), "remove it");
-            findings.problem(Problem::new(path, value, "is not a feature gate that Kubernetes 1.36 knows", advice));
-            continue;
-        };
-        if gate.is_locked && gate.default != *value {
-            let rule = format!("is locked to {} in Kubernetes 1.36", gate.default);
+        if is_unknown(name) {
+            let rule = format!("has no effect: it is not a feature gate of Kubernetes {RELEASES}");
+            let advice = did_you_mean(name, known().map(|gate| gate.name), "remove it, unless a later release has it");
+            findings.warning(Problem::new(path, value, rule, advice));
+        } else if find(name).is_some_and(|gate| gate.is_locked && gate.default != *value) {
+            let rule = format!("is locked to {} by every release of Kubernetes that has it", !value);
             findings.problem(Problem::new(path, value, rule, "remove it"));
         } else if let Some((.., why)) = NOT_FOLLOWED.iter().find(|(known, asks, _)| known == name && asks == value) {
             findings.warning(Problem::new(path, value, format!("has no effect: {why}"), "remove it"));
         }
     }
+}
+
+/// Whether a gate decides something here.
+pub(crate) fn has_effect(name: &str) -> bool {
+    ACTED_UPON.contains(&name)
+}
+
+/// Whether no release has a gate of this name.
+pub(crate) fn is_unknown(name: &str) -> bool {
+    !has_effect(name) && find(name).is_none()
+}
+
+fn find(name: &str) -> Option<Gate> {
+    known().find(|gate| gate.name == name)
 }
 
 fn known() -> impl Iterator<Item = Gate> {
@@ -139,10 +165,15 @@ mod tests {
     #[test]
     fn the_list_is_whole() {
         let all: Vec<Gate> = known().collect();
-        assert_eq!(all.len(), 243);
+        assert_eq!(all.len(), 294);
         assert!(all.iter().all(|gate| gate.name.chars().all(|c| c.is_ascii_alphanumeric())), "{all:?}");
-        let named = |name| all.iter().find(|gate| gate.name == name).copied().unwrap();
+        let named = |name| find(name).unwrap();
         assert!(named("NFTablesProxyMode").is_locked && named("NFTablesProxyMode").default);
         assert_eq!(named("WatchListClient").stage, Stage::Beta);
+        // Known by 1.36 alone, by 1.38 alone, and locked by 1.37 and 1.38 but not by 1.36.
+        for name in ["GangScheduling", "ManagedFieldsOptOut", "RelaxedServiceNameValidation"] {
+            assert!(!named(name).is_locked, "{name}");
+        }
+        assert!(ACTED_UPON.iter().skip(2).all(|name| find(name).is_some()));
     }
 }

@@ -14,6 +14,7 @@
 //! docs/configuration.md.
 #![forbid(unsafe_code)]
 
+mod anchor;
 pub mod configuration;
 mod detect;
 mod duration;
@@ -33,6 +34,7 @@ mod tree;
 mod validate;
 mod value;
 
+pub use anchor::{ANCHOR, Release};
 pub use configuration::Configuration;
 pub use detect::DetectLocalMode;
 pub use duration::{GoDuration, NotADuration};

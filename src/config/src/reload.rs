@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::resolve::Resolved;
+use crate::{gates, resolve::Resolved};
 
 /// What became of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +82,9 @@ fn is_live(name: &str) -> bool {
 fn counts(name: &str, new: &Resolved) -> bool {
     if IGNORED.into_iter().any(|field| within(name, field)) || name.ends_with("infoBufferSize") {
         return false;
+    }
+    if let Some(gate) = name.strip_prefix("featureGates.") {
+        return gates::has_effect(gate);
     }
     let active = new.configuration.active();
     in_block(name).is_none_or(|(block, field)| match field {

@@ -3,7 +3,7 @@
 use crate::{
     configuration::Configuration,
     flags::{self, Flags, boolean, flag_of, switch},
-    gates::Features,
+    gates::{self, Features},
     ignored,
     problem::{Findings, Problem, Problems, Warning},
     validate,
@@ -55,6 +55,14 @@ pub enum AskedVersion {
     Short,
     /// `--version=raw`
     Raw,
+}
+
+impl Resolved {
+    /// The feature gates that are given and that no release has.
+    #[must_use]
+    pub fn unknown_gates(&self) -> Vec<&str> {
+        self.configuration.feature_gates.keys().map(String::as_str).filter(|name| gates::is_unknown(name)).collect()
+    }
 }
 
 impl Flags {

@@ -6,10 +6,11 @@ use std::{
 };
 
 use portolan_config::{Flags, Resolved, Settings, resolve};
+use portolan_kube::NoticeType;
 use serde_json::Value;
 
 use super::DaemonError;
-use crate::{cli, metrics::Feature, sync_loop};
+use crate::{cli, events::Reporter, metrics::Feature, sync_loop};
 
 /// What no mode means.
 pub(super) const MODE_DEFAULTED: &str = "no mode is given: nftables, with NodePorts on all of the node's addresses but loopback, as in kube-proxy's iptables \
@@ -47,6 +48,20 @@ pub(super) fn log(resolved: &Resolved, settings: &Settings) {
     );
     if resolved.mode_defaulted {
         tracing::info!("{MODE_DEFAULTED}");
+    }
+}
+
+/// Tells of gates that nobody knows where the operator of a cluster looks: a start with one of them is no failure that
+/// anybody would notice otherwise.
+pub(super) fn report_unknown_gates(resolved: &Resolved, reporter: &Reporter) {
+    let names = resolved.unknown_gates();
+    if !names.is_empty() {
+        let note = format!(
+            "featureGates has names that Portolan does not know, and that have no effect: {}. Everything else in the \
+             configuration is in effect. kube-proxy does not start with a gate that it does not know: correct or remove them",
+            names.join(", ")
+        );
+        reporter.node(NoticeType::Warning, "UnknownFeatureGates", "ReadConfiguration", note);
     }
 }
 

@@ -183,6 +183,7 @@ pub fn run(flags: &Flags) -> Result<Exit, DaemonError> {
         if resolved.mode_defaulted {
             reporter.node(NoticeType::Normal, "ModeDefaulted", "StartKubeProxy", configuration::MODE_DEFAULTED);
         }
+        configuration::report_unknown_gates(&resolved, &reporter);
         let asked = settings.healthz.is_some().then(|| Arc::clone(&health));
         let health_checks = HealthChecks::new(HealthCheckServers::new(&servers, asked));
         let telemetry = Telemetry::new(Arc::clone(&metrics), health, reporter.clone(), health_checks);

@@ -108,6 +108,9 @@ impl<'a> Reloader<'a> {
                 tracing::info!(changed = changed.join(", "), "the configuration file was changed: it is followed");
             }
         }
+        if new.unknown_gates() != self.current.unknown_gates() {
+            configuration::report_unknown_gates(&new, &self.reporter);
+        }
         self.shown.set(&new);
         self.current = new;
         Ok(())

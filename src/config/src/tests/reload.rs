@@ -57,6 +57,7 @@ fn what_has_no_effect_changes_nothing() {
         "ipvs: {scheduler: wrr, syncPeriod: 1m}",
         "nftables: {masqueradeAll: true, syncPeriod: 1m, minSyncPeriod: 2s, masqueradeBit: 3}",
         "unknown: 1",
+        "featureGates: {WatchListClient: false, OfALaterRelease: true}",
     ] {
         assert_eq!(Reload::between(&resolved(""), &resolved(after)), Reload::Same, "{after}");
     }

@@ -10,6 +10,7 @@ pub(crate) use addresses::socket_address;
 use std::fmt::Display;
 
 use crate::{
+    anchor::PREVIOUS,
     configuration::{Active, Configuration},
     duration::GoDuration,
     gates::{self, Features},
@@ -18,10 +19,6 @@ use crate::{
     problem::{Findings, Problem},
     value::MasqueradeBit,
 };
-
-/// The Kubernetes version before the one whose metrics Portolan serves: the only one that may be asked for
-/// (`ValidateShowHiddenMetricsVersion`).
-const PREVIOUS_VERSION: &str = "1.35";
 
 /// Collects problems under their paths.
 struct Rules<'a> {
@@ -38,10 +35,10 @@ pub(crate) fn validate(of: &Configuration, findings: &mut Findings) {
     rules.at_least_zero("clientConnection.burst", burst, "leave it out for 10");
     addresses::check(of, &mut rules);
     rules.hold(
-        version.is_empty() || version == PREVIOUS_VERSION,
+        version.is_empty() || PREVIOUS.contains(&version.as_str()),
         "showHiddenMetricsForVersion",
         version,
-        format!("is not `{PREVIOUS_VERSION}`, the only version whose hidden metrics can be shown"),
+        format!("is not one of the versions whose hidden metrics can be asked for, {}", PREVIOUS.join(", ")),
         "leave it out",
     );
     masquerade_bits(of, &active, &mut rules);

@@ -95,11 +95,11 @@ impl Metrics {
     /// What every component of Kubernetes says of itself.
     fn meta(&self) -> [prometheus::proto::MetricFamily; 5] {
         let build = Build::CURRENT;
-        let platform = build.platform();
+        let (platform, version) = (build.platform(), build.git_version());
         let labels = [
             ("major", build.major),
             ("minor", build.minor),
-            ("git_version", build.version),
+            ("git_version", &version),
             ("git_commit", ""),
             ("git_tree_state", ""),
             ("build_date", ""),

@@ -34,15 +34,15 @@ pub fn config(world: &World) -> Result<NodeConfig, String> {
         Detector::BridgeInterface => DetectLocal::BridgeInterface(name("cni0")?),
         Detector::InterfaceNamePrefix => DetectLocal::InterfaceNamePrefix(name("veth")?),
     };
-    let nodeport_addresses = match &*world.proxy.node_port_addresses {
-        [specification::NodePortAddresses::Primary] => NodePortAddresses::Primary,
-        chosen => {
-            let cidr = |chosen: &specification::NodePortAddresses| match chosen {
-                specification::NodePortAddresses::Primary => Err("`primary` stands alone".to_owned()),
-                specification::NodePortAddresses::Cidr(cidr) => Ok(*cidr),
-            };
-            NodePortAddresses::Cidrs(chosen.iter().map(cidr).collect::<Result<_, _>>()?)
-        }
+    let chosen = world.proxy.node_port_addresses.iter();
+    let nodeport_addresses = NodePortAddresses {
+        primary: chosen.clone().any(|chosen| *chosen == specification::NodePortAddresses::Primary),
+        cidrs: chosen
+            .filter_map(|chosen| match chosen {
+                specification::NodePortAddresses::Primary => None,
+                specification::NodePortAddresses::Cidr(cidr) => Some(*cidr),
+            })
+            .collect(),
     };
     let masquerade_all = world.proxy.masquerade_all;
     Ok(NodeConfig { detect_local, masquerade_all, nodeport_addresses, ..NodeConfig::of(&*world.node.name) })

@@ -21,7 +21,7 @@ pub struct ProxyOptions {
     pub masquerade_all: bool,
     /// The bit of the packet mark that stands for "masquerade".
     pub masquerade_bit: Option<u8>,
-    /// CIDRs, or `primary` alone; no flag when it is empty.
+    /// CIDRs and the keywords `primary`, `localhost` and `all`; no flag when it is empty.
     pub nodeport_addresses: Vec<String>,
 }
 

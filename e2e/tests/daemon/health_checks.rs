@@ -77,3 +77,24 @@ pub(crate) fn with_all_addresses_loopback_is_one_of_them() -> Result<()> {
     ensure!(code(&world.get(32000, "/")?)? == 200, "kube-proxy listens on 0.0.0.0");
     Ok(())
 }
+
+pub(crate) fn they_are_at_the_addresses_of_node_ports() -> Result<()> {
+    let world = World::new()?;
+    world.lists(&[checked(32000)], &[local_slice(&[true])]);
+    for (list, at_node, at_loopback) in [
+        ("primary,localhost", true, true),
+        ("127.0.0.0/8,192.168.0.0/16", true, true),
+        ("localhost", false, true),
+        ("192.168.0.0/16", true, false),
+        ("10.0.0.0/8", false, false),
+    ] {
+        let daemon = world.run_until_ready(&[&format!("--nodeport-addresses={list}")])?;
+        let found = || Ok((heard(&world, 32000)?.is_some(), world.get(32000, "/").is_ok()) == (at_node, at_loopback));
+        world.until(
+            &format!("{list}: {at_node} at the node's address and {at_loopback} at loopback"),
+            &daemon,
+            found,
+        )?;
+    }
+    Ok(())
+}

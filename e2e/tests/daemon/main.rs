@@ -59,6 +59,7 @@ fn main() -> ExitCode {
         test("with JSON each line is one object", command_line::with_json_each_line_is_one_object),
         test("health checks follow Services and slices", health_checks::answers_follow_services_and_slices),
         test("with all addresses loopback is one of them", health_checks::with_all_addresses_loopback_is_one_of_them),
+        test("they are at the addresses of NodePorts", health_checks::they_are_at_the_addresses_of_node_ports),
         test("an explicit least period is kept", changes::an_explicit_least_period_is_kept),
         test("changes are counted", changes::changes_are_counted),
     ];

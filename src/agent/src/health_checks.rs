@@ -4,7 +4,6 @@ use std::{io, net::IpAddr};
 
 use portolan_core::{
     addr::{Family, PerFamily},
-    desired::NodePortsAt,
     model::Cluster,
 };
 
@@ -45,19 +44,17 @@ impl HealthChecks {
     }
 }
 
-/// As in kube-proxy: everywhere, unless NodePorts are at some addresses only; then at those.
+/// As in kube-proxy: everywhere, unless `nodePortAddresses` chooses some addresses; then at those, loopback included.
 fn addresses(cluster: &Cluster) -> io::Result<PerFamily<Vec<IpAddr>>> {
-    let policy = cluster.policy();
+    let chosen = &cluster.config().nodeport_addresses;
     let everywhere = HealthCheckServers::everywhere();
     let of = |family: Family| {
-        io::Result::Ok(match policy.node_ports.get(family) {
-            NodePortsAt::Frontends => cluster.node_port_addresses(family).clone(),
-            NodePortsAt::Local(cidrs) if cidrs.is_empty() => everywhere.get(family).clone(),
-            NodePortsAt::Local(cidrs) => {
-                let is_chosen = |addr: &IpAddr| cidrs.iter().any(|cidr| cidr.contains(addr));
-                LocalAddresses::read()?.single(family).filter(is_chosen).collect()
-            }
-        })
+        if chosen.is_everywhere(family) {
+            return io::Result::Ok(everywhere.get(family).clone());
+        }
+        let primary = cluster.node_port_addresses(family).iter().copied().filter(|addr| !addr.is_unspecified());
+        let local = LocalAddresses::read()?;
+        Ok(primary.chain(local.single(family).filter(|addr| chosen.contains(*addr))).collect())
     };
     Ok(PerFamily { v4: of(Family::V4)?, v6: of(Family::V6)? })
 }

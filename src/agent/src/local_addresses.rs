@@ -28,10 +28,10 @@ impl LocalAddresses {
         Ok(Self(ipv4(&v4).into_iter().chain(ipv6(&v6)).collect()))
     }
 
-    /// The addresses that stand alone, loopback excepted: those of interfaces, as a rule.
+    /// The addresses that stand alone: those of interfaces, as a rule.
     pub fn single(&self, family: Family) -> impl Iterator<Item = IpAddr> {
         let single = self.0.iter().filter(|net| net.prefix_len() == net.max_prefix_len()).map(IpNet::addr);
-        single.filter(move |addr| Family::of(*addr) == family && !addr.is_loopback())
+        single.filter(move |addr| Family::of(*addr) == family)
     }
 
     /// Whether an address is the node's own.
@@ -120,7 +120,7 @@ fd000100000000000000000000000000 40 00000000000000000000000000000000 00 00000000
             assert!(!of(other), "{other}");
         }
         let single: Vec<_> = Family::ALL.into_iter().flat_map(|family| local.single(family)).collect();
-        assert_eq!(single, ["192.168.100.11".parse::<IpAddr>().unwrap()]);
+        assert_eq!(single, ["127.0.0.1", "192.168.100.11", "::1"].map(|addr| addr.parse::<IpAddr>().unwrap()));
         for odd in ["|-- a\n/8 host LOCAL", "/8 host LOCAL", "|-- 1.2.3.4\n/33 host LOCAL\n/x LOCAL\n/"] {
             assert_eq!(ipv4(odd), [], "{odd}");
         }

@@ -159,10 +159,10 @@ fn interfaces(of: &Configuration, in_vain: &mut InVain<'_>) {
     }
 }
 
-/// kube-proxy takes a family without a CIDR for one with all its addresses, and says so in its log.
+/// kube-proxy takes a family without an entry for one with all its addresses, and says so in its log.
 fn one_family(of: &Configuration, findings: &mut Findings) {
     let entries = of.node_port_addresses.as_deref().unwrap_or_default();
-    let Ok(NodePortList(NodePortAddresses::Cidrs(cidrs))) = NodePortList::of(entries) else { return };
+    let Ok(NodePortList(NodePortAddresses { primary: false, cidrs })) = NodePortList::of(entries) else { return };
     let families = Family::ALL.map(|family| cidrs.iter().any(|cidr| Family::of(cidr.addr()) == family));
     for (family, has_cidrs) in Family::ALL.into_iter().zip(families) {
         if !has_cidrs && !cidrs.is_empty() {

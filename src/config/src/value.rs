@@ -1,8 +1,12 @@
 //! Values that the file and the flags of several commands share, parsed once into the types that the model wants.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use portolan_core::{
     addr::{Family, PerFamily, read_cidr},
     model::NodePortAddresses,
@@ -33,8 +37,10 @@ pub enum Rule {
     SecondOfFamily(Family),
     /// No bit of a mark.
     NotABit,
-    /// `primary` among CIDRs.
-    PrimaryAmongCidrs,
+    /// Neither a CIDR nor a keyword of `nodePortAddresses`.
+    NotNodePortAddresses,
+    /// A keyword that is in the list already.
+    KeywordTwice,
 }
 
 /// The text follows the value: "`x` is not ...".
@@ -47,7 +53,11 @@ impl fmt::Display for Rule {
             Self::EveryAddress => f.write_str("is every address of its IP family"),
             Self::SecondOfFamily(family) => write!(f, "is a second {family} CIDR"),
             Self::NotABit => f.write_str("is not the number of a bit of the packet mark"),
-            Self::PrimaryAmongCidrs => f.write_str("stands alone, and here are CIDRs beside it"),
+            Self::NotNodePortAddresses => f.write_str(
+                "is neither a CIDR (an address, `/` and the length of a prefix) nor one of the keywords `primary`, \
+                 `localhost` and `all`",
+            ),
+            Self::KeywordTwice => f.write_str("is in the list twice"),
         }
     }
 }
@@ -63,7 +73,8 @@ impl Rule {
             Self::EveryAddress => "give the CIDR of the pods",
             Self::SecondOfFamily(_) => "give at most one for each IP family",
             Self::NotABit => "give one from 0 to 31",
-            Self::PrimaryAmongCidrs => "give either `primary` or a list of CIDRs",
+            Self::NotNodePortAddresses => "give a keyword, in lower case, or a CIDR such as 10.0.0.0/8 or fd00::/48",
+            Self::KeywordTwice => "give each keyword once",
         }
     }
 
@@ -137,7 +148,7 @@ impl TryFrom<i32> for MasqueradeBit {
     }
 }
 
-/// Which of the node's addresses have NodePorts: `primary`, or those inside CIDRs.
+/// Which of the node's addresses have NodePorts: those inside CIDRs, for some of which there are keywords.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodePortList(pub NodePortAddresses);
 
@@ -147,19 +158,57 @@ impl NodePortList {
     /// # Errors
     /// All entries that break a rule, each with its place in the list.
     pub fn of(entries: &[String]) -> Result<Self, Vec<(usize, ValueError)>> {
-        let is_primary = |entry: &String| entry.trim() == "primary";
-        if matches!(entries, [only] if is_primary(only)) {
-            return Ok(Self(NodePortAddresses::Primary));
-        }
-        let (mut cidrs, mut wrong) = (Vec::new(), Vec::new());
+        let (mut primary, mut cidrs, mut wrong) = (false, Vec::new(), Vec::new());
         for (index, entry) in entries.iter().enumerate() {
-            let read = if is_primary(entry) { Err(Rule::PrimaryAmongCidrs.of("primary")) } else { cidr(entry) };
-            match read {
-                Ok(cidr) => cidrs.push(cidr),
-                Err(error) => wrong.push((index, error)),
+            let keyword = Keyword::of(entry);
+            if keyword.is_some() && entries.iter().take(index).any(|before| Keyword::of(before) == keyword) {
+                wrong.push((index, Rule::KeywordTwice.of(entry.trim())));
+                continue;
+            }
+            match keyword {
+                Some(Keyword::Primary) => primary = true,
+                Some(Keyword::Localhost) => cidrs.extend(LOCALHOST),
+                Some(Keyword::All) => cidrs.extend(ALL),
+                None => match cidr(entry) {
+                    Ok(cidr) => cidrs.push(cidr),
+                    Err(ValueError { entry, rule: Rule::NotACidr }) => {
+                        wrong.push((index, Rule::NotNodePortAddresses.of(&entry)));
+                    }
+                    Err(error) => wrong.push((index, error)),
+                },
             }
         }
-        if wrong.is_empty() { Ok(Self(NodePortAddresses::Cidrs(cidrs))) } else { Err(wrong) }
+        if wrong.is_empty() { Ok(Self(NodePortAddresses { primary, cidrs })) } else { Err(wrong) }
+    }
+}
+
+/// A word in the place of CIDRs, or of the Node's addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keyword {
+    Primary,
+    Localhost,
+    All,
+}
+
+/// What kube-proxy takes `localhost` for.
+const LOCALHOST: [IpNet; 2] = [
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8)),
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128)),
+];
+/// What kube-proxy takes `all` for.
+const ALL: [IpNet; 2] = [
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0)),
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0)),
+];
+
+impl Keyword {
+    fn of(entry: &str) -> Option<Self> {
+        match entry.trim() {
+            "primary" => Some(Self::Primary),
+            "localhost" => Some(Self::Localhost),
+            "all" => Some(Self::All),
+            _ => None,
+        }
     }
 }
 
@@ -193,14 +242,28 @@ mod tests {
         let ClusterCidr(cidrs) = " fd00::1/48 , 10.1.2.3/8 ".parse().unwrap();
         assert_eq!(cidrs.v4, Some("10.0.0.0/8".parse().unwrap()));
         assert_eq!(cidrs.v6, Some("fd00::/48".parse().unwrap()));
-        assert_eq!(" primary ".parse::<NodePortList>().unwrap().0, NodePortAddresses::Primary);
+        assert_eq!(" primary ".parse::<NodePortList>().unwrap().0, NodePortAddresses::PRIMARY);
+    }
+
+    #[test]
+    fn keywords_stand_for_cidrs_and_may_be_mixed() {
+        let list = |text: &str| text.parse::<NodePortList>().unwrap().0;
+        let chosen = |primary, cidrs: &[&str]| {
+            let cidrs = cidrs.iter().map(|cidr| cidr.parse().unwrap()).collect();
+            NodePortAddresses { primary, cidrs }
+        };
+        assert_eq!(list("all"), chosen(false, &["0.0.0.0/0", "::/0"]));
+        assert_eq!(list("localhost"), chosen(false, &["127.0.0.0/8", "::1/128"]));
+        assert_eq!(list("localhost,primary"), chosen(true, &["127.0.0.0/8", "::1/128"]));
+        assert_eq!(list("10.0.0.1/8,primary,10.0.0.0/8"), chosen(true, &["10.0.0.0/8", "10.0.0.0/8"]));
     }
 
     #[test]
     fn every_wrong_entry_is_told_with_its_place() {
-        let entries = ["10.0.0.0/8", "primary", "", "x"].map(str::to_owned);
+        let entries = ["all", "primary", "", "Primary", " primary", "localhost", "all"].map(str::to_owned);
         let wrong = NodePortList::of(&entries).unwrap_err();
         let rules: Vec<_> = wrong.iter().map(|(index, error)| (*index, error.rule)).collect();
-        assert_eq!(rules, [(1, Rule::PrimaryAmongCidrs), (2, Rule::Empty), (3, Rule::NotACidr)]);
+        let twice = |index| (index, Rule::KeywordTwice);
+        assert_eq!(rules, [(2, Rule::Empty), (3, Rule::NotNodePortAddresses), twice(4), twice(6)]);
     }
 }

@@ -1,5 +1,7 @@
 //! Random nodes and configurations.
 
+use std::iter;
+
 use proptest::option;
 use proptest::prelude::*;
 
@@ -45,15 +47,17 @@ fn detector() -> impl Strategy<Value = Detector> {
     ]
 }
 
-/// `primary` stands alone: so do Portolan and kube-proxy until 1.37 want it.
+/// `primary`, CIDRs, or both.
 fn node_port_addresses() -> impl Strategy<Value = Vec<NodePortAddresses>> {
     let cidrs = || {
         pool::some_cidrs(pool::NODE_PORT_CIDRS)
             .prop_map(|cidrs| cidrs.into_iter().map(NodePortAddresses::Cidr).collect::<Vec<_>>())
     };
+    let mixed = || cidrs().prop_map(|cidrs| iter::once(NodePortAddresses::Primary).chain(cidrs).collect());
     prop_oneof![
         2 => Just(vec![NodePortAddresses::Primary]),
         1 => Just(Vec::new()),
         3 => cidrs(),
+        1 => mixed(),
     ]
 }

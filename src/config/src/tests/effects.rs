@@ -21,14 +21,14 @@ fn cidrs(texts: &[&str]) -> Vec<ipnet::IpNet> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
 }
 
-const EFFECTS: [Effect; 46] = [
+const EFFECTS: [Effect; 48] = [
     ("mode: nftables", "--proxy-mode=nftables", |s| {
-        s.mode == Mode::Nftables && !s.mode_defaulted && s.node.nodeport_addresses == NodePortAddresses::Primary
+        s.mode == Mode::Nftables && !s.mode_defaulted && s.node.nodeport_addresses == NodePortAddresses::PRIMARY
     }),
     ("mode: ''", "--proxy-mode=", |s| {
         s.mode == Mode::Nftables
             && s.mode_defaulted
-            && s.node.nodeport_addresses == NodePortAddresses::Cidrs(cidrs(&["0.0.0.0/0", "::/0"]))
+            && s.node.nodeport_addresses == NodePortAddresses::within(cidrs(&["0.0.0.0/0", "::/0"]))
     }),
     ("mode: ''", "--mode=nftables", |s| s.mode == Mode::Nftables),
     ("hostnameOverride: ' Node-A '", "--hostname-override= Node-A ", |s| s.node.hostname == "node-a"),
@@ -108,12 +108,19 @@ const EFFECTS: [Effect; 46] = [
         |s| s.node.detect_local == DetectLocal::InterfaceNamePrefix("veth".parse().unwrap()),
     ),
     ("nodePortAddresses: [primary]", "--nodeport-addresses=primary", |s| {
-        s.node.nodeport_addresses == NodePortAddresses::Primary
+        s.node.nodeport_addresses == NodePortAddresses::PRIMARY
+    }),
+    ("nodePortAddresses: [localhost, primary]", "--nodeport-addresses=localhost,primary", |s| {
+        let cidrs = cidrs(&["127.0.0.0/8", "::1/128"]);
+        s.node.nodeport_addresses == NodePortAddresses { primary: true, cidrs }
+    }),
+    ("nodePortAddresses: [all]", "--nodeport-addresses=all", |s| {
+        s.node.nodeport_addresses == NodePortAddresses::within(cidrs(&["0.0.0.0/0", "::/0"]))
     }),
     (
         "nodePortAddresses: [10.0.0.1/8, 'fd00::/8']",
         "--nodeport-addresses=10.0.0.1/8 --nodeport-addresses=fd00::/8",
-        |s| s.node.nodeport_addresses == NodePortAddresses::Cidrs(cidrs(&["10.0.0.0/8", "fd00::/8"])),
+        |s| s.node.nodeport_addresses == NodePortAddresses::within(cidrs(&["10.0.0.0/8", "fd00::/8"])),
     ),
     ("oomScoreAdj: 0", "--oom-score-adj=0", |s| s.oom_score_adj == 0),
     ("oomScoreAdj: null", "--oom-score-adj -999", |s| s.oom_score_adj == -999),
@@ -262,7 +269,7 @@ fn the_block_iptables_counts_where_no_mode_is_said() {
         assert_eq!(settings.sync_period, seconds(2), "{mode}");
     }
     // Without iptables' NodePort addresses where the mode is said.
-    assert_eq!(settings("mode: nftables").node.nodeport_addresses, NodePortAddresses::Primary);
+    assert_eq!(settings("mode: nftables").node.nodeport_addresses, NodePortAddresses::PRIMARY);
 }
 
 #[test]

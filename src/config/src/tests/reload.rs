@@ -26,6 +26,7 @@ fn what_can_be_followed_is_followed() {
         ("mode: nftables", "mode: nftables\nnftables: {masqueradeAll: true}", live(&["nftables.masqueradeAll"])),
         ("", "nodePortAddresses: [10.0.0.0/8]", live(&["nodePortAddresses"])),
         ("nodePortAddresses: [10.0.0.0/8]", "nodePortAddresses: [11.0.0.0/8]", live(&["nodePortAddresses"])),
+        ("nodePortAddresses: [primary]", "nodePortAddresses: [primary, localhost]", live(&["nodePortAddresses"])),
         ("", "clusterCIDR: 10.0.0.0/8", live(&["clusterCIDR"])),
         ("clusterCIDR: 10.0.0.0/8", "detectLocalMode: NodeCIDR", live(&["clusterCIDR", "detectLocalMode"])),
         (

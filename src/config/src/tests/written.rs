@@ -82,6 +82,14 @@ fn without_a_mode_it_says_what_is_done_then() {
 }
 
 #[test]
+fn keywords_of_node_port_addresses_are_written_as_they_are_said() {
+    let (configuration, _) =
+        Configuration::parse(&super::file("nodePortAddresses: [primary, localhost, 10.0.0.1/8]\n")).unwrap();
+    let written = configuration.effective().to_yaml();
+    assert!(written.contains("nodePortAddresses:\n- primary\n- localhost\n- 10.0.0.1/8\n"), "{written}");
+}
+
+#[test]
 fn what_kubeadm_writes_needs_no_word() {
     let text = fs::read_to_string(testdata("kubeadm.yaml")).unwrap();
     let resolved = resolved(&["--config=/var/lib/kube-proxy/config.conf", "--hostname-override=node-a"], Some(&text));

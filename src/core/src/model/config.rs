@@ -44,14 +44,14 @@ pub enum DetectLocal {
     InterfaceNamePrefix(InterfaceName),
 }
 
-/// Which of the node's addresses NodePorts can be reached at.
+/// Which of the node's addresses NodePorts can be reached at. A family that the list says nothing about has all its
+/// addresses, as in kube-proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NodePortAddresses {
-    /// One address of each family, from the Node object: the first internal one, else the first external one.
-    Primary,
-    /// The addresses that the node has at that moment inside one of these, loopback excepted. A family without any CIDR
-    /// in the list has all its addresses, as in kube-proxy.
-    Cidrs(Vec<IpNet>),
+pub struct NodePortAddresses {
+    /// `primary`: one address of each family, from the Node object: the first internal one, else the first external one.
+    pub primary: bool,
+    /// The addresses that the node has at that moment inside one of these. Rules serve none of the loopback addresses.
+    pub cidrs: Vec<IpNet>,
 }
 
 impl NodeConfig {
@@ -64,7 +64,7 @@ impl NodeConfig {
             masquerade_all: false,
             masquerade_mark: NodePolicy::MASQUERADE_MARK,
             count_connections: false,
-            nodeport_addresses: NodePortAddresses::Primary,
+            nodeport_addresses: NodePortAddresses::PRIMARY,
             bind_address: None,
             external_ips: true,
         }
@@ -101,43 +101,70 @@ impl NodeConfig {
         bound.or_else(|| node.and_then(|node| node.primary(family)))
     }
 
-    /// The addresses that NodePorts' Frontends have in a family.
+    /// The addresses that NodePorts' Frontends have in a family: the primary one where it is chosen, and the unspecified
+    /// one for those that [`NodePolicy::node_ports`] says.
     #[must_use]
     pub fn node_port_addresses(&self, node: Option<&Node>, family: Family) -> Vec<IpAddr> {
-        match &self.nodeport_addresses {
-            NodePortAddresses::Primary => self.primary(node, family).into_iter().collect(),
-            NodePortAddresses::Cidrs(_) => vec![match family {
-                Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
-                Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
-            }],
-        }
+        let chosen = &self.nodeport_addresses;
+        let primary = self.primary(node, family).filter(|_| chosen.primary);
+        let unspecified = match family {
+            Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
+            Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let local = (chosen.of_family(family) != NodePortsAt::Frontends).then_some(unspecified);
+        primary.into_iter().chain(local).collect()
     }
 }
 
 impl NodePortAddresses {
-    /// The CIDRs of one family; none means that all its addresses are chosen.
+    /// The word `primary` alone.
+    pub const PRIMARY: Self = Self { primary: true, cidrs: Vec::new() };
+
+    /// These CIDRs alone; without any they are all addresses.
+    #[must_use]
+    pub const fn within(cidrs: Vec<IpNet>) -> Self {
+        Self { primary: false, cidrs }
+    }
+
+    /// The CIDRs of one family.
     pub(super) fn cidrs(&self, family: Family) -> impl Iterator<Item = IpNet> {
-        let all = match self {
-            Self::Primary => &[][..],
-            Self::Cidrs(all) => all,
-        };
-        all.iter().copied().filter(move |cidr| Family::of(cidr.addr()) == family)
+        self.cidrs.iter().copied().filter(move |cidr| Family::of(cidr.addr()) == family)
+    }
+
+    /// Whether the list says nothing about a family, which then has all its addresses.
+    pub(super) fn is_silent(&self, family: Family) -> bool {
+        !self.primary && self.cidrs(family).next().is_none()
+    }
+
+    /// Whether all addresses of a family are chosen.
+    #[must_use]
+    pub fn is_everywhere(&self, family: Family) -> bool {
+        self.is_silent(family) || self.cidrs(family).any(|cidr| cidr.prefix_len() == 0)
+    }
+
+    /// Whether an address is chosen otherwise than by being the primary one, if it is the node's own.
+    #[must_use]
+    pub fn contains(&self, addr: IpAddr) -> bool {
+        self.is_silent(Family::of(addr)) || self.cidrs.iter().any(|cidr| cidr.contains(&addr))
     }
 
     /// Whether NodePorts with the unspecified address are at this one, if it is the node's own.
     pub(super) fn may_be(&self, addr: IpAddr) -> bool {
-        let mut cidrs = self.cidrs(Family::of(addr)).peekable();
-        *self != Self::Primary
-            && !addr.is_loopback()
-            && (cidrs.peek().is_none() || cidrs.any(|cidr| cidr.contains(&addr)))
+        !addr.is_loopback() && self.contains(addr)
     }
 
     fn of_family(&self, family: Family) -> NodePortsAt {
-        match self {
-            Self::Primary => NodePortsAt::Frontends,
-            // A CIDR of everything is as good as none.
-            Self::Cidrs(_) if self.cidrs(family).any(|cidr| cidr.prefix_len() == 0) => NodePortsAt::Local(Vec::new()),
-            Self::Cidrs(_) => NodePortsAt::Local(IpNet::aggregate(&self.cidrs(family).collect())),
+        if self.is_everywhere(family) {
+            NodePortsAt::Local(Vec::new())
+        } else if self.cidrs(family).all(|cidr| is_loopback(&cidr)) {
+            NodePortsAt::Frontends
+        } else {
+            NodePortsAt::Local(IpNet::aggregate(&self.cidrs(family).collect()))
         }
     }
+}
+
+/// Whether a CIDR has loopback addresses alone. 127.0.0.0/8 and ::1 begin with such a one, and no shorter CIDR does.
+fn is_loopback(cidr: &IpNet) -> bool {
+    cidr.network().is_loopback()
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use ipnet::IpNet;
 
 use super::{
-    config::{DetectLocal, NodeConfig, NodePortAddresses},
+    config::{DetectLocal, NodeConfig},
     node::NodeState,
 };
 use crate::addr::{Family, PerFamily};
@@ -37,7 +37,7 @@ pub enum NodeNote {
         /// The CIDR.
         cidr: IpNet,
     },
-    /// The list has no CIDR of a family, which then has NodePorts on all addresses of the node, as in kube-proxy.
+    /// The list says nothing about a family, which then has NodePorts on all addresses of the node, as in kube-proxy.
     AllOpen {
         /// The family.
         family: Family,
@@ -55,8 +55,8 @@ impl fmt::Display for NodeNote {
             ),
             Self::NoAddress { hostname, family } => write!(
                 f,
-                "Node {hostname}: `status.addresses` has no InternalIP or ExternalIP that is an {family} address: {family} \
-                 NodePorts are closed, everything else is served; add the address if they are wanted"
+                "Node {hostname}: `status.addresses` has no InternalIP or ExternalIP that is an {family} address: no \
+                 {family} NodePort is open at `primary`, everything else is served; add the address if they are wanted"
             ),
             Self::NoDetector { lacks } => write!(
                 f,
@@ -95,19 +95,15 @@ pub(super) fn notes(config: &NodeConfig, node: &NodeState, wanted: PerFamily<boo
     };
     all.extend(lacks.map(|lacks| NodeNote::NoDetector { lacks }));
     for family in Family::ALL.into_iter().filter(|family| *wanted.get(*family)) {
-        match (&config.nodeport_addresses, node.known()) {
-            (NodePortAddresses::Primary, Some(node)) if config.primary(Some(node), family).is_none() => {
-                all.push(NodeNote::NoAddress { hostname: hostname(), family });
-            }
-            // A Node that was refused is told as such.
-            (NodePortAddresses::Primary, _) => {}
-            (chosen @ NodePortAddresses::Cidrs(_), _) => {
-                let loopback = chosen.cidrs(family).filter(|cidr| cidr.addr().is_loopback());
-                all.extend(loopback.map(|cidr| NodeNote::Loopback { cidr }));
-                if chosen.cidrs(family).next().is_none() {
-                    all.push(NodeNote::AllOpen { family });
-                }
-            }
+        let chosen = &config.nodeport_addresses;
+        // A Node that is missing, or was refused, is told as such.
+        if chosen.primary && node.known().is_some_and(|node| config.primary(Some(node), family).is_none()) {
+            all.push(NodeNote::NoAddress { hostname: hostname(), family });
+        }
+        let loopback = chosen.cidrs(family).filter(|cidr| cidr.addr().is_loopback());
+        all.extend(loopback.map(|cidr| NodeNote::Loopback { cidr }));
+        if chosen.is_silent(family) {
+            all.push(NodeNote::AllOpen { family });
         }
     }
     all
@@ -116,11 +112,11 @@ pub(super) fn notes(config: &NodeConfig, node: &NodeState, wanted: PerFamily<boo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Node, NodeAddress, NodeAddressKind};
+    use crate::model::{Node, NodeAddress, NodeAddressKind, NodePortAddresses};
 
     fn config(list: &[&str]) -> NodeConfig {
-        let cidrs = list.iter().map(|cidr| cidr.parse().unwrap()).collect();
-        let chosen = if list.is_empty() { NodePortAddresses::Primary } else { NodePortAddresses::Cidrs(cidrs) };
+        let cidrs = list.iter().filter(|entry| **entry != "primary").map(|cidr| cidr.parse().unwrap()).collect();
+        let chosen = NodePortAddresses { primary: list.contains(&"primary"), cidrs };
         let pods = PerFamily { v4: Some("10.244.0.0/16".parse().unwrap()), v6: None };
         NodeConfig {
             nodeport_addresses: chosen,
@@ -142,11 +138,12 @@ mod tests {
         let no_address = "Node node-a: `status.addresses` has no InternalIP or ExternalIP that is an IPv6";
         let all_open = "--nodeport-addresses has no IPv6 CIDR: IPv6 NodePorts are open on all";
         for (list, node, expected) in [
-            (&[][..], known(&both), &[][..]),
-            (&[], NodeState::Unknown, &[no_node]),
+            (&["primary"][..], known(&both), &[][..]),
+            (&["primary"], NodeState::Unknown, &[no_node]),
             (&["192.0.2.0/24", "fd00::/8"], NodeState::Unknown, &[no_node]),
-            (&[], NodeState::Refused, &[]),
-            (&[], known(&both[..1]), &[no_address]),
+            (&["primary"], NodeState::Refused, &[]),
+            (&["primary"], known(&both[..1]), &[no_address]),
+            (&["primary", "192.0.2.0/24"], known(&both[..1]), &[no_address]),
             (&["0.0.0.0/0", "::/0"], known(&both), &[]),
             (&["192.0.2.0/24"], known(&both), &[all_open]),
             (&["127.0.0.0/8", "192.0.2.0/24", "fd00::/8"], known(&both), &[loopback]),

@@ -231,7 +231,7 @@ fn node_ports_at_all_addresses_meet_each_other() {
         let ports = json!([{"port": 80, "nodePort": 30080, "protocol": protocol}]);
         service(name, cluster_ip, json!({"ports": ports}))
     };
-    let mut world = World::new(NodePortAddresses::Cidrs(vec!["0.0.0.0/0".parse().unwrap()]));
+    let mut world = World::new(NodePortAddresses::within(vec!["0.0.0.0/0".parse().unwrap()]));
     world.change(with_port("b/x", "10.96.0.2", "TCP"));
     world.change(with_port("c/udp", "10.96.0.3", "UDP"));
     world.change(with_port("d/v6", "fd00:96::1", "TCP"));

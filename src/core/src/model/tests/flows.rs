@@ -169,10 +169,10 @@ fn a_node_port_counts_at_the_nodes_own_addresses_only() {
     let objects = || [node_port(DNS, ADDRESS, 30053), endpoints(&["10.0.0.1"]), node(&["192.168.0.1"])];
     let net = |text: &str| text.parse().unwrap();
     for (addresses, expected) in [
-        (NodePortAddresses::Primary, &flows[..1]),
-        (NodePortAddresses::Cidrs(vec![net("0.0.0.0/0")]), &flows[..2]),
-        (NodePortAddresses::Cidrs(vec![net("2001:db8::/32")]), &flows[..2]),
-        (NodePortAddresses::Cidrs(vec![net("192.168.0.2/32"), net("10.0.0.0/8")]), &flows[1..2]),
+        (NodePortAddresses::PRIMARY, &flows[..1]),
+        (NodePortAddresses::within(vec![net("0.0.0.0/0")]), &flows[..2]),
+        (NodePortAddresses::within(vec![net("2001:db8::/32")]), &flows[..2]),
+        (NodePortAddresses::within(vec![net("192.168.0.2/32"), net("10.0.0.0/8")]), &flows[1..2]),
     ] {
         let mut world = World::new(addresses.clone());
         let (all, _) = touched(&mut world, objects());
@@ -186,7 +186,7 @@ fn a_node_port_counts_at_the_nodes_own_addresses_only() {
 
 #[test]
 fn an_external_ip_of_the_node_comes_before_a_node_port() {
-    let mut world = World::new(NodePortAddresses::Cidrs(Vec::new()));
+    let mut world = World::new(NodePortAddresses::within(Vec::new()));
     let external = service(
         "default/web",
         "10.96.0.20",

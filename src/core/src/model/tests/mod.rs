@@ -41,7 +41,7 @@ impl World {
     }
 
     fn of(objects: impl IntoIterator<Item = Value>) -> Self {
-        let mut world = Self::new(NodePortAddresses::Primary);
+        let mut world = Self::new(NodePortAddresses::PRIMARY);
         objects.into_iter().for_each(|object| drop(world.apply(object)));
         world.sync();
         world

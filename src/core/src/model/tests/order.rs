@@ -100,8 +100,8 @@ fn any_service_cidr() -> impl Strategy<Value = Value> {
 }
 
 fn any_config() -> impl Strategy<Value = NodeConfig> {
-    let cidrs = |text: &str| NodePortAddresses::Cidrs(vec![text.parse().unwrap()]);
-    pick(&[NodePortAddresses::Primary, cidrs("192.0.2.0/24"), cidrs("::/0")]).prop_map(|nodeport_addresses| {
+    let cidrs = |text: &str| NodePortAddresses::within(vec![text.parse().unwrap()]);
+    pick(&[NodePortAddresses::PRIMARY, cidrs("192.0.2.0/24"), cidrs("::/0")]).prop_map(|nodeport_addresses| {
         NodeConfig { nodeport_addresses, detect_local: DetectLocal::NodeCidr, ..NodeConfig::of("node-a") }
     })
 }

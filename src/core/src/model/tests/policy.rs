@@ -72,10 +72,8 @@ fn where_node_ports_are() {
         (&["0.0.0.0/0", "192.0.2.0/24", "fd00::/8"], &[], &["fd00::/8"]),
         (&["::/0"], &[], &[]),
         (&["192.0.2.0/25", "192.0.2.128/25", "192.0.2.7/32"], &["192.0.2.0/24"], &[]),
-        // Loopback is never open, but a list of it alone does not open the rest.
-        (&["127.0.0.0/8", "::1/128"], &["127.0.0.0/8"], &["::1/128"]),
     ] {
-        let mut world = World::new(NodePortAddresses::Cidrs(cidrs(list)));
+        let mut world = World::new(NodePortAddresses::within(cidrs(list)));
         let expected = PerFamily { v4: NodePortsAt::Local(cidrs(v4)), v6: NodePortsAt::Local(cidrs(v6)) };
         assert_eq!(world.cluster.policy().node_ports, expected, "{list:?}");
         // Whatever addresses the Node has: the kernel knows which are there.
@@ -85,8 +83,37 @@ fn where_node_ports_are() {
         let both = ["a/np 0.0.0.0:30080/tcp 10.96.0.1:80/tcp ->", "a/np [::]:30080/tcp [fd00:96::1]:80/tcp ->"];
         assert_eq!(world.shown(), both, "{list:?}");
     }
-    let primary = World::new(NodePortAddresses::Primary).cluster.policy().node_ports;
-    assert_eq!(primary, PerFamily { v4: NodePortsAt::Frontends, v6: NodePortsAt::Frontends });
+}
+
+/// Loopback is never open, but a list of it alone does not open the rest.
+#[test]
+fn node_ports_at_the_primary_address() {
+    let (v4, v6) = ("192.0.2.1:30080/tcp", "[fd00::1]:30080/tcp");
+    let (every_v4, every_v6) = ("0.0.0.0:30080/tcp", "[::]:30080/tcp");
+    let at =
+        |cidrs: Option<&[&str]>| cidrs.map_or(NodePortsAt::Frontends, |list| NodePortsAt::Local(self::cidrs(list)));
+    for (primary, list, node_addrs, v4s, v6s, shown) in [
+        (true, &[][..], &["192.0.2.1", "fd00::1"][..], None, None, &[v4, v6][..]),
+        (true, &[], &["192.0.2.1"], None, None, &[v4]),
+        (true, &["127.0.0.0/8", "::1/128"], &["192.0.2.1", "fd00::1"], None, None, &[v4, v6]),
+        (false, &["127.0.0.0/8", "::1/128"], &["192.0.2.1", "fd00::1"], None, None, &[]),
+        (false, &["127.0.0.0/8"], &["192.0.2.1", "fd00::1"], None, Some(&[][..]), &[every_v6]),
+        (true, &["10.0.0.0/8"], &["192.0.2.1", "fd00::1"], Some(&["10.0.0.0/8"][..]), None, &[v4, every_v4, v6]),
+        (true, &["0.0.0.0/0", "::/0"], &["192.0.2.1"], Some(&[]), Some(&[]), &[v4, every_v4, every_v6]),
+    ] {
+        let mut world = World::new(NodePortAddresses { primary, cidrs: cidrs(list) });
+        assert_eq!(world.cluster.policy().node_ports, PerFamily { v4: at(v4s), v6: at(v6s) }, "{primary} {list:?}");
+        let dual = json!({"clusterIPs": ["10.96.0.1", "fd00:96::1"], "ports": [{"port": 80, "nodePort": 30080}]});
+        world.change(service("a/np", "", dual));
+        world.change(node(node_addrs));
+        let all = world.shown();
+        let of_node: Vec<_> =
+            all.iter().flat_map(|line| line.split(' ')).filter(|word| word.contains(":30080")).collect();
+        let (mut of_node, mut shown) = (of_node, shown.to_vec());
+        of_node.sort_unstable();
+        shown.sort_unstable();
+        assert_eq!(of_node, shown, "{primary} {list:?}");
+    }
 }
 
 #[test]
@@ -172,7 +199,7 @@ fn a_change_of_the_node_touches_what_depends_on_it() {
 
 #[test]
 fn another_configuration_holds_at_once() {
-    let all = NodePortAddresses::Cidrs(cidrs(&["0.0.0.0/0", "::/0"]));
+    let all = NodePortAddresses::within(cidrs(&["0.0.0.0/0", "::/0"]));
     let mut world = World::of([
         node(&["192.0.2.1"]),
         service("a/web", "10.96.0.1", json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": 30080}]})),
@@ -190,10 +217,10 @@ fn another_configuration_holds_at_once() {
     assert!(world.cluster.policy().masquerade_all);
     assert_eq!(world.cluster.config().hostname, "node-a");
 
-    world.cluster.reconfigure(with(NodePortAddresses::Primary, false));
+    world.cluster.reconfigure(with(NodePortAddresses::PRIMARY, false));
     assert_eq!(world.sync(), ["a/web IPv4"]);
     assert!(world.shown()[1].contains("192.0.2.1:30080/tcp"), "{:?}", world.shown());
-    world.cluster.reconfigure(with(NodePortAddresses::Primary, false));
+    world.cluster.reconfigure(with(NodePortAddresses::PRIMARY, false));
     assert_eq!(world.sync(), [""; 0]);
 }
 

@@ -178,7 +178,7 @@ fn node_ports_follow_the_node() {
 
 #[test]
 fn node_ports_at_all_addresses() {
-    let mut world = World::new(NodePortAddresses::Cidrs(vec!["192.0.2.0/24".parse().unwrap()]));
+    let mut world = World::new(NodePortAddresses::within(vec!["192.0.2.0/24".parse().unwrap()]));
     world.apply(service("a/np", "10.96.0.1", json!({"ports": [{"port": 80, "nodePort": 30080}]})));
     world.apply(node(&["192.0.2.1", "198.51.100.1", "192.0.2.2"]));
     world.sync();
@@ -191,7 +191,7 @@ fn findings_are_told_once_and_kept_while_they_hold() {
         let spec = json!({"externalTrafficPolicy": "Local", "ports": [{"port": port}]});
         service("a/web", "10.96.0.1", spec)
     };
-    let mut world = World::new(NodePortAddresses::Primary);
+    let mut world = World::new(NodePortAddresses::PRIMARY);
     assert_eq!(world.apply(odd(80)).len(), 1);
     assert_eq!(world.apply(odd(80)), [""; 0]);
     let new = world.apply(odd(0));

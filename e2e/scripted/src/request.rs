@@ -26,7 +26,9 @@ pub struct Recorded {
     pub path: String,
     /// The query, decoded.
     pub query: BTreeMap<String, String>,
-    /// The bearer token.
+    /// `Authorization`
+    pub authorization: Option<String>,
+    /// The bearer token of it.
     pub token: Option<String>,
     /// `User-Agent`
     pub user_agent: Option<String>,

@@ -217,11 +217,21 @@ async fn answer(
     let verb = request::verb(&head.method, &query);
     let path = head.uri.path().to_owned();
     let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let token = header(AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer ").map(str::to_owned));
+    let authorization = header(AUTHORIZATION);
+    let token = authorization.as_deref().and_then(|value| value.strip_prefix("Bearer ")).map(str::to_owned);
     let page: usize = query.get("continue").and_then(|page| page.parse().ok()).unwrap_or_default();
     let user_agent = header(USER_AGENT);
-    let recorded =
-        Recorded { verb, path: path.clone(), query, token, user_agent, client_certificate, connection, body };
+    let recorded = Recorded {
+        verb,
+        path: path.clone(),
+        query,
+        authorization,
+        token,
+        user_agent,
+        client_certificate,
+        connection,
+        body,
+    };
     let answer = script.lock().answer(recorded);
     let mut code = StatusCode::OK;
     let mut wait = None;

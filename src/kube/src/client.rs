@@ -86,10 +86,17 @@ impl Client {
         options: ClientOptions,
         observer: Option<Arc<dyn RequestObserver>>,
     ) -> Result<Self, ConnectError> {
-        let current = Current::read(&options).await?;
+        let current = Current::read(&options)?;
         let url = &current.credentials.config.cluster_url;
         let host = url.authority().map_or_else(String::new, ToString::to_string);
         let server = format!("{}://{host}", url.scheme_str().unwrap_or("http"));
+        let unused = current.credentials.unused.join(", ");
+        if !unused.is_empty() {
+            tracing::warn!(
+                "{server} is reached without TLS, where whoever is in between reads along; as with kube-proxy, nothing of \
+                 the kubeconfig's user is shown to it: {unused}. Give an https:// address to have it used"
+            );
+        }
         let limit = Limit::new(options.qps, options.burst);
         let observer = observer.unwrap_or_else(|| Arc::new(Unobserved));
         Ok(Self(Arc::new(Shared { limit, observer, current: Mutex::new(current), server, host, options })))
@@ -150,7 +157,7 @@ impl Client {
     async fn current(&self) -> kube::Client {
         let mut current = self.0.current.lock().await;
         if current.credentials.are_stale() {
-            match Current::read(&self.0.options).await {
+            match Current::read(&self.0.options) {
                 Ok(new) => {
                     tracing::info!(
                         "the files with the credentials for {} have changed and are used now",
@@ -172,12 +179,9 @@ impl Client {
 }
 
 impl Current {
-    async fn read(options: &ClientOptions) -> Result<Self, ConnectError> {
-        let credentials = Credentials::read(options).await?;
-        let client = transport::client(&credentials.config).map_err(|error| ConnectError::Credentials {
-            server: credentials.config.cluster_url.to_string(),
-            error: Box::new(error),
-        })?;
+    fn read(options: &ClientOptions) -> Result<Self, ConnectError> {
+        let credentials = Credentials::read(options)?;
+        let client = transport::client(&credentials)?;
         Ok(Self { credentials, client, trouble: None })
     }
 }

@@ -21,11 +21,12 @@ mod limit;
 mod notice;
 mod observe;
 mod pace;
+mod tls;
 mod transport;
 mod watch;
 
 pub use client::{Client, ClientOptions};
-pub use credentials::ConnectError;
+pub use credentials::{ConnectError, Place, Unusable};
 pub use identity::{Identity, last_change_trigger_time};
 pub use notice::{EventSink, Notice, NoticeType, Regarding};
 pub use observe::{Request, RequestObserver};

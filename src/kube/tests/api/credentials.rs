@@ -20,7 +20,11 @@ fn write(folder: &Path, name: &str, text: &str) -> String {
     path.display().to_string()
 }
 
-/// What is wrong is said with its file and field.
+fn tls(authority: &Authority) -> Server {
+    with_empty_lists(Server::start_tls(authority, &authority.server().unwrap()).unwrap())
+}
+
+/// What is wrong is said with its file and field, and without the secret itself.
 #[tokio::test]
 async fn unusable_configuration_is_named() {
     let folder = tempfile::tempdir().unwrap();
@@ -29,22 +33,127 @@ async fn unusable_configuration_is_named() {
     let said = refusal(options).await;
     assert!(said.contains(&missing) && said.contains("No such file"), "{said}");
 
-    let ca = format!(", certificate-authority: '{missing}'");
-    let said = refusal(kubeconfig(folder.path(), "https://127.0.0.1:1", &ca, "")).await;
-    assert!(said.contains("certificate authority") && said.contains(&missing), "{said}");
+    let authority = Authority::new().unwrap();
+    let [first, second] = ["first", "second"].map(|name| authority.client(name).unwrap());
+    let good = write(folder.path(), "client.crt", &first.certificate);
+    let key = write(folder.path(), "client.key", &first.key);
+    let other_key = write(folder.path(), "other.key", &second.key);
+    let nonsense = write(folder.path(), "nonsense", "nonsense");
+    let empty = write(folder.path(), "empty", " \n");
+    let broken = write(folder.path(), "broken", "secret\nsecret");
+    for (cluster, user, field, reason) in [
+        (format!("certificate-authority: '{missing}'"), String::new(), "certificate-authority", "No such file"),
+        (format!("certificate-authority: '{nonsense}'"), String::new(), "certificate-authority", "no certificate"),
+        ("certificate-authority-data: secret".to_owned(), String::new(), "certificate-authority-data", "base64"),
+        (
+            format!("insecure-skip-tls-verify: true, certificate-authority: '{good}'"),
+            String::new(),
+            "certificate-authority",
+            "insecure-skip-tls-verify",
+        ),
+        ("tls-server-name: 'a b'".to_owned(), String::new(), "tls-server-name", "DNS name"),
+        (String::new(), format!("tokenFile: '{missing}'"), "tokenFile", "No such file"),
+        (String::new(), format!("tokenFile: '{empty}'"), "tokenFile", "empty"),
+        (String::new(), format!("tokenFile: '{broken}'"), "tokenFile", "line break"),
+        (String::new(), "token: \"secret\\nsecret\"".to_owned(), "token", "line break"),
+        (String::new(), "auth-provider: {name: gcp}".to_owned(), "auth-provider", "exec"),
+        (String::new(), format!("client-certificate: '{good}'"), "client-certificate", "client-key"),
+        (String::new(), format!("client-key: '{key}'"), "client-key", "client-certificate"),
+        (
+            String::new(),
+            format!("client-certificate: '{nonsense}', client-key: '{key}'"),
+            "client-certificate",
+            "no certificate",
+        ),
+        (
+            String::new(),
+            format!("client-certificate: '{good}', client-key: '{nonsense}'"),
+            "client-key",
+            "no private key",
+        ),
+        (
+            String::new(),
+            format!("client-certificate: '{good}', client-key: '{other_key}'"),
+            "client-key",
+            "not the key",
+        ),
+    ] {
+        let options = kubeconfig(folder.path(), "https://127.0.0.1:1", &format!(", {cluster}"), &user);
+        let file = options.kubeconfig.clone().unwrap().display().to_string();
+        let said = refusal(options).await;
+        assert!(said.contains(&format!("{field} in the kubeconfig {file}")), "{cluster}{user}: {said}");
+        assert!(said.contains(reason) && !said.contains("secret"), "{cluster}{user}: {said}");
+    }
 
-    let token = format!("tokenFile: '{missing}'");
-    let said = refusal(kubeconfig(folder.path(), "https://127.0.0.1:1", "", &token)).await;
-    assert!(said.contains("token file") && said.contains(&missing), "{said}");
-
-    let proxy = ", proxy-url: 'http://127.0.0.1:2'";
-    let said = refusal(kubeconfig(folder.path(), "https://127.0.0.1:1", proxy, "")).await;
-    assert!(said.contains("proxy-url"), "{said}");
-
+    for server in ["ftp://127.0.0.1", "https://user:secret@127.0.0.1", "https://127.0.0.1:65536", ""] {
+        let said = refusal(kubeconfig(folder.path(), server, "", "")).await;
+        assert!(said.contains("server in the kubeconfig") && !said.contains("secret"), "{server}: {said}");
+    }
     for master in ["", "http://", "a b"] {
         let said = refusal(ClientOptions { master: Some(master.to_owned()), ..ClientOptions::default() }).await;
-        assert!(said.contains(&format!("--master `{master}`")), "{said}");
+        assert!(said.contains("--master") && said.contains(&format!("`{master}`")), "{said}");
     }
+}
+
+/// Without a scheme it is https where there is something to check a certificate with, else http.
+#[tokio::test]
+async fn an_address_needs_no_scheme() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new().unwrap();
+    let ca = format!(", certificate-authority: '{}'", write(folder.path(), "ca.crt", authority.pem()));
+    for (server, ca) in [(tls(&authority), ca.as_str()), (server(), "")] {
+        let url = server.url();
+        let (_, address) = url.split_once("://").unwrap();
+        let client = Client::connect(kubeconfig(folder.path(), address, ca, ""), None).await.unwrap();
+        assert_eq!(client.server(), url);
+        listen(&client, all_listed).await;
+    }
+}
+
+/// A server that is reached without TLS is shown no secret, and it is said once that there are some.
+#[tokio::test]
+async fn secrets_are_sent_by_tls_only() {
+    let (lines, _guard) = log();
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new().unwrap();
+    let identity = authority.client("somebody").unwrap();
+    let token = write(folder.path(), "token", "secret");
+    let (certificate, key) =
+        (write(folder.path(), "client.crt", &identity.certificate), write(folder.path(), "client.key", &identity.key));
+    let ran = folder.path().join("ran");
+    let exec = format!(
+        "exec: {{apiVersion: client.authentication.k8s.io/v1, command: touch, args: ['{}'], interactiveMode: Never}}",
+        ran.display()
+    );
+    for (field, user) in [
+        ("token", "token: secret".to_owned()),
+        ("tokenFile", format!("tokenFile: '{token}'")),
+        ("username", "username: somebody, password: secret".to_owned()),
+        ("client-certificate", format!("client-certificate: '{certificate}', client-key: '{key}'")),
+        ("exec", exec),
+    ] {
+        let server = server();
+        let client = Client::connect(kubeconfig(folder.path(), &server.url(), "", &user), None).await.unwrap();
+        listen(&client, all_listed).await;
+        assert!(server.requests().iter().all(|request| request.authorization.is_none()), "{user}");
+        let said = String::from_utf8(std::mem::take(&mut *lines.lock().unwrap())).unwrap();
+        assert_eq!(said.matches(&format!("shown to it: {field}.")).count(), 1, "{said}");
+        assert_eq!(said.matches("without TLS").count(), 1, "{said}");
+    }
+    assert!(!ran.exists(), "a plug-in that nobody needs was run");
+}
+
+/// Names and passwords are still used where all is encrypted.
+#[tokio::test]
+async fn a_password_is_sent_by_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new().unwrap();
+    let server = tls(&authority);
+    let ca = format!(", certificate-authority: '{}'", write(folder.path(), "ca.crt", authority.pem()));
+    let user = "username: somebody, password: secret";
+    let client = Client::connect(kubeconfig(folder.path(), &server.url(), &ca, user), None).await.unwrap();
+    listen(&client, all_listed).await;
+    assert_eq!(server.requests()[0].authorization.as_deref(), Some("Basic c29tZWJvZHk6c2VjcmV0"));
 }
 
 /// `--master` goes before the kubeconfig's address, with or without a scheme, and the rest of the kubeconfig holds.
@@ -70,9 +179,11 @@ async fn master_goes_before_the_kubeconfig() {
 #[tokio::test]
 async fn a_new_token_is_used_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    let server = server();
+    let authority = Authority::new().unwrap();
+    let server = tls(&authority);
+    let ca = format!(", certificate-authority: '{}'", write(folder.path(), "ca.crt", authority.pem()));
     let token = write(folder.path(), "token", "old\n");
-    let options = kubeconfig(folder.path(), &server.url(), "", &format!("tokenFile: '{token}'"));
+    let options = kubeconfig(folder.path(), &server.url(), &ca, &format!("tokenFile: '{token}'"));
     let client = Client::connect(options, None).await.unwrap();
     server.allow_token("old");
     listen(&client, |told| {
@@ -94,21 +205,26 @@ async fn a_new_token_is_used_at_once() {
     assert_eq!(last.token.as_deref(), Some("new"));
 }
 
-/// A file that is not there for a moment leaves the old credentials in use.
+/// A file that is not there for a moment, or has nonsense in it, leaves the old credentials in use.
 #[tokio::test]
-async fn files_that_vanish_change_nothing() {
+async fn files_that_vanish_or_break_change_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let server = server();
+    let authority = Authority::new().unwrap();
+    let server = tls(&authority);
+    let ca = format!(", certificate-authority: '{}'", write(folder.path(), "ca.crt", authority.pem()));
     let token = write(folder.path(), "token", "old");
-    let options = kubeconfig(folder.path(), &server.url(), "", &format!("tokenFile: '{token}'"));
+    let options = kubeconfig(folder.path(), &server.url(), &ca, &format!("tokenFile: '{token}'"));
     let client = Client::connect(options, None).await.unwrap();
-    fs::remove_file(&token).unwrap();
     server.allow_token("old");
+    fs::remove_file(&token).unwrap();
     listen(&client, all_listed).await;
-}
-
-fn tls(authority: &Authority) -> Server {
-    with_empty_lists(Server::start_tls(authority, &authority.server().unwrap()).unwrap())
+    for nonsense in ["", "new\nnew", "\0"] {
+        write(folder.path(), "token", nonsense);
+        listen(&client, all_listed).await;
+    }
+    write(folder.path(), "token", "old");
+    write(folder.path(), "ca.crt", "nonsense");
+    listen(&client, all_listed).await;
 }
 
 /// A server of another authority, or with a certificate that is over, is not talked to; when it is right, it is.

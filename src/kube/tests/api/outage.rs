@@ -1,36 +1,11 @@
 //! The API server away, overloaded, or without what we ask for.
 
-use std::{
-    io::Write,
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use portolan_core::ingest::Kind;
 use portolan_scripted::{Answer, Verb, event, list, service};
 
 use super::world::*;
-
-/// Log lines at info and above, on this thread, while the guard lives.
-fn log() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-    impl Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let lines = Arc::new(Mutex::new(Vec::new()));
-    let written = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_max_level(tracing::Level::INFO)
-        .with_writer(move || Lines(written.clone()))
-        .finish();
-    (lines, tracing::subscriber::set_default(subscriber))
-}
 
 /// All kinds lose it, and the log has one line; nothing is deleted meanwhile.
 #[tokio::test]

@@ -1,6 +1,14 @@
 //! A scripted API server, what it tells a client, and the cluster that comes of it.
 
-use std::{cell::RefCell, collections::BTreeSet, ops::ControlFlow, path::Path, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::BTreeSet,
+    io::Write,
+    ops::ControlFlow,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use portolan_core::{
     ingest::{Kind, ObjectRef},
@@ -23,6 +31,27 @@ pub(crate) const PACE: Pace = Pace {
     calm: Duration::from_secs(60),
     absent: Duration::from_millis(20),
 };
+
+/// Log lines at info and above, on this thread, while the guard lives.
+pub(crate) fn log() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let written = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_max_level(tracing::Level::INFO)
+        .with_writer(move || Lines(written.clone()))
+        .finish();
+    (lines, tracing::subscriber::set_default(subscriber))
+}
 
 /// A server with nothing in it.
 pub(crate) fn server() -> Server {

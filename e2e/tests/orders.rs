@@ -1,4 +1,5 @@
-//! Every scenario once more, told in many orders: the end is the same, byte for byte.
+//! Every scenario once more, told in many orders: the end is the same, byte for byte, but for the places of endpoints, which
+//! stay where they came to be.
 //!
 //! ```text
 //!   step 0, 1, 2   or 2, 1, 0      each as what comes, changes and goes from the step before
@@ -21,7 +22,7 @@ use anyhow::{Context as _, Error, Result, ensure};
 use portolan_core::{
     ingest::{Object, ObjectRef},
     model::{Cluster, NodeConfig},
-    object::{Backend, Dialect as _, Syncer},
+    object::{Backend, Dialect as _, Syncer, Tracker},
     testing::{MemoryKernel, Seed},
 };
 use portolan_e2e::{
@@ -33,7 +34,10 @@ use portolan_e2e::{
     scenario::{Scenario, Step},
     traced::{config, wanted},
 };
-use portolan_nftables::{self as nft, Nft, Nftables, testing::agree};
+use portolan_nftables::{
+    self as nft, Nft, Nftables,
+    testing::{agree_but_for_places, in_order},
+};
 use serde_json::Value;
 
 static STATES: AtomicUsize = AtomicUsize::new(0);
@@ -131,6 +135,11 @@ fn check(scenario: &Scenario, really: bool) -> Result<()> {
     Ok(())
 }
 
+/// What is wanted, with the endpoints of each frontend in order.
+fn wanted_in_order(tracker: &Tracker<Nft>) -> BTreeMap<nft::Key, nft::Value> {
+    in_order(&tracker.all_wanted().map(|(key, value)| (key.clone(), value.clone())).collect())
+}
+
 impl<'a> State<'a> {
     fn of(step: &'a Step, config: &NodeConfig) -> Result<Self> {
         let mut cluster = Cluster::new(config.clone());
@@ -141,8 +150,8 @@ impl<'a> State<'a> {
             cluster.apply(&object);
         }
         let tracker = wanted(&mut cluster);
-        let wanted = tracker.all_wanted().map(|(key, value)| (key.clone(), value.clone())).collect();
-        Ok(Self { objects, rules: nft::text(tracker.all_wanted()), wanted, findings: findings(&cluster) })
+        let wanted = wanted_in_order(&tracker);
+        Ok(Self { objects, rules: nft::text(wanted.iter()), wanted, findings: findings(&cluster) })
     }
 }
 
@@ -225,11 +234,11 @@ fn sync(cluster: &mut Cluster, syncer: &mut Syncer<impl Backend<Dialect = Nft>>)
 
 impl State<'_> {
     fn is_reached(&self, cluster: &Cluster, syncer: &mut Syncer<impl Backend<Dialect = Nft>>) -> Result<()> {
-        let rules = nft::text(syncer.tracker().all_wanted());
+        let rules = nft::text(wanted_in_order(syncer.tracker()).iter());
         ensure!(rules == self.rules, "other rules are wanted:\n{}", diff::lines(&self.rules, &rules));
         let mut held = syncer.backend_mut().observe()?;
         held.retain(|(key, _)| !Nft::lingers(key) || self.wanted.contains_key(key));
-        ensure!(agree(&self.wanted, &held), "the kernel holds {held:#?}, not {:#?}", self.wanted);
+        ensure!(agree_but_for_places(&self.wanted, &held), "the kernel holds {held:#?}, not {:#?}", self.wanted);
         let found = findings(cluster);
         ensure!(found == self.findings, "found is {found:#?}, not {:#?}", self.findings);
         ensure!(syncer.sync()?.operations == 0, "a second sync writes something");

@@ -1,10 +1,10 @@
 //! The daemon's own life: what it does not write, and that its end, however it comes, leaves the rules.
 
-use std::{fs, path::Path, process::ExitCode};
+use std::{collections::BTreeMap, fs, path::Path, process::ExitCode};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
-use portolan_core::object::Syncer;
+use portolan_core::object::{Dialect as _, Syncer};
 use portolan_e2e::{
     cast::named,
     daemon::{Daemon, Rules as _, arguments, lone, test},
@@ -13,7 +13,10 @@ use portolan_e2e::{
     objects::{NODE_A, service},
     product::Portolan,
 };
-use portolan_nftables::{Nftables, testing::policy};
+use portolan_nftables::{
+    Key, Nft, Nftables, Value,
+    testing::{in_order, policy},
+};
 
 fn main() -> ExitCode {
     let tests = vec![
@@ -22,6 +25,7 @@ fn main() -> ExitCode {
         test("an idle daemon writes nothing", an_idle_daemon_writes_nothing),
         test("resyncs without drift write and read nothing", resyncs_write_and_read_nothing),
         test("killed in the middle of changes, a restart converges", killed_in_the_middle_a_restart_converges),
+        test("a restart keeps the order of endpoints", a_restart_keeps_the_order_of_endpoints),
     ];
     harness::run(|| Ok::<_, Failure>(tests), || ())
 }
@@ -135,8 +139,49 @@ fn killed_in_the_middle_a_restart_converges() -> Result<()> {
     sentinel(&daemon, folder.path(), &node)?;
     portolan.on(&node).arg("diff").args(arguments(folder.path(), &node)).expect_exit(0)?;
 
-    let fresh = lone()?;
-    portolan.on(&fresh).args(["run", "--once"]).args(arguments(folder.path(), &fresh)).expect_exit(0)?;
-    ensure!(node.objects()? == fresh.objects()?, "another end than that of a fresh start");
+    let fresh = fresh(&portolan, folder.path())?;
+    ensure!(in_order(&held(&node)?) == in_order(&fresh), "another end than that of a fresh start");
     Ok(())
+}
+
+/// Whichever endpoints have come and gone before: in the end they do not stand as a fresh start would put them, and stay so.
+fn a_restart_keeps_the_order_of_endpoints() -> Result<()> {
+    let (node, portolan, folder) = (lone()?, Portolan::find()?, tempfile::tempdir()?);
+    let daemon = Daemon::start(&portolan, &node, folder.path())?;
+    for round in 0..8 {
+        let seen = daemon.log().len();
+        write(folder.path(), &services(20, 7 * round)?)?;
+        daemon.logs(seen, "programmed")?;
+    }
+    sentinel(&daemon, folder.path(), &node)?;
+    daemon.end(Signal::SIGKILL)?;
+    let fresh = fresh(&portolan, folder.path())?;
+    // A `pick` chain that no Service needs any more stays until a start.
+    let used = || -> Result<BTreeMap<_, _>> {
+        let all = held(&node)?.into_iter();
+        Ok(all.filter(|(key, _)| !Nft::lingers(key) || fresh.contains_key(key)).collect())
+    };
+    let before = used()?;
+    ensure!(in_order(&before) == in_order(&fresh), "another end than that of a fresh start");
+    ensure!(before != fresh, "the history shows too little");
+
+    portolan.on(&node).args(["run", "--once"]).args(arguments(folder.path(), &node)).expect_exit(0)?;
+    ensure!(used()? == before, "the start has changed the order");
+    let generation = node.generation()?;
+    portolan.on(&node).args(["run", "--once"]).args(arguments(folder.path(), &node)).expect_exit(0)?;
+    portolan.on(&node).arg("diff").args(arguments(folder.path(), &node)).expect_exit(0)?;
+    ensure!(node.generation()? == generation, "run --once wrote something");
+    Ok(())
+}
+
+/// What the kernel of a node holds.
+fn held(node: &Host) -> Result<BTreeMap<Key, Value>> {
+    Ok(node.objects()?.into_iter().collect())
+}
+
+/// What a fresh start makes of the same manifests.
+fn fresh(portolan: &Portolan, manifests: &Path) -> Result<BTreeMap<Key, Value>> {
+    let node = lone()?;
+    portolan.on(&node).args(["run", "--once"]).args(arguments(manifests, &node)).expect_exit(0)?;
+    held(&node)
 }

@@ -9,7 +9,7 @@ use crate::{
     key::Key,
     layout, lower,
     names::{ChainName, SetName},
-    render,
+    places, render,
     value::{Data, Value},
 };
 
@@ -116,5 +116,9 @@ impl Dialect for Nft {
 
     fn render(port: &DesiredPort, objects: &mut Vec<(Key, Value)>) {
         render::render(port, objects);
+    }
+
+    fn keep_places<'kernel>(objects: &mut [(Key, Value)], present: &dyn Fn(usize) -> Option<&'kernel Value>) {
+        places::keep(objects, present);
     }
 }

@@ -108,6 +108,12 @@ impl ElementKey {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
 
+    /// The bytes before the number of an endpoint, in a set whose keys end with one.
+    #[must_use]
+    pub(crate) fn without_slot(&self) -> &[u8] {
+        self.as_slice().split_last_chunk::<4>().map_or(&[], |(frontend, _)| frontend)
+    }
+
     /// Appends a field, padded to whole words.
     #[must_use]
     pub(crate) fn put(mut self, field: &[u8]) -> Self {

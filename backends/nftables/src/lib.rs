@@ -20,6 +20,7 @@ mod listing;
 mod lower;
 mod names;
 mod observe;
+mod places;
 mod raise;
 mod render;
 mod rule;

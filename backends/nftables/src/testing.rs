@@ -14,7 +14,7 @@ use portolan_core::{
     testing::Seed,
 };
 
-use crate::{Key, Nft, Value, layout, lower};
+use crate::{Key, Nft, Value, layout, lower, places};
 
 /// A policy with a local detector for both families.
 ///
@@ -148,6 +148,26 @@ pub fn agree(memory: &BTreeMap<Key, Value>, live: &[(Key, Value)]) -> bool {
                     (live, value) => live == value,
                 }
         })
+}
+
+/// The same with the endpoints of each frontend in the order of their addresses: places are the kernel's, so two
+/// Portolans with different pasts agree on all else. No endpoint is left out or counted twice by this.
+#[must_use]
+pub fn in_order(objects: &BTreeMap<Key, Value>) -> BTreeMap<Key, Value> {
+    let mut objects: Vec<_> = objects.clone().into_iter().collect();
+    for frontend in objects.chunk_by_mut(|(one, _), (other, _)| places::are_places_of_one(one, other)) {
+        let mut values: Vec<_> = frontend.iter().map(|(_, value)| value.clone()).collect();
+        values.sort_by_key(|value| format!("{value:?}"));
+        frontend.iter_mut().zip(values).for_each(|((_, place), value)| *place = value);
+    }
+    objects.into_iter().collect()
+}
+
+/// [`agree`] where only the places of endpoints may differ.
+#[must_use]
+pub fn agree_but_for_places(wanted: &BTreeMap<Key, Value>, live: &[(Key, Value)]) -> bool {
+    let live: Vec<_> = in_order(&live.iter().cloned().collect()).into_iter().collect();
+    agree(&in_order(wanted), &live)
 }
 
 /// The whole layout with sets of four elements, and the objects of some ServicePorts: containers a little oftener than

@@ -41,7 +41,7 @@ pub(crate) fn measure_usual(services: u32) -> anyhow::Result<Report> {
     measure(services, usual, "of ClusterIP Services", "<= 100 us p50", |i| {
         Ok(vec![
             Step::add(Some("add a Service"), i, usual)?,
-            // Of pods 0 and 1 to 1 and 2: endpoints are numbered in order, so both elements change.
+            // Of pods 0 and 1 to 1 and 2: the new one takes the number of the one that goes.
             Step::slice("replace an endpoint", i, usual, 1)?,
             Step::slice("scale 2 -> 3", i, usual.with_endpoints(3), 1)?,
             Step::delete(Some("delete a Service"), i),

@@ -119,18 +119,29 @@ pub(crate) fn service_text(i: u32, shape: Shape) -> String {
 }
 
 pub(crate) fn slice_text(i: u32, shape: Shape, first: u32) -> String {
-    let endpoint = |k: u32| {
-        let address = pod(shape.pods_of.unwrap_or(i), first + k);
-        let node = if i.is_multiple_of(100) && k == 0 { NODE } else { "node-b" };
+    let pods: Vec<_> = (first..first + shape.endpoints).collect();
+    slice_of_pods(i, shape, "x7k2p", &pods)
+}
+
+/// One of several slices of Service i, with these of its pods.
+pub(crate) fn part(i: u32, number: usize, pods: &[u32]) -> anyhow::Result<Object> {
+    let text = slice_of_pods(i, Shape::USUAL, &format!("part-{number}"), pods);
+    Ok(Object::EndpointSlice(serde_json::from_str(&text).context("an EndpointSlice of the benchmark")?))
+}
+
+fn slice_of_pods(i: u32, shape: Shape, suffix: &str, pods: &[u32]) -> String {
+    let endpoint = |(place, pod_number): (usize, &u32)| {
+        let address = pod(shape.pods_of.unwrap_or(i), *pod_number);
+        let node = if i.is_multiple_of(100) && place == 0 { NODE } else { "node-b" };
         format!(
             r#"{{"addresses":["{address}"],"conditions":{{"ready":true,"serving":true,"terminating":false}},
-            "nodeName":"{node}","targetRef":{{"kind":"Pod","name":"service-{i}-{k}","namespace":"default"}}}}"#
+            "nodeName":"{node}","targetRef":{{"kind":"Pod","name":"service-{i}-{place}","namespace":"default"}}}}"#
         )
     };
-    let endpoints: Vec<_> = (0..shape.endpoints).map(endpoint).collect();
+    let endpoints: Vec<_> = pods.iter().enumerate().map(endpoint).collect();
     format!(
         r#"{{"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSlice","addressType":"IPv4",
-        "metadata":{{"name":"service-{i}-x7k2p","namespace":"default","uid":"8a3c2a54-7d0e-4a7e-9a64-{i:012x}",
+        "metadata":{{"name":"service-{i}-{suffix}","namespace":"default","uid":"8a3c2a54-7d0e-4a7e-9a64-{i:012x}",
         "creationTimestamp":"2026-01-01T00:00:00Z","labels":{{"kubernetes.io/service-name":"service-{i}",
         "endpointslice.kubernetes.io/managed-by":"endpointslice-controller.k8s.io"}}}},
         "endpoints":[{}],"ports":[{{"name":"http","protocol":"{}","port":8080}}]}}"#,

@@ -28,6 +28,7 @@ mod connections;
 mod daemon;
 mod floor;
 mod following;
+mod many;
 mod process;
 mod report;
 mod site;
@@ -67,6 +68,7 @@ fn main() -> anyhow::Result<()> {
         Some("usual") => change::measure_usual(size()?)?,
         Some("node-ports") => change::measure_node_ports(size()?)?,
         Some("large") => change::measure_large(size()?)?,
+        Some("many") => many::measure(size()?, arguments.get(2).map_or("", String::as_str))?,
         Some("connections") => connections::measure()?,
         Some("agent") => agent::measure()?,
         Some("api-server") => following::measure(size()?)?,
@@ -93,6 +95,9 @@ fn measure_all() -> anyhow::Result<()> {
         for size in ["1000", "10000"] {
             rows.extend(run(&[measurement, size])?.rows);
         }
+    }
+    for (endpoints, target) in [("1000", "<= 1 ms"), ("10000", "<= 5 ms")] {
+        rows.extend(run(&["many", endpoints, target])?.rows);
     }
     rows.extend(run(&["connections"])?.rows);
     rows.extend(run(&["agent"])?.rows);

@@ -6,6 +6,7 @@
 //! | `changes` | what is sent, and in which order |
 //! | `refusals` | what the kernel does not take |
 //! | `room` | sets that are full |
+//! | `places` | which number endpoints have |
 //! | `others` | what other programs do in our tables |
 
 #![expect(
@@ -17,6 +18,7 @@
 
 mod changes;
 mod others;
+mod places;
 mod refusals;
 mod room;
 
@@ -25,12 +27,13 @@ use std::collections::BTreeMap;
 use portolan_core::{
     addr::Family,
     desired::{DesiredPort, PortChange, PortId},
+    model::TrafficPolicy,
     object::{ApplyError, Backend, Cause, Dialect, Difference, Limits, Op, Plan, Rank, SyncError, SyncReport, Syncer},
     testing::{Faults, MemoryKernel, Seed},
 };
 use portolan_nftables::{
     ChainName, Data, ElementKey, Key, Nft, Scope, SetName, Value,
-    testing::{policy, port, random_change},
+    testing::{in_order, policy, port, random_change},
 };
 
 type Kernel = MemoryKernel<Nft>;
@@ -61,7 +64,9 @@ fn fresh(ports: &BTreeMap<PortId, DesiredPort>) -> BTreeMap<Key, Value> {
     syncer.backend().objects().clone()
 }
 
+/// In what they differ, but for the places of endpoints.
 fn differences(live: &BTreeMap<Key, Value>, wanted: &BTreeMap<Key, Value>) -> Vec<String> {
+    let (live, wanted) = (in_order(live), in_order(wanted));
     let keys: std::collections::BTreeSet<_> = live.keys().chain(wanted.keys()).collect();
     let differ = keys.into_iter().filter(|key| live.get(key) != wanted.get(key));
     differ.map(|key| format!("{key}: {:?} instead of {:?}", live.get(key), wanted.get(key))).collect()

@@ -67,4 +67,12 @@ pub trait Dialect: Clone + PartialEq + fmt::Debug + 'static {
 
     /// The objects of one ServicePort in one family, appended to `objects`; no key twice.
     fn render(port: &DesiredPort, objects: &mut Vec<(Self::Key, Self::Value)>);
+
+    /// Where it does not matter which of a ServicePort's objects has which value, exchanges values so that as many as
+    /// possible stay where the kernel holds them: an order is a thing of the kernel's, and no wish of anybody's.
+    /// `objects` are as rendered, and `present` says what the kernel holds under the key of the object with this number.
+    fn keep_places<'kernel>(
+        objects: &mut [(Self::Key, Self::Value)],
+        present: &dyn Fn(usize) -> Option<&'kernel Self::Value>,
+    );
 }

@@ -256,6 +256,10 @@ impl<B: Backend> Syncer<B> {
     fn observe(&mut self) -> Result<Vec<Drift>, BackendError> {
         let live = self.backend.observe()?;
         let drift = self.tracker.observed(live);
+        if self.stats.observations == 0 {
+            // What a former process has put there is what it is now.
+            self.tracker.adopt_places();
+        }
         self.stats.observations += 1;
         self.observed = true;
         Ok(drift.into_iter().map(|(key, difference)| Drift { object: key.to_string(), difference }).collect())

@@ -94,37 +94,61 @@ impl<D: Dialect> Tracker<D> {
         tracker
     }
 
-    /// Replaces everything that one claimant wants, and returns what it wanted before.
-    pub fn claim(&mut self, who: Claimant, objects: Vec<(D::Key, D::Value)>) -> Vec<(D::Key, D::Value)> {
-        let mut old = Vec::new();
-        let place = place(who);
-        let before = self.claimed.get_mut(place).map(mem::take).unwrap_or_default();
-        if !before.is_empty() {
-            let kept: BTreeSet<_> = objects.iter().map(|(key, _)| key).collect();
-            for number in before {
-                let Some((key, entry)) = self.entries.at(number) else { continue };
-                let key = key.clone();
-                let value = if kept.contains(&key) {
-                    entry.claim_of(who).cloned()
-                } else {
-                    self.edit_at(number, |_, entry| entry.unclaim(who)).flatten()
-                };
-                old.extend(value.map(|value| (key, value)));
+    /// Replaces everything that one claimant wants, and returns what it wanted before. Values that may be exchanged stay
+    /// where the kernel holds them.
+    pub fn claim(&mut self, who: Claimant, mut objects: Vec<(D::Key, D::Value)>) -> Vec<(D::Key, D::Value)> {
+        let numbers: Box<[_]> = objects.iter().map(|(key, _)| self.entries.number(key)).collect();
+        let entries = &self.entries;
+        D::keep_places(&mut objects, &|object| entries.at(*numbers.get(object)?)?.1.present());
+        let before = self.claimed.get_mut(place(who)).map(mem::take).unwrap_or_default();
+        let old = self.take_back(who, &before, &numbers);
+        for (number, (_, value)) in numbers.iter().zip(objects) {
+            let is_claimed = |(_, entry): &(D::Key, Entry<D::Value>)| entry.claim_of(who) == Some(&value);
+            if !self.entries.at(*number).is_some_and(is_claimed) {
+                self.edit_at(*number, |_, entry| entry.claim(who, value));
             }
         }
-        let mut numbers = Vec::with_capacity(objects.len());
-        for (key, value) in objects {
-            let number = self.entries.number(&key);
-            self.edit_at(number, |_, entry| entry.claim(who, value));
-            numbers.push(number);
+        if self.claimed.len() <= place(who) {
+            self.claimed.resize_with(place(who) + 1, Box::default);
         }
-        if self.claimed.len() <= place {
-            self.claimed.resize_with(place + 1, Box::default);
-        }
-        if let Some(claimed) = self.claimed.get_mut(place) {
-            *claimed = numbers.into();
+        if let Some(claimed) = self.claimed.get_mut(place(who)) {
+            *claimed = numbers;
         }
         old
+    }
+
+    /// Takes back what one claimant wants, but for what it wants on, and returns all that it wanted.
+    fn take_back(&mut self, who: Claimant, before: &[Number], after: &[Number]) -> Vec<(D::Key, D::Value)> {
+        let mut kept = if before.is_empty() { Vec::new() } else { after.to_vec() };
+        kept.sort_unstable();
+        let mut old = Vec::with_capacity(before.len());
+        for number in before {
+            let Some((key, entry)) = self.entries.at(*number) else { continue };
+            let key = key.clone();
+            let value = if kept.binary_search(number).is_ok() {
+                entry.claim_of(who).cloned()
+            } else {
+                self.edit_at(*number, |_, entry| entry.unclaim(who)).flatten()
+            };
+            old.extend(value.map(|value| (key, value)));
+        }
+        old
+    }
+
+    /// Has claimants whose values differ from what the kernel holds exchange them, where that makes them differ less.
+    pub fn adopt_places(&mut self) {
+        let changed = |pending: &Pending<'_, D>| pending.difference == Difference::Changed;
+        let claimants: BTreeSet<_> =
+            self.pending().filter(changed).filter_map(|pending| Some(pending.wanted?.0)).collect();
+        for who in claimants {
+            let claimed = self.claimed.get(place(who)).map(Box::as_ref).unwrap_or_default();
+            let claim = |number: &Number| {
+                let (key, entry) = self.entries.at(*number)?;
+                Some((key.clone(), entry.claim_of(who)?.clone()))
+            };
+            let objects = claimed.iter().filter_map(claim).collect();
+            self.claim(who, objects);
+        }
     }
 
     /// Whether a claimant wants anything at all.

@@ -11,18 +11,21 @@ use portolan_e2e::{
 use portolan_scripted::{Authority, Server, Verb};
 use serde_json::{Value, json};
 
-use crate::world::{METRICS, SERVICES, World, ensure_quiet, text, webs};
+use crate::world::{METRICS, SERVICES, World, complaints, ensure_quiet, text, webs};
 
-/// What kubeadm 1.36.3 writes into its ConfigMap.
-const KUBEADM: &str = include_str!("../../../testdata/config/kubeadm.yaml");
+/// What kubeadm 1.36 writes into its ConfigMap: no mode.
+pub(crate) const KUBEADM_1_36: &str = include_str!("../../../testdata/config/kube-proxy/kubeadm-1.36.yaml");
+
+/// What kubeadm writes from 1.37 on: `mode: iptables`.
+pub(crate) const KUBEADM_1_37: &str = include_str!("../../../testdata/config/kube-proxy/kubeadm-1.37.yaml");
 
 /// Where that looks for the kubeconfig.
-const KUBECONFIG: &str = "/var/lib/kube-proxy/kubeconfig.conf";
+pub(crate) const KUBECONFIG: &str = "/var/lib/kube-proxy/kubeconfig.conf";
 
 const WEB_0: (&str, usize) = ("10.96.1.0:80", 2);
 
 /// kubeadm's two files, with the CA and the token beside them, as a pod has them.
-fn as_kubeadm() -> Result<(World, String)> {
+fn as_kubeadm(configuration: &str) -> Result<(World, String)> {
     let authority = Authority::new()?;
     let identity = authority.server()?;
     let world = World::with(|| Server::start_tls(&authority, &identity))?;
@@ -42,30 +45,45 @@ fn as_kubeadm() -> Result<(World, String)> {
     );
     fs::write(&kubeconfig, lines)?;
     let config = world.path("config.conf");
-    fs::write(&config, KUBEADM.replace(KUBECONFIG, text(&kubeconfig)))?;
+    fs::write(&config, configuration.replace(KUBECONFIG, text(&kubeconfig)))?;
     let config = format!("--config={}", text(&config));
     Ok((world, config))
 }
 
-pub(crate) fn kubeadms_files_and_command_line_work_without_a_word() -> Result<()> {
-    let (world, config) = as_kubeadm()?;
+/// Starts with kubeadm's files, serves, and ends; with no more complaints than `told` looks at.
+fn kubeadms_files_work(configuration: &str, told: impl FnOnce(&World, &Daemon) -> Result<()>) -> Result<()> {
+    let (world, config) = as_kubeadm(configuration)?;
     let daemon = Daemon::spawn(world.kube_proxy(&[&config, "--hostname-override=node-a"])?)?;
     world.until_code("/readyz", 200, &daemon)?;
     world.until_code("/healthz", 200, &daemon)?;
     world.until_frontends(&[WEB_0], &daemon)?;
-    // What a blank mode means is no warning.
-    daemon.logs(0, "INFO no mode is given: nftables")?;
-    ensure!(world.event("default", "ModeDefaulted", &daemon)?["type"] == "Normal");
     ensure!(world.get(METRICS, "/proxyMode")?.body == "nftables");
-    ensure_quiet(&daemon)?;
+    told(&world, &daemon)?;
     let asked = world.server.requests_for(SERVICES, Verb::List);
     ensure!(asked.iter().all(|request| request.token.as_deref() == Some("sesame")));
     ensure!(daemon.end(Signal::SIGTERM)?.code() == Some(0));
     Ok(())
 }
 
+pub(crate) fn kubeadms_files_and_command_line_work_without_a_word() -> Result<()> {
+    kubeadms_files_work(KUBEADM_1_36, |world, daemon| {
+        // What a blank mode means is no warning.
+        daemon.logs(0, "INFO no mode is given: nftables")?;
+        ensure!(world.event("default", "ModeDefaulted", daemon)?["type"] == "Normal");
+        ensure_quiet(daemon)
+    })
+}
+
+pub(crate) fn kubeadms_files_of_1_37_work_with_one_warning() -> Result<()> {
+    kubeadms_files_work(KUBEADM_1_37, |_, daemon| {
+        let complaints = complaints(daemon);
+        ensure!(matches!(&*complaints, [one] if one.contains("WARN `mode` = `iptables`")), "{complaints:#?}");
+        Ok(())
+    })
+}
+
 pub(crate) fn after_init_only_cap_net_admin_is_enough() -> Result<()> {
-    let (world, config) = as_kubeadm()?;
+    let (world, config) = as_kubeadm(KUBEADM_1_36)?;
     let node = "--hostname-override=node-a";
     ensure!(world.established()? != "86400", "the kernel's value is that of kube-proxy already");
     world.kube_proxy(&[&config, node, "--init-only"])?.expect_exit(0)?;
@@ -131,7 +149,7 @@ pub(crate) fn mistakes_are_told_all_at_once_and_end_it() -> Result<()> {
     ensure!(flags.iter().all(|flag| told.iter().any(|line| line.contains(flag))), "{told:#?}");
 
     let config = world.path("config.conf");
-    fs::write(&config, KUBEADM.replace("min: null", "min: -1").replace("mode: \"\"", "mode: nft"))?;
+    fs::write(&config, KUBEADM_1_36.replace("min: null", "min: -1").replace("mode: \"\"", "mode: nft"))?;
     let config = format!("--config={}", text(&config));
     let told = failed(&[&config])?;
     ensure!(
@@ -148,7 +166,7 @@ pub(crate) fn mistakes_are_told_all_at_once_and_end_it() -> Result<()> {
 }
 
 pub(crate) fn what_ends_at_once_touches_nothing() -> Result<()> {
-    let (world, config) = as_kubeadm()?;
+    let (world, config) = as_kubeadm(KUBEADM_1_36)?;
     let version = world.kube_proxy(&["--version"])?.expect_exit(0)?;
     ensure!(version.starts_with("portolan ") && version.lines().count() == 1, "{version}");
     world.portolan.on(&world.node).args(["check-config", &config]).expect_exit(0)?;

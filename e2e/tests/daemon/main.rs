@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         }),
         test("rules follow the file", reload::rules_follow_the_file),
         test("all else that is live follows the file", reload::all_else_that_is_live_follows_the_file),
+        test("an upgrade's edit of the mode changes nothing", reload::an_upgrades_edit_of_the_mode_changes_nothing),
         test("what cannot be followed changes nothing", reload::what_cannot_be_followed_changes_nothing),
         test("nothing is written or removed before the lists are complete", || {
             start::nothing_is_written_or_removed_before_the_lists_are_complete()
@@ -50,6 +51,9 @@ fn main() -> ExitCode {
         }),
         test("kubeadm's files and command line work without a word", || {
             command_line::kubeadms_files_and_command_line_work_without_a_word()
+        }),
+        test("kubeadm's files of 1.37 work with one warning", || {
+            command_line::kubeadms_files_of_1_37_work_with_one_warning()
         }),
         test("after --init-only CAP_NET_ADMIN is enough", command_line::after_init_only_cap_net_admin_is_enough),
         test("flags are read as Go reads them", command_line::flags_are_read_as_go_reads_them),

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 
 use crate::{
     changes::at_least_a_second_between_two_syncs,
-    world::{NODE, SERVICES, World, exposed, node, text},
+    command_line::{KUBEADM_1_36, KUBEADM_1_37, KUBECONFIG},
+    world::{NODE, SERVICES, World, complaints, exposed, node, text},
 };
 
 const HEAD: &str = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: nftables\n";
@@ -144,6 +145,34 @@ pub(crate) fn all_else_that_is_live_follows_the_file() -> Result<()> {
     let syncs = || running.world.metric("kubeproxy_sync_proxy_rules_duration_seconds_count{ip_family=\"IPv4\"}");
     let before = syncs()?;
     running.until("two syncs of no change", || Ok(syncs()? >= before + 2.0))
+}
+
+/// `kubeadm upgrade` from 1.36 to 1.37 writes `mode: iptables` where nothing was, and a downgrade takes it away.
+pub(crate) fn an_upgrades_edit_of_the_mode_changes_nothing() -> Result<()> {
+    let world = World::new()?;
+    world.lists(&[exposed("NodePort")], &[endpoint_slice(0, 2)]);
+    // The API server is that of --master, which a scripted one is.
+    let [old, new] = [KUBEADM_1_36, KUBEADM_1_37].map(|text| text.replace(KUBECONFIG, "\"\""));
+    let mut volume = world.config_map(&old)?;
+    let config = format!("--config={}", text(&volume.path().join("config.conf")));
+    let daemon = world.run_until_ready(&[&config])?;
+    let (first, shown) = (world.node.objects()?, world.configz()?);
+    let mut seen = 0;
+    for edited in [&new, &old, &new] {
+        volume.write([("config.conf", edited.as_str())])?;
+        let (line, number) = daemon.logs(seen, "the configuration file was changed")?;
+        ensure!(line.contains("INFO") && line.contains("nothing in it is different"), "{line}");
+        seen = number;
+    }
+    ensure!(world.node.objects()? == first && world.configz()? == shown);
+    ensure!(world.metric("portolan_config_stale")? == 0.0);
+    // Each time that it is there, and once.
+    let complaints = complaints(&daemon);
+    ensure!(
+        complaints.len() == 2 && complaints.iter().all(|line| line.contains("`mode` = `iptables`")),
+        "{complaints:#?}"
+    );
+    Ok(())
 }
 
 pub(crate) fn what_cannot_be_followed_changes_nothing() -> Result<()> {

@@ -9,6 +9,7 @@ use crate::{
     configuration::{Configuration, default},
     detect::DetectLocalMode,
     gates::Features,
+    mode::Mode,
     problem::{Findings, Problem},
     value::NodePortList,
 };
@@ -32,6 +33,7 @@ impl InVain<'_> {
 
 /// What has no effect, or another one than somebody may think.
 pub(crate) fn warn(of: &Configuration, findings: &mut Findings) {
+    mode(of, findings);
     let mut in_vain = InVain { findings };
     let client = &of.client_connection;
     let speaks = "Portolan speaks JSON with the API server";
@@ -74,6 +76,17 @@ pub(crate) fn warn(of: &Configuration, findings: &mut Findings) {
     one_family(of, findings);
 }
 
+/// A mode that is said and not there is told. A blank one is not: nobody has asked for iptables there.
+fn mode(of: &Configuration, findings: &mut Findings) {
+    if of.nftables_stands_in() && !of.mode.is_empty() {
+        let rule = "is a mode that Portolan does not have yet, and is taken as a blank one is: nftables, with the settings of \
+                    the block `iptables` and with NodePorts on all of the node's addresses but loopback";
+        let advice = "leave it if that is right (kubeadm writes it from 1.37 on), or write `nftables` for NodePorts on the \
+                      node's primary addresses only";
+        findings.warning(Problem::new("mode", &of.mode, rule, advice));
+    }
+}
+
 fn logging(of: &Configuration, in_vain: &mut InVain<'_>) {
     let at_once = "log lines are written at once";
     let logging = &of.logging;
@@ -99,11 +112,12 @@ fn logging(of: &Configuration, in_vain: &mut InVain<'_>) {
 /// What is set in the block of another mode, unless the block that counts says the same.
 fn other_blocks(of: &Configuration, in_vain: &mut InVain<'_>) {
     let active = of.active();
-    let mode_is = format!("the mode is {}", active.mode);
+    let mode_is = format!("the mode is {}", Mode::of(&of.mode).unwrap_or(active.mode));
     let reason = |block: &str| match block {
-        "nftables" if of.mode.is_empty() => {
-            ("without a mode the block `iptables` counts, as in kube-proxy", "set it there, or set `mode: nftables`")
-        }
+        "nftables" if of.nftables_stands_in() => (
+            "without a mode, and in iptables mode, the block `iptables` counts, as in kube-proxy",
+            "set it there, or set `mode: nftables`",
+        ),
         _ => (mode_is.as_str(), "remove it"),
     };
     let (iptables, nftables, ipvs) = (&of.iptables, &of.nftables, &of.ipvs);

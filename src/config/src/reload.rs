@@ -96,7 +96,12 @@ fn counts(name: &str, new: &Resolved) -> bool {
 /// Every value by its path. Lists are values.
 fn fields(of: &Resolved) -> BTreeMap<String, Value> {
     let mut fields = BTreeMap::new();
-    let value = serde_json::to_value(&of.configuration).unwrap_or_default();
+    let mut configuration = of.configuration.clone();
+    // A blank mode and iptables are the same: an upgrade with kubeadm writes the one in place of the other.
+    if configuration.nftables_stands_in() {
+        configuration.mode.clear();
+    }
+    let value = serde_json::to_value(configuration).unwrap_or_default();
     flatten(String::new(), value, &mut fields);
     // Whether a period was said is not in what kube-proxy writes.
     let active = of.configuration.active();

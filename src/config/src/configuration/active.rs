@@ -8,7 +8,7 @@ use crate::{duration::GoDuration, mode::Mode};
 pub(crate) struct Active {
     /// What is programmed.
     pub(crate) mode: Mode,
-    /// The block with the periods: that of the mode, or `iptables` where no mode is said.
+    /// The block with the periods: that of the mode, or `iptables` where nftables stands in.
     pub(crate) block: &'static str,
     /// The block that says how to masquerade. ipvs has nothing about it.
     pub(crate) masquerade_block: &'static str,
@@ -20,9 +20,16 @@ pub(crate) struct Active {
 }
 
 impl Configuration {
+    /// Whether nftables stands in for iptables mode: that is what a blank mode means in kube-proxy, and what kubeadm
+    /// writes from 1.37 on where nobody has chosen a mode (kubernetes#139777). Both are the same cluster, before and after
+    /// an upgrade, and so both mean the same here.
+    pub(crate) fn nftables_stands_in(&self) -> bool {
+        self.mode.is_empty() || Mode::of(&self.mode) == Some(Mode::Iptables)
+    }
+
     /// The block that counts; that of iptables for a mode that there is not, as in kube-proxy.
     pub(crate) fn active(&self) -> Active {
-        let mode = if self.mode.is_empty() { Some(Mode::Nftables) } else { Mode::of(&self.mode) };
+        let mode = if self.nftables_stands_in() { Some(Mode::Nftables) } else { Mode::of(&self.mode) };
         let Self { iptables, ipvs, nftables, .. } = self;
         let of_iptables = Active {
             mode: mode.unwrap_or(Mode::Iptables),
@@ -34,7 +41,7 @@ impl Configuration {
             min_sync_period: iptables.min_sync_period,
         };
         match mode {
-            Some(Mode::Nftables) if !self.mode.is_empty() => Active {
+            Some(Mode::Nftables) if !self.nftables_stands_in() => Active {
                 block: "nftables",
                 masquerade_block: "nftables",
                 masquerade_bit: nftables.masquerade_bit,

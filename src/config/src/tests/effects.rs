@@ -260,6 +260,23 @@ fn portolans_own_flags_count_beside_a_file() {
 }
 
 #[test]
+fn nftables_stands_in_for_a_blank_mode_and_for_iptables() {
+    let of = |arguments: &[&str], file: Option<&str>| {
+        let resolved = super::resolved(arguments, file).unwrap();
+        assert!(resolved.warnings.len() <= 1, "{}", super::warnings(&resolved));
+        Settings { mode_defaulted: true, ..Settings::new(&resolved, "this-host").unwrap() }
+    };
+    let blocks = "iptables: {masqueradeBit: 3, masqueradeAll: true, syncPeriod: 2s}\n";
+    let [blank, iptables] = ["", "mode: iptables\n"].map(|mode| super::file(&format!("{mode}{blocks}")));
+    let expected = of(&["--config=x"], Some(&blank));
+    assert_eq!((expected.node.masquerade_mark, expected.sync_period), (8, seconds(2)));
+    assert_eq!(of(&["--config=x"], Some(&iptables)), expected);
+    assert_eq!(of(&["--config=x", "--mode=iptables"], Some(&blank)), expected);
+    let flags = ["--iptables-masquerade-bit=3", "--masquerade-all", "--iptables-sync-period=2s"];
+    assert_eq!(of(&["--proxy-mode=iptables", flags[0], flags[1], flags[2]], None), expected);
+}
+
+#[test]
 fn the_block_iptables_counts_where_no_mode_is_said() {
     let both = "iptables: {masqueradeBit: 1, masqueradeAll: true, syncPeriod: 2s}\n\
                 nftables: {masqueradeBit: 1, masqueradeAll: true, syncPeriod: 2s}\n";

@@ -23,6 +23,10 @@ fn what_can_be_followed_is_followed() {
         ("", "iptables: {syncPeriod: 1m}", live(&["iptables.syncPeriod"])),
         ("", "iptables: {minSyncPeriod: 1s}", live(&["iptables.minSyncPeriod"])),
         ("", "iptables: {masqueradeAll: true}", live(&["iptables.masqueradeAll"])),
+        // As an upgrade with kubeadm does.
+        ("mode: ''", "mode: iptables", Reload::Same),
+        ("mode: iptables", "", Reload::Same),
+        ("mode: iptables", "mode: iptables\niptables: {syncPeriod: 1m}", live(&["iptables.syncPeriod"])),
         ("mode: nftables", "mode: nftables\nnftables: {masqueradeAll: true}", live(&["nftables.masqueradeAll"])),
         ("", "nodePortAddresses: [10.0.0.0/8]", live(&["nodePortAddresses"])),
         ("nodePortAddresses: [10.0.0.0/8]", "nodePortAddresses: [11.0.0.0/8]", live(&["nodePortAddresses"])),
@@ -66,6 +70,8 @@ fn what_has_no_effect_changes_nothing() {
 
 #[test]
 fn what_is_read_at_the_start_needs_a_restart() {
+    let [iptables, nftables] = ["iptables", "nftables"].map(|mode| resolved(&format!("mode: {mode}")));
+    assert_eq!(Reload::between(&iptables, &nftables), restart(&["mode"]));
     for (after, expected) in [
         ("mode: nftables", restart(&["mode"])),
         ("hostnameOverride: a", restart(&["hostnameOverride"])),

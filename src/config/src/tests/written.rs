@@ -6,7 +6,7 @@ use std::fs;
 use clap::CommandFactory;
 
 use super::{Daemon, flags, resolved, testdata};
-use crate::{Configuration, Flags};
+use crate::{Configuration, Flags, Reload, Settings};
 
 fn read(name: &str) -> String {
     fs::read_to_string(testdata(&format!("kube-proxy/{name}"))).unwrap()
@@ -20,18 +20,18 @@ fn names(ending: &str) -> Vec<String> {
     names
 }
 
-/// A blank mode is iptables there and nftables here; everything else is the same.
+/// A blank mode is iptables there, and iptables itself; everything else is the same.
 fn as_kube_proxy(mut configuration: Configuration) -> Configuration {
     if configuration.mode.is_empty() {
         configuration.mode = "iptables".into();
     }
-    configuration.effective()
+    configuration.in_its_mode()
 }
 
 #[test]
 fn files_are_written_as_kube_proxy_writes_them() {
     let names: Vec<String> = names(".yaml").into_iter().filter(|name| !name.ends_with(".written")).collect();
-    assert_eq!(names.len(), 10, "{names:?}");
+    assert_eq!(names.len(), 11, "{names:?}");
     for name in names {
         let (configuration, _) = Configuration::parse(&read(&format!("{name}.yaml"))).unwrap();
         assert_eq!(as_kube_proxy(configuration).to_yaml(), read(&format!("{name}.written.yaml")), "{name}");
@@ -64,10 +64,13 @@ fn json_has_the_order_of_kube_proxys_type() {
 }
 
 #[test]
-fn without_a_mode_it_says_what_is_done_then() {
-    let text = super::file("iptables: {masqueradeAll: true, masqueradeBit: 3, syncPeriod: 7s, minSyncPeriod: 2s}\n");
-    let (configuration, _) = Configuration::parse(&text).unwrap();
-    let effective = configuration.effective();
+fn where_nftables_stands_in_it_says_what_is_done_then() {
+    let block = "iptables: {masqueradeAll: true, masqueradeBit: 3, syncPeriod: 7s, minSyncPeriod: 2s}\n";
+    let [effective, said] = ["", "mode: iptables\n"].map(|mode| {
+        let (configuration, _) = Configuration::parse(&super::file(&format!("{mode}{block}"))).unwrap();
+        configuration.effective()
+    });
+    assert_eq!(effective, said);
     let written = effective.to_yaml();
     for part in [
         "mode: nftables\nnftables:\n  masqueradeAll: true\n  masqueradeBit: 3\n  minSyncPeriod: 2s\n  syncPeriod: 7s\n",
@@ -90,15 +93,24 @@ fn keywords_of_node_port_addresses_are_written_as_they_are_said() {
 }
 
 #[test]
-fn what_kubeadm_writes_needs_no_word() {
-    let text = fs::read_to_string(testdata("kubeadm.yaml")).unwrap();
-    let resolved = resolved(&["--config=/var/lib/kube-proxy/config.conf", "--hostname-override=node-a"], Some(&text));
-    let resolved = resolved.unwrap();
-    assert_eq!(super::warnings(&resolved), "");
-    assert!(resolved.mode_defaulted);
-    let settings = crate::Settings::new(&resolved, "this-host").unwrap();
+fn what_kubeadm_writes_works_as_it_is() {
+    let [old, new] = ["kubeadm-1.36.yaml", "kubeadm-1.37.yaml"].map(|name| {
+        let arguments = ["--config=/var/lib/kube-proxy/config.conf", "--hostname-override=node-a"];
+        resolved(&arguments, Some(&read(name))).unwrap()
+    });
+    assert_eq!(super::warnings(&old), "");
+    assert!(old.mode_defaulted);
+    // The mode that is said, and no other line.
+    assert_eq!(new.warnings.len(), 1, "{}", super::warnings(&new));
+    assert_eq!((&*new.warnings[0].0.path, new.warnings[0].0.value.as_deref()), ("mode", Some("iptables")));
+    assert!(!new.mode_defaulted);
+    let [settings, of_new] = [&old, &new].map(|resolved| Settings::new(resolved, "this-host").unwrap());
     assert_eq!(settings.node.hostname, "node-a");
     assert!(settings.min_sync_period.is_zero());
+    // An upgrade changes nothing.
+    assert_eq!(Settings { mode_defaulted: true, ..of_new }, settings);
+    assert_eq!(Reload::between(&old, &new), Reload::Same);
+    assert_eq!(Reload::between(&new, &old), Reload::Same);
 }
 
 #[test]

@@ -69,7 +69,7 @@ impl Rules<'_> {
 }
 
 fn mode(of: &Configuration, rules: &mut Rules<'_>) {
-    if of.mode.is_empty() {
+    if of.nftables_stands_in() {
         return;
     }
     match Mode::of(&of.mode) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes go.mod and go.sum for a release of Kubernetes: ./update.sh v1.36.3
+# Writes go.mod and go.sum for a release of Kubernetes: ./update.sh v1.37.2
 #
 # k8s.io/kubernetes is not made to be imported: its go.mod replaces the modules that it publishes
 # (k8s.io/api, k8s.io/client-go, ...) by folders of its own. Each is replaced here by the version

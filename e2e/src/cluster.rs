@@ -129,6 +129,16 @@ impl Cluster {
         self.start_proxies()
     }
 
+    /// Has kubeadm write what it writes for kube-proxy, over what is there, as `kubeadm upgrade` does by the same function
+    /// (`EnsureProxyAddon`), and mounts the ConfigMap. Nothing is started anew.
+    ///
+    /// # Errors
+    /// When kubeadm fails, or files cannot be written.
+    pub fn upgrade_proxies(&mut self) -> Result<(), Error> {
+        self.plane.add_kube_proxy()?;
+        self.kubelets.iter_mut().try_for_each(|kubelet| kubelet.write_config(&mut self.plane.api))
+    }
+
     /// Starts all proxies anew, with these arguments behind those that kubeadm gives them.
     ///
     /// # Errors

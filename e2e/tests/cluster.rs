@@ -32,12 +32,15 @@ const RATE: f64 = 200.0;
 const HEALTH: u16 = 10256;
 const METRICS: u16 = 10249;
 
-/// As kubeadm writes them.
-const AS_KUBEADM: &[Setting] = &[("mode", "\"\""), ("maxPerCore", "null")];
+/// As kubeadm 1.37 writes them.
+const AS_KUBEADM: &[Setting] = &[("mode", "iptables"), ("maxPerCore", "null")];
+
+/// As kubeadm wrote them up to 1.36.
+const AS_KUBEADM_1_36: &[Setting] = &[("mode", "\"\""), ("maxPerCore", "null")];
 
 /// For the real kube-proxy, which ends when it cannot write nf_conntrack_max, as nobody can in a network namespace.
 const NFTABLES: &[Setting] = &[("mode", "nftables"), ("maxPerCore", "0")];
-const IPTABLES: &[Setting] = &[("maxPerCore", "0")];
+const IPTABLES: &[Setting] = &[("mode", "iptables"), ("maxPerCore", "0")];
 
 fn main() -> ExitCode {
     harness::run(tests, || ())
@@ -54,7 +57,7 @@ fn tests() -> Result<Vec<Test>, Failure> {
     };
     let outage = Duration::from_secs(outage);
     let world = Arc::new(World { binary, proxy, outage, cluster: Mutex::new(None) });
-    let cases: [(&str, Case); 9] = [
+    let cases: [(&str, Case); 10] = [
         ("Services of every type work from every place, through their whole life", services),
         ("a Service that another proxy is to serve is not served", left_to_others),
         ("lists may be streamed", lists_streamed),
@@ -64,6 +67,7 @@ fn tests() -> Result<Vec<Test>, Failure> {
         ("etcd is killed and started again under traffic", etcd_killed),
         ("tokens and the certificate authority are replaced, and nothing is forbidden", credentials_replaced),
         ("the image is swapped for kube-proxy's and back under traffic", swapped),
+        ("kubeadm upgrades what it wrote for kube-proxy under traffic", upgraded),
     ];
     let tests = cases.into_iter().map(|(name, case)| {
         let world = Arc::clone(&world);
@@ -313,15 +317,41 @@ fn nothing_forbidden(cluster: &Cluster) -> Result<()> {
 }
 
 fn swapped(world: &World, cluster: &mut Cluster) -> Result<()> {
-    cluster.set(NFTABLES)?;
-    during("swapped for kube-proxy in nftables mode and back", cluster, |cluster, moving| {
-        cluster.swap(world.binary.path())?;
-        moved(cluster, moving, "pod-b2")?;
-        cluster.swap(&world.proxy.program)?;
-        moved(cluster, moving, "pod-c2")
-    })?;
+    for (mode, settings) in [("nftables", NFTABLES), ("iptables", IPTABLES)] {
+        cluster.set(settings)?;
+        during(&format!("swapped for kube-proxy in {mode} mode and back"), cluster, |cluster, moving| {
+            cluster.swap(world.binary.path())?;
+            moved(cluster, moving, "pod-b2")?;
+            cluster.swap(&world.proxy.program)?;
+            moved(cluster, moving, "pod-c2")
+        })?;
+    }
     let settings: Vec<_> = AS_KUBEADM.iter().chain(world.proxy.settings).copied().collect();
     Ok(cluster.set(&settings)?)
+}
+
+/// From 1.36 to 1.37. The proxies see another ConfigMap first, and are started anew with it.
+fn upgraded(world: &World, cluster: &mut Cluster) -> Result<()> {
+    if !world.proxy.is_portolan {
+        println!("  not tried: kube-proxy does not start with what kubeadm writes, here");
+        return Ok(());
+    }
+    cluster.set(AS_KUBEADM_1_36)?;
+    during("kubeadm upgrades", cluster, |cluster, moving| {
+        moved(cluster, moving, "pod-b2")?;
+        cluster.upgrade_proxies()?;
+        cluster.until("the ConfigMap to be read, and found to say the same", |cluster| {
+            let missing =
+                cluster.kubelets().iter().find(|kubelet| !kubelet.log().contains("nothing in it is different"));
+            Ok(missing.map_or(Ok(()), |kubelet| Err(kubelet.node().name().to_owned())))
+        })?;
+        moved(cluster, moving, "pod-c2")?;
+        cluster.swap(&world.proxy.program)?;
+        moved(cluster, moving, "pod-a2")
+    })?;
+    let told = cluster.kubelets().iter().filter(|kubelet| kubelet.log().contains("WARN `mode` = `iptables`")).count();
+    ensure!(told == cluster.kubelets().len(), "{told} nodes told of the mode");
+    Ok(())
 }
 
 /// Lets connections go on to a Service that nobody touches while something happens, which changes another one. Not one

@@ -18,7 +18,7 @@ use crate::cast::CLUSTER_CIDR;
 
 /// The release whose kubeadm this is, e2e/controlplane/go.mod. A program that is not built by Kubernetes' own scripts
 /// does not know it.
-const RELEASE: &str = "v1.36.3";
+const RELEASE: &str = "v1.37.2";
 
 /// The administrator's kubeconfig, which grants all without a binding.
 const KUBECONFIG: &str = "super-admin.conf";

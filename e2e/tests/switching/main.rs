@@ -2,7 +2,7 @@
 //! SIGTERM and nothing cleans up after it.
 //!
 //! ```text
-//!   kube-proxy 1.36.3        Portolan                          kube-proxy                    portolan cleanup
+//!   kube-proxy 1.37.2        Portolan                          kube-proxy                    portolan cleanup
 //!   ------------ SIGTERM | --- complete, leftovers gone --- SIGTERM | --- complete ------------------- | ---
 //!                        Services change, each time: what the new proxy says is what packets meet;
 //!                        what it does not translate any more meets what Portolan left, until cleanup

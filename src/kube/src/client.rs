@@ -16,7 +16,7 @@ use crate::{
     failure::{Failure, chain},
     limit::Limit,
     observe::{Request, RequestObserver, Unobserved},
-    transport,
+    proxy, transport,
 };
 
 /// How long an answer's head may take. The API server ends requests other than watches after 60 s itself.
@@ -53,6 +53,8 @@ struct Shared {
     server: String,
     /// The same without the scheme, as metrics have it.
     host: String,
+    /// What is between, for the log.
+    path: proxy::Path,
 }
 
 struct Current {
@@ -97,15 +99,34 @@ impl Client {
                  the kubeconfig's user is shown to it: {unused}. Give an https:// address to have it used"
             );
         }
+        let path = current.credentials.path.clone();
+        match &path {
+            proxy::Path::Direct => {}
+            proxy::Path::Through(proxy) => tracing::info!("{server} is reached through {proxy}"),
+            proxy::Path::Ignored(variable) => {
+                tracing::warn!("{server} is reached directly: {variable} is not the address of a proxy");
+            }
+        }
         let limit = Limit::new(options.qps, options.burst);
         let observer = observer.unwrap_or_else(|| Arc::new(Unobserved));
-        Ok(Self(Arc::new(Shared { limit, observer, current: Mutex::new(current), server, host, options })))
+        Ok(Self(Arc::new(Shared { limit, observer, current: Mutex::new(current), server, host, path, options })))
     }
 
     /// The API server's address.
     #[must_use]
     pub fn server(&self) -> &str {
         &self.0.server
+    }
+
+    /// The same, with what is between.
+    pub(crate) fn way(&self) -> String {
+        match &self.0.path {
+            proxy::Path::Direct => self.0.server.clone(),
+            proxy::Path::Through(proxy) => format!("{} (through {proxy})", self.0.server),
+            proxy::Path::Ignored(variable) => {
+                format!("{} (without a proxy: {variable} is not the address of one)", self.0.server)
+            }
+        }
     }
 
     /// Whether we are told nothing but what every pod is told.

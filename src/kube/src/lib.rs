@@ -21,6 +21,7 @@ mod limit;
 mod notice;
 mod observe;
 mod pace;
+mod proxy;
 mod tls;
 mod transport;
 mod watch;

@@ -1,19 +1,33 @@
-//! The HTTP client under everything: kube's TLS and credentials on connections that notice a dead peer.
+//! The HTTP client under everything: TLS and credentials on connections that notice a dead peer.
+//!
+//! ```text
+//!   requests --> kube: address, headers, plug-ins --> hyper --> TLS to the API server --> TCP
+//!                                                                                 '--> proxy --> TCP, or TLS to the proxy
+//! ```
 
 use std::{sync::Arc, time::Duration};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use http::HeaderValue;
 use hyper_rustls::{DefaultServerNameResolver, FixedServerNameResolver, HttpsConnector, ResolveServerName};
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::{
+        Client,
+        connect::{
+            Connect, HttpConnector,
+            proxy::{SocksV5, Tunnel},
+        },
+    },
     rt::TokioExecutor,
 };
-use kube::client::ConfigExt as _;
+use kube::{Config, client::ConfigExt as _};
 use rustls::client::ResolvesClientCert;
 use tower::{BoxError, ServiceBuilder};
 use tower_http::decompression::DecompressionLayer;
 
 use crate::{
     credentials::{ConnectError, Credentials},
+    proxy::{Kind, Path},
     tls,
 };
 
@@ -26,10 +40,50 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// ... and given up after so many questions: 45 s in all, as with client-go's HTTP/2 pings.
 const KEEPALIVE_RETRIES: u32 = 3;
 
-/// kube's own client would also repeat requests that were answered with 429, 503 and 504, up to 15 times and up to minutes
-/// apart, without telling anybody; here the one who asks decides.
+/// The client that these credentials make.
 pub(crate) fn client(credentials: &Credentials) -> Result<kube::Client, ConnectError> {
     let config = &credentials.config;
+    let identity = match &credentials.identity {
+        Some(identity) => Some(identity.0.clone() as Arc<dyn ResolvesClientCert>),
+        // A plug-in may give a certificate, which only kube knows.
+        None if config.auth_info.exec.is_some() => {
+            let kube = config.rustls_client_config().map_err(|error| ConnectError::refused(config, error))?;
+            Some(kube.client_auth_cert_resolver)
+        }
+        None => None,
+    };
+    let tls = Arc::new(tls::config(&credentials.trust, identity)?);
+    let own_name: Arc<dyn ResolveServerName + Send + Sync> = Arc::new(DefaultServerNameResolver::default());
+    let name = match &credentials.trust.name {
+        Some(name) => Arc::new(FixedServerNameResolver::new(name.clone())),
+        None => own_name.clone(),
+    };
+    let Path::Through(proxy) = &credentials.path else {
+        return stack(config, HttpsConnector::new(tcp(), tls, false, name));
+    };
+    match proxy.kind {
+        Kind::Http => {
+            // As with Go, a proxy that is spoken to by TLS is believed as the API server is.
+            let mut tunnel = Tunnel::new(proxy.uri.clone(), HttpsConnector::new(tcp(), tls.clone(), false, own_name));
+            if let Some((user, password)) = &proxy.user {
+                let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")));
+                if let Ok(value) = HeaderValue::try_from(basic) {
+                    tunnel = tunnel.with_auth(value);
+                }
+            }
+            stack(config, HttpsConnector::new(tunnel, tls, false, name))
+        }
+        Kind::Socks5 => {
+            let mut socks = SocksV5::new(proxy.uri.clone(), tcp());
+            if let Some((user, password)) = proxy.user.clone() {
+                socks = socks.with_auth(user, password);
+            }
+            stack(config, HttpsConnector::new(socks, tls, false, name))
+        }
+    }
+}
+
+fn tcp() -> HttpConnector {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
@@ -37,20 +91,16 @@ pub(crate) fn client(credentials: &Credentials) -> Result<kube::Client, ConnectE
     tcp.set_keepalive(Some(KEEPALIVE));
     tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
     tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
-    let refused = |error| ConnectError::Credentials { server: config.cluster_url.to_string(), error: Box::new(error) };
-    let identity = match &credentials.identity {
-        Some(identity) => Some(identity.0.clone() as Arc<dyn ResolvesClientCert>),
-        // A plug-in may give a certificate, which only kube knows.
-        None if config.auth_info.exec.is_some() => {
-            Some(config.rustls_client_config().map_err(refused)?.client_auth_cert_resolver)
-        }
-        None => None,
-    };
-    let name: Arc<dyn ResolveServerName + Send + Sync> = match &credentials.trust.name {
-        Some(name) => Arc::new(FixedServerNameResolver::new(name.clone())),
-        None => Arc::new(DefaultServerNameResolver::default()),
-    };
-    let connector = HttpsConnector::new(tcp, tls::config(&credentials.trust, identity)?, false, name);
+    tcp
+}
+
+/// kube's own client would also repeat requests that were answered with 429, 503 and 504, up to 15 times and up to minutes
+/// apart, without telling anybody; here the one who asks decides.
+fn stack<C>(config: &Config, connector: C) -> Result<kube::Client, ConnectError>
+where
+    C: Connect + Clone + Send + Sync + 'static,
+{
+    let refused = |error| ConnectError::refused(config, error);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .layer(DecompressionLayer::new().gzip(!config.disable_compression))

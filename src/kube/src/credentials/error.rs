@@ -56,6 +56,12 @@ pub enum ConnectError {
     Tls(#[from] rustls::Error),
 }
 
+impl ConnectError {
+    pub(crate) fn refused(config: &kube::Config, error: kube::Error) -> Self {
+        Self::Credentials { server: config.cluster_url.to_string(), error: Box::new(error) }
+    }
+}
+
 /// Where a value stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -106,6 +112,9 @@ pub enum Unusable {
     /// No address.
     #[error("`{0}` is not the address of an API server, such as https://192.0.2.1:6443")]
     Address(String),
+    /// No proxy.
+    #[error("it is not the address of a proxy, such as http://192.0.2.1:3128; https and socks5 are known too")]
+    Proxy,
     /// A name that no certificate can have.
     #[error("`{0}` is neither a DNS name nor an IP address")]
     ServerName(String),

@@ -34,8 +34,10 @@ use secrecy::ExposeSecret as _;
 
 pub use self::error::{ConnectError, Place, Unusable};
 use self::files::Files;
+pub(crate) use self::server::has_host;
 use crate::{
     client::ClientOptions,
+    proxy::{self, Proxy},
     tls::{self, Identity, Trust},
 };
 
@@ -48,6 +50,7 @@ pub(crate) struct Credentials {
     pub(crate) config: Config,
     pub(crate) trust: Trust,
     pub(crate) identity: Option<Identity>,
+    pub(crate) path: proxy::Path,
     /// The fields that are not used, since the server is not reached by TLS.
     pub(crate) unused: Vec<&'static str>,
     files: Files,
@@ -58,6 +61,7 @@ impl Credentials {
         let mut reader = Reader::new(options)?;
         let server = reader.server(options.master.as_deref())?;
         let is_secret = server.scheme() == Some(&Scheme::HTTPS);
+        let path = reader.path(&server)?;
         let mut config = Config::new(server);
         config.disable_compression = reader.cluster.disable_compression == Some(true);
         config.headers.push((USER_AGENT, HeaderValue::from_static(concat!("portolan/", env!("CARGO_PKG_VERSION")))));
@@ -70,7 +74,7 @@ impl Credentials {
         if !is_secret {
             // As client-go: who is not sure of the server shows nothing to it, and reads nothing for it.
             let (trust, unused) = (Trust::system(None), reader.unused());
-            return Ok(Self { config, trust, identity: None, unused, files: reader.files });
+            return Ok(Self { config, trust, identity: None, path, unused, files: reader.files });
         }
         if user.auth_provider.is_some() {
             return Err(reader.unusable("auth-provider", None, Unusable::AuthProvider));
@@ -81,7 +85,7 @@ impl Credentials {
             config.headers.push((AUTHORIZATION, value));
         }
         let (trust, identity) = (reader.trust()?, reader.identity()?);
-        Ok(Self { config, trust, identity, unused: Vec::new(), files: reader.files })
+        Ok(Self { config, trust, identity, path, unused: Vec::new(), files: reader.files })
     }
 
     /// Whether the files hold something else now.
@@ -127,6 +131,16 @@ impl Reader {
             let place = if master.is_some() { Place::Master } else { self.place("server", None) };
             ConnectError::Value { place, error }
         })
+    }
+
+    /// Whether there is a proxy in between.
+    fn path(&self, server: &Uri) -> Result<proxy::Path, ConnectError> {
+        match self.cluster.proxy_url.as_deref().filter(|url| !url.is_empty()) {
+            Some(url) => Proxy::parse(url, "proxy-url")
+                .map(proxy::Path::Through)
+                .ok_or_else(|| self.unusable("proxy-url", None, Unusable::Proxy)),
+            None => Ok(proxy::Path::from_environment(server, |name| env::var(name).ok())),
+        }
     }
 
     /// The credentials that are there.

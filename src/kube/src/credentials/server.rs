@@ -15,6 +15,13 @@ pub(super) fn address(text: &str, tls: bool) -> Option<Uri> {
         // A path says that there was meant to be more in front.
         (uri.path() == "/").then_some(uri)?
     };
+    // A proxy is told the port, and would be told that of https.
+    let uri = match (uri.scheme_str(), uri.port(), uri.authority()) {
+        (Some("http"), None, Some(authority)) => {
+            format!("http://{}:80{}", authority.host(), uri.path()).parse().ok()?
+        }
+        _ => uri,
+    };
     let is_known = uri.scheme() == Some(&Scheme::HTTP) || uri.scheme() == Some(&Scheme::HTTPS);
     (is_known && text.len() <= LONGEST && has_host(&uri)).then_some(uri)
 }

@@ -57,7 +57,8 @@ impl<'a> Reach<'a> {
                 ""
             };
             tracing::warn!(
-                "the API server {server} is lost: {failure}; everything stays as it is until it is back{hint}"
+                "the API server {} is lost: {failure}; everything stays as it is until it is back{hint}",
+                self.client.way()
             );
             state.since = Some(Instant::now());
         }

@@ -51,6 +51,7 @@ async fn unusable_configuration_is_named() {
             "certificate-authority",
             "insecure-skip-tls-verify",
         ),
+        ("proxy-url: 'ftp://a:secret@b'".to_owned(), String::new(), "proxy-url", "socks5"),
         ("tls-server-name: 'a b'".to_owned(), String::new(), "tls-server-name", "DNS name"),
         (String::new(), format!("tokenFile: '{missing}'"), "tokenFile", "No such file"),
         (String::new(), format!("tokenFile: '{empty}'"), "tokenFile", "empty"),

@@ -11,6 +11,7 @@ mod events;
 mod lists;
 mod observed;
 mod outage;
+mod proxies;
 mod streamed;
 mod watches;
 mod world;

@@ -42,7 +42,8 @@ impl Dialect for Nft {
                 | SetName::NoLocalEndpoints(_)
                 | SetName::Restricted
                 | SetName::ClusterIps
-                | SetName::Hairpin => Rank::Endpoint,
+                | SetName::Hairpin
+                | SetName::Links => Rank::Endpoint,
             },
         }
     }

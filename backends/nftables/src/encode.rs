@@ -159,7 +159,11 @@ pub(crate) fn wire_set(family: Family, name: SetName, size: Option<u32>, counts:
     wire::Set {
         table: TABLE.to_owned(),
         name: name.to_string(),
-        flags: if data.is_some() { set::F_MAP } else { 0 },
+        flags: match (name, &data) {
+            (SetName::Links, _) => set::F_EVAL,
+            (_, Some(_)) => set::F_MAP,
+            (_, None) => 0,
+        },
         key_type: lower::key_type(family, &shape.key),
         key_len: lower::key_len(family, &shape.key),
         data,

@@ -24,8 +24,8 @@ use crate::{
         Field::{self, Destination, Source},
         Rule, Statement,
         Statement::{
-            Drop, FromPod, Goto, In, Is, Jump, Local, Lookup, Mark, Marked, Masquerade, NotFromPod, NotNew, Outside,
-            Reject, RejectWithReset, Return, Translate, Translated, Unmark, Within,
+            Drop, FromPod, Goto, In, Is, Jump, Local, Lookup, Mark, Marked, Masquerade, NotFromPod, NotIn, NotNew,
+            Outside, Reject, RejectWithReset, Return, Translate, Translated, Unmark, Within,
         },
         VIP, frontend, frontend_and,
     },
@@ -55,14 +55,16 @@ pub(crate) fn objects(policy: &NodePolicy, need: &dyn Fn(&Key) -> usize) -> Vec<
     let mut objects = Vec::new();
     for family in Family::ALL {
         let in_use = |scope| scope == Scope::Vip || *policy.node_ports.get(family) != NodePortsAt::Frontends;
+        let view = View { family, policy };
+        let is_needed = |set: &SetName| in_use(set.scope()) && (*set != SetName::Links || view.pods().is_some());
         objects.push((Key::Table(family), Value::Table));
-        for set in SetName::ALL.into_iter().filter(|set| in_use(set.scope())) {
+        for set in SetName::ALL.into_iter().filter(is_needed) {
             let key = Key::Set(family, set);
             let value = set_value(set, need(&key), policy.count_connections);
             objects.push((key, value));
         }
         for chain in ChainName::BASE.into_iter().filter(|chain| in_use(chain.scope())) {
-            let rules = View { family, policy }.rules(&chain);
+            let rules = view.rules(&chain);
             objects.push((Key::Chain(family, chain.clone()), Value::Chain(hook(&chain))));
             objects.push((Key::Rules(family, chain), Value::Rules(rules.into())));
         }
@@ -83,9 +85,13 @@ fn set_value(set: SetName, need: usize, count_connections: bool) -> Value {
     };
     // For each verdict that is added the kernel looks at every place of the map, also at the empty ones, once for each
     // base chain: 180 us where there are 32,768. Without a size the map has as many places as it needs.
-    let sized = shape.data != DataKind::Verdict;
+    let size = match (set, shape.data) {
+        (SetName::Links, _) => Some(sets::CLIENTS),
+        (_, DataKind::Verdict) => None,
+        (_, DataKind::None | DataKind::Endpoint) => Some(size_for(need, least)),
+    };
     let counts = shape.counts.is_some_and(|counts| count_connections || counts == Counts::Refusals);
-    Value::Set { size: sized.then(|| size_for(need, least)), counts }
+    Value::Set { size, counts }
 }
 
 /// A power of two with room for twice what is needed: a set cannot be resized, and with a size the kernel uses a hash
@@ -164,11 +170,12 @@ impl View<'_> {
             ChainName::Services(Scope::Vip) => self.services(),
             ChainName::Services(Scope::NodePort) => node_ports(),
             ChainName::NatPrerouting | ChainName::NatOutput => self.gates(),
+            // Most connections are neither marked nor translated.
             ChainName::NatPostrouting => vec![
-                rule([Translated, Marked(mark), Unmark(mark), Masquerade]),
-                // A pod that is sent to itself would answer itself directly, and drop the answer.
-                rule([Translated, In(vec![Source, Destination], SetName::Hairpin), Masquerade]),
+                rule([Marked(mark), Translated, Unmark(mark), Masquerade]),
+                rule([Translated, Goto(ChainName::Translated)]),
             ],
+            ChainName::Translated => self.translated(),
             ChainName::FilterInput => self.reject_input(),
             ChainName::FilterForward | ChainName::FilterOutput => self.reject_passing(),
             ChainName::Pick(..) | ChainName::PickLocal(..) | ChainName::OfPort(_) | ChainName::Foreign(_) => Vec::new(),
@@ -242,8 +249,32 @@ impl View<'_> {
         rules
     }
 
+    /// Who keeps the address as far as the frontend is concerned, but would not be answered then.
+    fn translated(&self) -> Vec<Rule> {
+        // A pod that is sent to itself would answer itself directly, and drop the answer.
+        let mut rules = vec![rule([In(vec![Source, Destination], SetName::Hairpin), Masquerade])];
+        // Another node's pod took the short-cut of this node's, which an address does not tell apart. Its link does: an
+        // endpoint elsewhere would answer past this node. (At a cluster IP it is taken for a pod as well; there its own
+        // node is asked.) Endpoints of this node are in `hairpin`, each beside itself.
+        rules.extend(self.pods().map(|pods| {
+            rule([
+                FromPod(pods.clone()),
+                NotIn(vec![Field::Asked], SetName::ClusterIps),
+                NotIn(vec![Destination; 2], SetName::Hairpin),
+                Statement::LeavesAsItCame,
+                Masquerade,
+            ])
+        }));
+        rules
+    }
+
     fn detector(&self) -> Option<&LocalDetector> {
         self.policy.detector.get(self.family).as_ref()
+    }
+
+    /// The detector, where it knows pods by their addresses, and so possibly those of other nodes too.
+    fn pods(&self) -> Option<&LocalDetector> {
+        self.detector().filter(|detector| matches!(detector, LocalDetector::Cidr(_)))
     }
 
     fn reject_input(&self) -> Vec<Rule> {

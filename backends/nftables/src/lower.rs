@@ -19,6 +19,7 @@ use portolan_netlink::{
 };
 
 use crate::{
+    names::SetName,
     rule::{Field, Rule, Statement},
     sets,
 };
@@ -55,10 +56,12 @@ pub(crate) fn expressions(family: Family, rule: &Rule) -> Vec<Expr> {
 /// Appends the instructions of a statement.
 pub(crate) fn lower(out: &mut Vec<Expr>, family: Family, statement: &Statement) {
     match statement {
-        Statement::In(fields, set) => lookup(out, family, fields, set.as_str(), None),
-        Statement::Lookup(fields, map) => lookup(out, family, fields, map.as_str(), Some(Register::VERDICT)),
+        Statement::In(fields, set) => lookup(out, family, fields, *set, Find::It),
+        Statement::NotIn(fields, set) => lookup(out, family, fields, *set, Find::Nothing),
+        Statement::LeavesAsItCame => leaves_as_it_came(out, family),
+        Statement::Lookup(fields, map) => lookup(out, family, fields, *map, Find::Data(Register::VERDICT)),
         Statement::Translate(fields, map) => {
-            lookup(out, family, fields, map.as_str(), Some(Register::FIRST));
+            lookup(out, family, fields, *map, Find::Data(Register::FIRST));
             out.push(dnat(family));
         }
         Statement::Is(protocol) => {
@@ -78,7 +81,10 @@ pub(crate) fn lower(out: &mut Vec<Expr>, family: Family, statement: &Statement) 
             out.push(Expr::Random { dreg: Register::FIRST, modulus: *modulus, offset: 0 });
             compare(out, CmpOp::Eq, &0_u32.to_ne_bytes());
         }
-        Statement::Known(clients) => lookup(out, family, &sets::CLIENT, clients.as_str(), None),
+        Statement::Known(clients) => {
+            load_all(out, family, &sets::CLIENT);
+            find(out, clients.as_str(), Find::It);
+        }
         Statement::Remember(clients, seconds) => {
             out.push(load(family, Field::Source, Register::FIRST));
             out.push(Expr::Dynset {
@@ -96,11 +102,11 @@ pub(crate) fn lower(out: &mut Vec<Expr>, family: Family, statement: &Statement) 
             out.push(dnat(family));
         }
         Statement::NotNew => {
-            out.push(Expr::CtLoad { key: key::CT_STATE, dreg: Register::FIRST });
+            out.push(Expr::CtLoad { key: key::CT_STATE, direction: None, dreg: Register::FIRST });
             compare(out, CmpOp::Neq, &key::CT_STATE_NEW.to_ne_bytes());
         }
         Statement::Translated => {
-            out.push(Expr::CtLoad { key: key::CT_STATUS, dreg: Register::FIRST });
+            out.push(Expr::CtLoad { key: key::CT_STATUS, direction: None, dreg: Register::FIRST });
             has_any_bit(out, key::CT_STATUS_DNAT);
         }
         Statement::Marked(bits) => {
@@ -151,13 +157,52 @@ fn detect(out: &mut Vec<Expr>, family: Family, detector: &LocalDetector, op: Cmp
     compare(out, op, name.as_bytes());
 }
 
-fn lookup(out: &mut Vec<Expr>, family: Family, fields: &[Field], set: &str, dreg: Option<Register>) {
+/// What a lookup is to find.
+#[derive(Clone, Copy)]
+enum Find {
+    /// An element.
+    It,
+    /// No element.
+    Nothing,
+    /// An element, whose data goes there.
+    Data(Register),
+}
+
+fn lookup(out: &mut Vec<Expr>, family: Family, fields: &[Field], set: SetName, what: Find) {
+    load_all(out, family, fields);
+    find(out, set.as_str(), what);
+}
+
+fn load_all(out: &mut Vec<Expr>, family: Family, fields: &[Field]) {
     let mut word = 0;
     for field in fields {
         out.push(load(family, *field, Register::word(word)));
         word += words(family, *field);
     }
-    out.push(Expr::Lookup { set: set.to_owned(), sreg: Register::FIRST, dreg, invert: false });
+}
+
+fn find(out: &mut Vec<Expr>, set: &str, what: Find) {
+    let (dreg, invert) = match what {
+        Find::It => (None, false),
+        Find::Nothing => (None, true),
+        Find::Data(dreg) => (Some(dreg), false),
+    };
+    out.push(Expr::Lookup { set: set.to_owned(), sreg: Register::FIRST, dreg, invert });
+}
+
+/// The kernel compares no register with another (before 6.13), so a set has to: it holds links beside themselves, this
+/// packet's among them by now, and so the link that the packet came by beside the one that it leaves by only if they are
+/// one.
+fn leaves_as_it_came(out: &mut Vec<Expr>, family: Family) {
+    load_all(out, family, &[Field::LeavesBy; 2]);
+    out.push(Expr::Dynset {
+        set: SetName::Links.to_string(),
+        op: DynsetOp::Add,
+        key: Register::FIRST,
+        data: None,
+        timeout: None,
+    });
+    lookup(out, family, &[Field::CameBy, Field::LeavesBy], SetName::Links, Find::It);
 }
 
 /// What loads a field.
@@ -171,6 +216,15 @@ pub(crate) const fn load(family: Family, field: Field, dreg: Register) -> Expr {
         },
         Field::Protocol => Expr::MetaLoad { key: key::META_L4PROTO, dreg },
         Field::Port => Expr::Payload { base: key::PAYLOAD_TRANSPORT_HEADER, offset: 2, len: 2, dreg },
+        Field::Asked => {
+            let key = match family {
+                Family::V4 => key::CT_DST_IP,
+                Family::V6 => key::CT_DST_IP6,
+            };
+            Expr::CtLoad { key, direction: Some(key::CT_DIR_ORIGINAL), dreg }
+        }
+        Field::CameBy => Expr::MetaLoad { key: key::META_IIF, dreg },
+        Field::LeavesBy => Expr::MetaLoad { key: key::META_OIF, dreg },
         Field::Random(modulus) => Expr::Random { dreg, modulus, offset: 0 },
     }
 }
@@ -178,7 +232,7 @@ pub(crate) const fn load(family: Family, field: Field, dreg: Register) -> Expr {
 /// How many words a field takes in a key.
 pub(crate) const fn words(family: Family, field: Field) -> u32 {
     match (field, family) {
-        (Field::Source | Field::Destination, Family::V6) => 4,
+        (Field::Source | Field::Destination | Field::Asked, Family::V6) => 4,
         _ => 1,
     }
 }
@@ -237,10 +291,12 @@ pub(crate) fn key_type(family: Family, fields: &[Field]) -> u32 {
     const IPV6_ADDR: u32 = 8;
     const INET_PROTO: u32 = 12;
     const INET_SERVICE: u32 = 13;
+    const IFINDEX: u32 = 20;
     fields.iter().fold(0, |packed, field| {
         let kind = match (field, family) {
-            (Field::Source | Field::Destination, Family::V4) => IPV4_ADDR,
-            (Field::Source | Field::Destination, Family::V6) => IPV6_ADDR,
+            (Field::Source | Field::Destination | Field::Asked, Family::V4) => IPV4_ADDR,
+            (Field::Source | Field::Destination | Field::Asked, Family::V6) => IPV6_ADDR,
+            (Field::CameBy | Field::LeavesBy, _) => IFINDEX,
             (Field::Protocol, _) => INET_PROTO,
             (Field::Port, _) => INET_SERVICE,
             (Field::Random(_), _) => INTEGER,

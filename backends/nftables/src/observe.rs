@@ -37,7 +37,9 @@ pub(crate) fn observe(connection: &mut Connection, family: Family) -> Result<Vec
     for set in connection.sets(number, TABLE)?.into_iter().filter(is_named) {
         if let Some(name) = SetName::parse(&set.name) {
             objects.push((Key::Set(family, name), read_set(family, name, &set)));
-            read_elements(connection, family, name, &mut objects)?;
+            if name != SetName::Links {
+                read_elements(connection, family, name, &mut objects)?;
+            }
         } else if let Some(name) = PortName::parse(&set.name) {
             let value = if same(&set, wire_clients(family, &name)) { Value::Clients } else { Value::Strange };
             objects.push((Key::Clients(family, name), value));

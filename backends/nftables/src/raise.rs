@@ -60,13 +60,14 @@ fn candidates(family: Family, instructions: &[Expr]) -> Vec<Statement> {
         },
         [Expr::Reject(_), ..] => vec![Statement::Reject, Statement::RejectWithReset],
         [Expr::Masquerade { .. }, ..] => vec![Statement::Masquerade],
-        [Expr::CtLoad { .. }, ..] => vec![Statement::NotNew, Statement::Translated],
+        [Expr::CtLoad { direction: None, .. }, ..] => vec![Statement::NotNew, Statement::Translated],
         [Expr::Fib { .. }, ..] => [Field::Source, Field::Destination].map(Statement::Local).into(),
         [Expr::Random { modulus, .. }, Expr::Cmp { .. }, ..] => vec![Statement::OneIn(*modulus)],
         [Expr::MetaLoad { key: key::META_MARK, .. }, Expr::Bitwise { mask, xor, .. }, ..] => {
             let changes = number(xor).map(|bits| [Statement::Mark(bits), Statement::Unmark(bits)]);
             changes.into_iter().flatten().chain(number(mask).map(Statement::Marked)).collect()
         }
+        [Expr::MetaLoad { key: key::META_OIF, .. }, ..] => vec![Statement::LeavesAsItCame],
         [Expr::MetaLoad { key: key::META_IIFNAME, .. }, Expr::Cmp { value, .. }, ..] => {
             let name = std::str::from_utf8(value).ok().and_then(|name| name.trim_end_matches('\0').parse().ok());
             let detectors = name.map(|name: InterfaceName| {
@@ -120,7 +121,7 @@ fn looked_up(family: Family, instructions: &[Expr]) -> Vec<Statement> {
     match rest {
         [Expr::Lookup { set, .. }, ..] => match (SetName::parse(set), PortName::parse(set)) {
             (Some(set), _) if is_key_of(&fields, set) => {
-                let of = [Statement::In, Statement::Lookup, Statement::Translate];
+                let of = [Statement::In, Statement::NotIn, Statement::Lookup, Statement::Translate];
                 of.map(|of| of(fields.clone(), set)).into()
             }
             (None, Some(clients)) => vec![Statement::Known(clients)],
@@ -143,7 +144,7 @@ fn fields(family: Family, instructions: &[Expr]) -> (Vec<Field>, &[Expr]) {
             Expr::Random { modulus, .. } => Field::Random(*modulus),
             _ => Field::Port,
         };
-        let known = [Field::Source, Field::Destination, Field::Protocol, Field::Port, random];
+        let known = [Field::Source, Field::Destination, Field::Asked, Field::Protocol, Field::Port, random];
         match known.into_iter().find(|field| load(family, *field, Register::word(word)) == *instruction) {
             Some(field) => {
                 word += words(family, field);
@@ -156,10 +157,13 @@ fn fields(family: Family, instructions: &[Expr]) -> (Vec<Field>, &[Expr]) {
     (fields, rest)
 }
 
-/// Whether a set's keys are made of these fields; below which number the random one is, is the rule's.
+/// Whether a set's keys are made of such fields, whichever addresses; below which number the random one is, is the rule's.
 fn is_key_of(fields: &[Field], set: SetName) -> bool {
     let key = sets::shape(set).key;
-    let same = |(a, b): (&Field, &Field)| a == b || matches!((a, b), (Field::Random(_), Field::Random(_)));
+    let is_address = |field: &Field| matches!(field, Field::Source | Field::Destination | Field::Asked);
+    let same = |(a, b): (&Field, &Field)| {
+        a == b || is_address(a) && is_address(b) || matches!((a, b), (Field::Random(_), Field::Random(_)))
+    };
     fields.len() == key.len() && fields.iter().zip(&key).all(same)
 }
 
@@ -200,7 +204,8 @@ mod tests {
     }
 
     fn a_set() -> impl Strategy<Value = (Vec<Field>, SetName)> {
-        (prop::sample::select(&SetName::ALL), 1..=u32::MAX).prop_map(|(set, modulus)| {
+        let looked_up = SetName::ALL.into_iter().filter(|set| *set != SetName::Links).collect::<Vec<_>>();
+        (prop::sample::select(looked_up), 1..=u32::MAX).prop_map(|(set, modulus)| {
             let numbered = |field| if matches!(field, Field::Random(_)) { Field::Random(modulus) } else { field };
             (sets::shape(set).key.into_iter().map(numbered).collect(), set)
         })
@@ -222,6 +227,8 @@ mod tests {
         let endpoint = (an_address(family), any::<u16>());
         let statement = prop_oneof![
             a_set().prop_map(|(fields, set)| Statement::In(fields, set)),
+            a_set().prop_map(|(fields, set)| Statement::NotIn(fields, set)),
+            Just(Statement::NotIn(vec![Field::Asked], SetName::ClusterIps)),
             a_set().prop_map(|(fields, set)| Statement::Lookup(fields, set)),
             a_set().prop_map(|(fields, set)| Statement::Translate(fields, set)),
             prop::sample::select(&Protocol::ALL).prop_map(Statement::Is),
@@ -242,6 +249,7 @@ mod tests {
         ];
         let constant = [
             Statement::NotNew,
+            Statement::LeavesAsItCame,
             Statement::Translated,
             Statement::Masquerade,
             Statement::Reject,

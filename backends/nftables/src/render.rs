@@ -52,8 +52,6 @@ enum Shared {
     Sources,
     /// The endpoints of a list that are on this node may be asked by themselves.
     Hairpin(TrafficPolicy),
-    /// So may all others, which come here by the short-cut of another node's NodePort or load-balancer address.
-    HairpinThroughOthers,
 }
 
 impl Rendering<'_> {
@@ -84,7 +82,6 @@ impl Rendering<'_> {
         self.endpoints(vip, list);
         if frontend.is_external() && frontend.policy == TrafficPolicy::Local {
             self.local_endpoints(vip);
-            self.shared.insert(Shared::HairpinThroughOthers);
         }
     }
 
@@ -178,9 +175,6 @@ impl Rendering<'_> {
                 Shared::Hairpin(list) => {
                     let local = port.endpoints_for(list).iter().filter(|endpoint| endpoint.local);
                     meet_themselves.extend(local.map(|endpoint| endpoint.addr));
-                }
-                Shared::HairpinThroughOthers => {
-                    meet_themselves.extend(port.endpoints.iter().map(|endpoint| endpoint.addr));
                 }
             }
         }

@@ -35,6 +35,12 @@ pub enum Field {
     Protocol,
     /// `th dport`
     Port,
+    /// `ct original ip daddr`: where the connection was sent by the client, before any translation.
+    Asked,
+    /// `iif`: the link by which the packet came in.
+    CameBy,
+    /// `oif`: the link by which it leaves.
+    LeavesBy,
     /// `numgen random mod N`: a number below N, another for each connection.
     Random(u32),
 }
@@ -60,6 +66,10 @@ pub(crate) fn frontend_and(scope: Scope, field: Field) -> Vec<Field> {
 pub enum Statement {
     /// The packet is in the set.
     In(Vec<Field>, SetName),
+    /// The packet is not in the set.
+    NotIn(Vec<Field>, SetName),
+    /// The packet leaves by the link by which it came in.
+    LeavesAsItCame,
     /// The packet is of this protocol.
     Is(Protocol),
     /// The address is inside; source or destination.
@@ -115,7 +125,10 @@ impl Statement {
     #[must_use]
     pub fn set(&self, family: Family) -> Option<Key> {
         match self {
-            Self::In(_, set) | Self::Lookup(_, set) | Self::Translate(_, set) => Some(Key::Set(family, *set)),
+            Self::In(_, set) | Self::NotIn(_, set) | Self::Lookup(_, set) | Self::Translate(_, set) => {
+                Some(Key::Set(family, *set))
+            }
+            Self::LeavesAsItCame => Some(Key::Set(family, SetName::Links)),
             Self::Known(clients) | Self::Remember(clients, _) => Some(Key::Clients(family, clients.clone())),
             _ => None,
         }

@@ -80,6 +80,9 @@ fn set(
     if counts {
         writeln!(out, "\t\tcounter")?;
     }
+    if name == SetName::Links {
+        writeln!(out, "\t\tflags dynamic")?;
+    }
     let mut separator = "\t\telements = { ";
     let from = objects.partition_point(|(key, _)| !is_element_of_or_after(key, name));
     for (key, value) in objects.iter().skip(from) {
@@ -167,6 +170,12 @@ fn write_statement(f: &mut fmt::Formatter<'_>, family: Family, statement: &State
     let ip = keyword(family);
     match statement {
         Statement::In(fields, set) => write!(f, "{} @{set}", Fields(family, fields)),
+        Statement::NotIn(fields, set) => write!(f, "{} != @{set}", Fields(family, fields)),
+        Statement::LeavesAsItCame => {
+            let (itself, pair) = ([Field::LeavesBy; 2], [Field::CameBy, Field::LeavesBy]);
+            let set = SetName::Links;
+            write!(f, "add @{set} {{ {} }} {} @{set}", Fields(family, &itself), Fields(family, &pair))
+        }
         Statement::Is(protocol) => write!(f, "meta l4proto {protocol}"),
         Statement::Within(field, net) => write!(f, "{} {}", Fields(family, &[*field]), Prefix(*net)),
         Statement::Outside(field, net) => write!(f, "{} != {}", Fields(family, &[*field]), Prefix(*net)),
@@ -254,6 +263,9 @@ impl fmt::Display for Fields<'_> {
                 Field::Destination => write!(f, "{ip} daddr"),
                 Field::Protocol => f.write_str("meta l4proto"),
                 Field::Port => f.write_str("th dport"),
+                Field::Asked => write!(f, "ct original {ip} daddr"),
+                Field::CameBy => f.write_str("iif"),
+                Field::LeavesBy => f.write_str("oif"),
                 Field::Random(modulus) => write!(f, "numgen random mod {modulus}"),
             }?;
         }

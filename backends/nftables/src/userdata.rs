@@ -11,6 +11,7 @@
 //! ```
 
 use portolan_core::addr::Family;
+use portolan_netlink::uapi::key;
 
 use crate::{
     rule::Field,
@@ -37,8 +38,6 @@ mod kind {
 
 /// `BYTEORDER_BIG_ENDIAN` of nft; a concatenation has none of its own.
 const BIG_ENDIAN: u32 = 2;
-/// `NFT_META_L4PROTO` of linux/netfilter/nf_tables.h.
-const L4PROTO: u32 = 16;
 /// `NFT_NG_RANDOM` of linux/netfilter/nf_tables.h.
 const RANDOM: u32 = 1;
 
@@ -85,12 +84,14 @@ fn type_of(out: &mut Vec<u8>, family: Family, fields: &[Field]) {
 
 fn field_expression(out: &mut Vec<u8>, family: Family, field: Field) {
     match field {
-        Field::Source | Field::Destination | Field::Port => expression(out, kind::PAYLOAD, |out| {
+        Field::Source | Field::Destination | Field::Asked | Field::Port => expression(out, kind::PAYLOAD, |out| {
             let (header, field) = payload(family, field);
             put_u32(out, 0, header);
             put_u32(out, 1, field);
         }),
-        Field::Protocol => expression(out, kind::META, |out| put_u32(out, 0, L4PROTO)),
+        Field::Protocol => expression(out, kind::META, |out| put_u32(out, 0, key::META_L4PROTO)),
+        Field::CameBy => expression(out, kind::META, |out| put_u32(out, 0, key::META_IIF)),
+        Field::LeavesBy => expression(out, kind::META, |out| put_u32(out, 0, key::META_OIF)),
         Field::Random(modulus) => expression(out, kind::NUMGEN, |out| {
             put_u32(out, 0, RANDOM);
             put_u32(out, 1, modulus);
@@ -107,9 +108,9 @@ const fn payload(family: Family, field: Field) -> (u32, u32) {
     match (field, family) {
         (Field::Source, Family::V4) => (IP, 11),
         (Field::Source, Family::V6) => (IP6, 8),
-        (Field::Destination, Family::V4) => (IP, 12),
-        (Field::Destination, Family::V6) => (IP6, 9),
-        (Field::Port | Field::Protocol | Field::Random(_), _) => (TRANSPORT, 2),
+        (Field::Destination | Field::Asked, Family::V4) => (IP, 12),
+        (Field::Destination | Field::Asked, Family::V6) => (IP6, 9),
+        (_, _) => (TRANSPORT, 2),
     }
 }
 

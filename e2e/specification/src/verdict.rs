@@ -56,11 +56,12 @@ pub fn verdict(world: &World, packet: &Packet) -> Verdict {
         return Verdict::Dropped; // S5.3, S5.11
     }
     let masquerade = masquerade || frontend != Frontend::NodePort && at_cluster_ip(world, packet);
-    let through_others = frontend != Frontend::ClusterIp && is_external_policy_local(port.service);
+    let short_cut = frontend != Frontend::ClusterIp && is_external_policy_local(port.service);
     let seen = |endpoint: &Endpoint<'_>| {
-        // S6.6, S6.7
-        let hairpin = endpoint.address == packet.source && (endpoint.local || through_others);
-        (masquerade || hairpin) && can_be_masqueraded(world, packet, endpoint)
+        // S6.6
+        let hairpin = endpoint.address == packet.source && endpoint.local;
+        let passing = short_cut && passes_through(world, packet, endpoint);
+        (masquerade || hairpin || passing) && can_be_masqueraded(world, packet, endpoint)
     };
     Verdict::Endpoints(list.iter().map(|endpoint| ((endpoint.address, endpoint.port), seen(endpoint))).collect())
 }
@@ -136,6 +137,13 @@ fn external<'a>(
     } else {
         (local_list(all), false)
     }
+}
+
+/// S6.7: a pod of another node that is sent to an endpoint of another node. Only its link tells it from a pod of this node;
+/// an address that is a cluster IP too is not looked at.
+fn passes_through(world: &World, packet: &Packet, endpoint: &Endpoint<'_>) -> bool {
+    let stranger = packet.origin == Origin::Outside && is_pod_source(world, packet) == Some(true);
+    stranger && !endpoint.local && !is_live_cluster_ip(world, packet.destination)
 }
 
 /// S6.8: masquerade lives in postrouting, where a packet that arrived and stays on the node never comes; and it takes DNATed

@@ -76,6 +76,10 @@ pub mod key {
     /// The interface that the packet came in by, 16 bytes: its name and zeroes. nft compares all 16 for `iifname "a"`
     /// and only the bytes before the star for `iifname "a*"`. All are zeroes where there is none, as in OUTPUT.
     pub const META_IIFNAME: u32 = 6;
+    /// The number of the interface that the packet came in by, 4 bytes, host order.
+    pub const META_IIF: u32 = 4;
+    /// The number of the interface that the packet leaves by, 4 bytes, host order.
+    pub const META_OIF: u32 = 5;
     /// The source address of the packet.
     pub const FIB_SADDR: u32 = 1 << 0;
     /// The destination address of the packet.
@@ -88,6 +92,12 @@ pub mod key {
     pub const CT_STATE: u32 = 0;
     /// The status bits of the connection (`enum ip_conntrack_status`), host order.
     pub const CT_STATUS: u32 = 2;
+    /// The destination of one of the connection's tuples, 4 bytes.
+    pub const CT_DST_IP: u32 = 20;
+    /// The same, 16 bytes.
+    pub const CT_DST_IP6: u32 = 22;
+    /// As the connection was opened, before any translation.
+    pub const CT_DIR_ORIGINAL: u8 = 0;
     /// The bit of [`CT_STATE`] for the first packet of a connection.
     pub const CT_STATE_NEW: u32 = 8;
     /// The bit of [`CT_STATUS`] for a connection whose destination was translated, `IPS_DST_NAT`.

@@ -39,11 +39,14 @@ pub enum SetName {
     ClusterIps,
     /// Endpoints on this node that may meet themselves.
     Hairpin,
+    /// Links, each beside itself: packets put them there ([`Statement::LeavesAsItCame`](crate::rule::Statement)), so its
+    /// elements are no objects.
+    Links,
 }
 
 impl SetName {
     /// All of them, in the order in which they are listed.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Services(Scope::Vip),
         Self::Services(Scope::NodePort),
         Self::Policies(Scope::Vip),
@@ -72,6 +75,7 @@ impl SetName {
         Self::RestrictedPolicies,
         Self::ClusterIps,
         Self::Hairpin,
+        Self::Links,
     ];
 
     /// The set with this name; `None` for a set that is not ours.
@@ -94,9 +98,12 @@ impl SetName {
             | Self::LocalAffinities(scope)
             | Self::NoEndpoints(scope)
             | Self::NoLocalEndpoints(scope) => scope,
-            Self::Direct(_) | Self::Restricted | Self::RestrictedPolicies | Self::ClusterIps | Self::Hairpin => {
-                Scope::Vip
-            }
+            Self::Direct(_)
+            | Self::Restricted
+            | Self::RestrictedPolicies
+            | Self::ClusterIps
+            | Self::Hairpin
+            | Self::Links => Scope::Vip,
         }
     }
 
@@ -133,6 +140,7 @@ impl SetName {
             Self::RestrictedPolicies => "restricted-policies",
             Self::ClusterIps => "cluster-ips",
             Self::Hairpin => "hairpin",
+            Self::Links => "links",
         }
     }
 }

@@ -79,7 +79,7 @@ pub enum Origin {
     Pod,
     /// A process of this node: it comes in by no interface.
     Node,
-    /// Anybody else: it comes in by another interface.
+    /// Anybody else: it comes in by another interface, by which this node reaches everything that is not its own.
     Outside,
 }
 
@@ -156,6 +156,8 @@ pub enum Masquerade {
     Node,
     /// The endpoint is the client itself.
     Hairpin,
+    /// The client is a pod of another node, and so is the endpoint, which would answer it past this node.
+    PassingThrough,
     /// A rule that is not known says so.
     Other,
 }

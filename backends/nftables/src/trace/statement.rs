@@ -31,6 +31,10 @@ impl<'a> Walk<'a> {
                 let others = branch.part(modulus.saturating_sub(1), *modulus);
                 return vec![(branch.part(1, *modulus), Next::Statement), (others, Next::Rule)];
             }
+            Statement::NotIn(fields, set) => {
+                return self.cases(&branch, fields, *set, |_, found| when(found.is_none()));
+            }
+            Statement::LeavesAsItCame => when(self.packet.origin == Origin::Outside),
             Statement::Is(protocol) => when(self.protocol() == protocol.number()),
             Statement::Within(field, net) => {
                 when(self.address(&branch, *field).is_some_and(|addr| net.contains(&addr)))
@@ -139,8 +143,9 @@ impl<'a> Walk<'a> {
             Field::Destination => key.put_address(branch.destination),
             Field::Protocol => key.put(&[self.protocol()]),
             Field::Port => key.put(&branch.port.to_be_bytes()),
-            // Comes last in our keys, where it is not asked for.
-            Field::Random(_) => key,
+            Field::Asked => key.put_address(self.packet.destination),
+            // No element is asked for by a random number, which comes last in our keys, or by a link.
+            Field::Random(_) | Field::CameBy | Field::LeavesBy => key,
         })
     }
 
@@ -148,7 +153,8 @@ impl<'a> Walk<'a> {
         match field {
             Field::Source => Some(self.packet.source),
             Field::Destination => Some(branch.destination),
-            Field::Protocol | Field::Port | Field::Random(_) => None,
+            Field::Asked => Some(self.packet.destination),
+            Field::Protocol | Field::Port | Field::CameBy | Field::LeavesBy | Field::Random(_) => None,
         }
     }
 
@@ -222,6 +228,7 @@ fn masquerade(rule: &Rule, branch: &Branch) -> Masquerade {
         Statement::Local(Field::Source) => Some(Masquerade::Node),
         Statement::In(_, SetName::ClusterIps) => Some(Masquerade::All),
         Statement::In(_, SetName::Hairpin) => Some(Masquerade::Hairpin),
+        Statement::LeavesAsItCame => Some(Masquerade::PassingThrough),
         _ => None,
     });
     let unconditional = matches!(rule.statements.first(), Some(Statement::Mark(_)));

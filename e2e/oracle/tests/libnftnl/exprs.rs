@@ -48,9 +48,18 @@ fn loads() {
         &[(sys::NFTNL_EXPR_META_KEY, Value::U32(3)), (sys::NFTNL_EXPR_META_SREG, Value::U32(1))],
     );
     check(
-        Expr::CtLoad { key: key::CT_STATUS, dreg: Register::FIRST },
+        Expr::CtLoad { key: key::CT_STATUS, direction: None, dreg: Register::FIRST },
         "ct",
         &[(sys::NFTNL_EXPR_CT_KEY, Value::U32(2)), (sys::NFTNL_EXPR_CT_DREG, Value::U32(1))],
+    );
+    check(
+        Expr::CtLoad { key: key::CT_DST_IP, direction: Some(key::CT_DIR_ORIGINAL), dreg: Register::FIRST },
+        "ct",
+        &[
+            (sys::NFTNL_EXPR_CT_KEY, Value::U32(20)),
+            (sys::NFTNL_EXPR_CT_DIR, Value::U8(0)),
+            (sys::NFTNL_EXPR_CT_DREG, Value::U32(1)),
+        ],
     );
     check(
         Expr::MetaLoad { key: key::META_IIFNAME, dreg: Register::FIRST },

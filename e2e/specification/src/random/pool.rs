@@ -45,6 +45,12 @@ pub(super) const ENDPOINTS_V4: &[&str] =
     &["10.0.1.1", "10.0.1.2", "10.0.2.1", "10.0.2.2", "192.168.0.2", "192.168.0.3", "010.0.1.01"];
 pub(super) const ENDPOINTS_V6: &[&str] =
     &["fd00:10:1::1", "fd00:10:1::2", "fd00:10:2::1", "fd00:10:2::2", "fd00:192::2", "fd00:192::3"];
+/// The node that an endpoint's address is of.
+pub(super) fn home(endpoint: &str) -> &'static str {
+    let ours = ["10.0.1.", "010.0.1.", "192.168.0.2", "fd00:10:1:", "fd00:192::2"];
+    if ours.iter().any(|prefix| endpoint.starts_with(prefix)) { NODE } else { "node-b" }
+}
+
 /// Addresses that are refused everywhere.
 pub(super) const REFUSED_V4: &[&str] = &["127.0.0.1", "127.8.8.8", "169.254.1.1", "224.0.0.1", "0.0.0.0"];
 pub(super) const REFUSED_V6: &[&str] = &["::1", "fe80::1", "ff02::1", "::"];

@@ -1,7 +1,6 @@
 //! Random EndpointSlices.
 
 use proptest::collection::vec;
-use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
@@ -62,11 +61,16 @@ fn endpoints(good: &'static [&'static str], refused: &'static [&'static str]) ->
     let ready = select(&[None, Some(true), Some(true), Some(true), Some(false), Some(false)][..]);
     let serving = select(&[None, Some(true), Some(true), Some(false)][..]);
     let terminating = select(&[None, Some(false), Some(true)][..]);
-    let node = option::weighted(0.9, pool::text(pool::NODES));
     let hints = |names| prop_oneof![1 => Just(Vec::new()), 1 => subsequence(names, 1..=2)];
     let owned = |names: Vec<&str>| names.into_iter().map(ToOwned::to_owned).collect();
-    let one = (addresses, ready, serving, terminating, node, hints(pool::ZONES), hints(pool::NODES)).prop_map(
-        move |(addresses, ready, serving, terminating, node_name, zones, nodes)| Endpoint {
+    let placed = addresses.prop_flat_map(|addresses| {
+        let home = addresses.first().map_or(pool::NODE, |first| pool::home(first)).to_owned();
+        // Slices may be late, or wrong.
+        let node = prop_oneof![12 => Just(Some(home)), 1 => pool::text(pool::NODES).prop_map(Some), 1 => Just(None)];
+        (Just(addresses), node)
+    });
+    let one = (placed, ready, serving, terminating, hints(pool::ZONES), hints(pool::NODES)).prop_map(
+        move |((addresses, node_name), ready, serving, terminating, zones, nodes)| Endpoint {
             addresses,
             ready,
             serving,

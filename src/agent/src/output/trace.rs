@@ -183,6 +183,9 @@ const fn masquerade(why: Masquerade) -> (&'static str, &'static str) {
         Masquerade::All => ("all", "every client of a cluster IP is (--masquerade-all)"),
         Masquerade::Node => ("node", "the client is this node, and may be sent to an endpoint of another one"),
         Masquerade::Hairpin => ("hairpin", "the endpoint is the client itself"),
+        Masquerade::PassingThrough => {
+            ("passingThrough", "neither client nor endpoint is of this node, and the answer must come back to it")
+        }
         Masquerade::Other => ("other", "a rule says so that is not Portolan's"),
     }
 }

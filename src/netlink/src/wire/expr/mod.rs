@@ -45,6 +45,8 @@ pub enum Expr {
     CtLoad {
         /// `uapi::key::CT_*`
         key: u32,
+        /// Of which of its two tuples, `uapi::key::CT_DIR_*`, where it has one for each.
+        direction: Option<u8>,
         /// Where to.
         dreg: Register,
     },

@@ -9,6 +9,7 @@ pub(super) const META_KEY: u16 = 2;
 pub(super) const META_SREG: u16 = 3;
 pub(super) const CT_DREG: u16 = 1;
 pub(super) const CT_KEY: u16 = 2;
+pub(super) const CT_DIRECTION: u16 = 3;
 pub(super) const FIB_DREG: u16 = 1;
 pub(super) const FIB_RESULT: u16 = 2;
 pub(super) const FIB_FLAGS: u16 = 3;

@@ -105,8 +105,12 @@ fn meta(data: Data<'_>) -> Option<Expr> {
 }
 
 fn ct(data: Data<'_>) -> Option<Expr> {
-    data.only(&[nfta::CT_DREG, nfta::CT_KEY])?;
-    Some(Expr::CtLoad { key: data.be32(nfta::CT_KEY)?, dreg: data.register(nfta::CT_DREG)? })
+    data.only(&[nfta::CT_DREG, nfta::CT_KEY, nfta::CT_DIRECTION])?;
+    let direction = match data.get(nfta::CT_DIRECTION) {
+        Some(attr) => Some(attr.u8()?),
+        None => None,
+    };
+    Some(Expr::CtLoad { key: data.be32(nfta::CT_KEY)?, direction, dreg: data.register(nfta::CT_DREG)? })
 }
 
 fn fib(data: Data<'_>) -> Option<Expr> {

@@ -53,9 +53,12 @@ impl Expr {
                 w.be32(nfta::META_KEY, *key);
                 w.be32(nfta::META_SREG, sreg.number());
             }
-            Self::CtLoad { key, dreg } => {
+            Self::CtLoad { key, direction, dreg } => {
                 w.be32(nfta::CT_KEY, *key);
                 w.be32(nfta::CT_DREG, dreg.number());
+                if let Some(direction) = direction {
+                    w.u8(nfta::CT_DIRECTION, *direction);
+                }
             }
             Self::Fib { flags, result, dreg } => {
                 w.be32(nfta::FIB_FLAGS, *flags);

@@ -114,7 +114,7 @@ fn fresh(ports: impl IntoIterator<Item = DesiredPort>) -> Result<BTreeMap<Key, V
     syncer.set_policy(&policy());
     for desired in ports {
         let id = PortId { name: desired.name.clone().into(), family: desired.family };
-        syncer.update(&PortChange { id, desired: Some(desired) });
+        syncer.update(&PortChange { id, desired: Some(desired), loopback: None });
     }
     syncer.sync()?;
     Ok(syncer.backend().objects().clone())

@@ -65,7 +65,7 @@ fn program(node: &Host, ports: Vec<DesiredPort>) -> Result<()> {
             // A Service in both families has two ids; here the number of endpoints makes two of the long name as well.
             let id = PortId { name: desired.name.clone().into(), family: desired.family };
             let id = if desired.endpoints.is_empty() { other(&id) } else { id };
-            syncer.update(&PortChange { id, desired: Some(desired) });
+            syncer.update(&PortChange { id, desired: Some(desired), loopback: None });
         }
         syncer.sync()?;
         Ok(())

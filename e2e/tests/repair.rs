@@ -201,7 +201,7 @@ fn commits_elsewhere_are_not_looked_at() -> Result<()> {
             if number % 10 == 5 {
                 let desired = port(number.try_into()?, Family::V4, 2);
                 let id = PortId { name: desired.name.clone().into(), family: desired.family };
-                syncer.update(&PortChange { id, desired: Some(desired) });
+                syncer.update(&PortChange { id, desired: Some(desired), loopback: None });
                 ensure!(syncer.sync()?.operations > 0);
             }
         }

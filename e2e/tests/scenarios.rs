@@ -79,8 +79,8 @@ fn check(scenario: &Scenario, portolan: &Portolan) -> Result<Checked, Error> {
     Ok(checked)
 }
 
-/// Both nodes' kernels, programmed by Portolan: once where the scenario has one step, and else by daemons that follow the
-/// steps.
+/// Both nodes' kernels, programmed by Portolan: once where that is all there is to do, and else by daemons that follow the
+/// steps, and listen at loopback addresses.
 struct Programmed<'scenario> {
     scenario: &'scenario Scenario,
     portolan: &'scenario Portolan,
@@ -93,7 +93,7 @@ struct Programmed<'scenario> {
 
 impl<'scenario> Programmed<'scenario> {
     fn new(scenario: &'scenario Scenario, portolan: &'scenario Portolan) -> Result<Self, Error> {
-        let follows = scenario.steps.len() > 1;
+        let follows = scenario.steps.len() > 1 || scenario.proxy.listens_at_loopback();
         let failed = |source| Error::File { path: env::temp_dir(), source };
         let folder = follows.then(tempfile::tempdir).transpose().map_err(failed)?;
         let manifests = folder.as_ref().map_or_else(|| scenario.input(), |folder| folder.path().to_owned());

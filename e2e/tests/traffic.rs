@@ -71,7 +71,7 @@ fn service(name: &str, cluster_ip: [u8; 4], endpoints: &[(&Member, u16)]) -> Por
         affinity: None,
         sources: Vec::new(),
     };
-    PortChange { id: PortId { name: name.into(), family: Family::V4 }, desired: Some(desired) }
+    PortChange { id: PortId { name: name.into(), family: Family::V4 }, desired: Some(desired), loopback: None }
 }
 
 /// Has the servers forget a connection when it is closed. Two clients that are masqueraded share an address but not a

@@ -86,7 +86,7 @@ pub fn random_change(seed: &mut Seed) -> PortChange {
     let endpoints = u16::try_from(seed.below(8)).unwrap_or_default();
     let desired = special_port(seed, number, family, endpoints);
     let id = PortId { name: desired.name.clone().into(), family };
-    PortChange { id, desired: (!seed.one_in(4)).then_some(desired) }
+    PortChange { id, desired: (!seed.one_in(4)).then_some(desired), loopback: None }
 }
 
 /// A batch of operations that may or may not be what the kernel allows now. Most fit what is there, so that histories go

@@ -161,6 +161,8 @@ fn configuration(options: &ProxyOptions, node: &str, mode: &str, kubeconfig: &Pa
         "healthzBindAddress": "127.0.0.1:10256",
         "metricsBindAddress": METRICS,
         "enableProfiling": true,
+        // With the gate, and without these addresses in the list, kube-proxy rejects what is sent to loopback NodePorts.
+        "featureGates": {"KubeProxyNFTablesLocalhostNodePorts": options.listens_at_loopback()},
     })
     .to_string()
 }

@@ -1,6 +1,9 @@
 //! The options of the service proxy in a scenario, in kube-proxy's words: `proxy` of flows.yaml. Portolan and kube-proxy
 //! take the same flags.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::cast;
@@ -55,6 +58,16 @@ impl Default for ProxyOptions {
 }
 
 impl ProxyOptions {
+    /// Whether NodePorts are at loopback addresses, which takes a process that listens.
+    #[must_use]
+    pub fn listens_at_loopback(&self) -> bool {
+        let explicit = |cidr: IpNet| {
+            let loopback: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+            cidr.prefix_len() > 0 && loopback.iter().any(|address| cidr.contains(address))
+        };
+        self.nodeport_addresses.iter().any(|entry| entry == "localhost" || entry.parse().is_ok_and(explicit))
+    }
+
     /// As flags. What is not given has none.
     #[must_use]
     pub fn arguments(&self) -> Vec<String> {
@@ -114,5 +127,21 @@ mod tests {
             ]
         );
         assert!(serde_saphyr::from_str::<ProxyOptions>("{detect-local-mode: clustercidr}").is_err());
+    }
+
+    #[test]
+    fn loopback_addresses_have_node_ports_where_they_are_asked_for() {
+        for (list, listens) in [
+            ("[primary]", false),
+            ("[all]", false),
+            ("[0.0.0.0/0, '::/0']", false),
+            ("[127.0.2.0/24]", false),
+            ("[primary, localhost]", true),
+            ("[64.0.0.0/2]", true),
+            ("['::1/128']", true),
+        ] {
+            let options: ProxyOptions = serde_saphyr::from_str(&format!("{{nodeport-addresses: {list}}}")).unwrap();
+            assert_eq!(options.listens_at_loopback(), listens, "{list}");
+        }
     }
 }

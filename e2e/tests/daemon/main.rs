@@ -34,6 +34,7 @@ fn main() -> ExitCode {
             events::a_gate_that_nobody_knows_is_told_and_the_start_goes_on()
         }),
         test("rules follow the file", reload::rules_follow_the_file),
+        test("listeners follow the file", reload::listeners_follow_the_file),
         test("all else that is live follows the file", reload::all_else_that_is_live_follows_the_file),
         test("an upgrade's edit of the mode changes nothing", reload::an_upgrades_edit_of_the_mode_changes_nothing),
         test("what cannot be followed changes nothing", reload::what_cannot_be_followed_changes_nothing),

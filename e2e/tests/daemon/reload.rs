@@ -1,7 +1,10 @@
 //! The configuration file while the daemon runs: what is followed is in the kernel as if it had been there from the start;
 //! what cannot be followed changes nothing.
 
-use std::{fs, net::Ipv4Addr};
+use std::{
+    fs,
+    net::{Ipv4Addr, TcpStream},
+};
 
 use anyhow::{Result, ensure};
 use portolan_e2e::{
@@ -78,6 +81,21 @@ fn fresh(settings: &str) -> Result<Vec<(Key, Held)>> {
     let run = world.portolan.on(&world.node).args(["run", "--once", "--hostname-override=node-a", "--config"]);
     run.arg(config).arg("-f").arg(objects).expect_exit(0)?;
     Ok(world.node.objects()?)
+}
+
+pub(crate) fn listeners_follow_the_file() -> Result<()> {
+    let mut running = Running::start()?;
+    let is_open = |running: &Running| {
+        Ok(running.world.node.enter(|| TcpStream::connect((Ipv4Addr::LOCALHOST, 30080)).is_ok())?)
+    };
+    ensure!(!is_open(&running)?, "nobody has asked for loopback");
+    for _ in 0..2 {
+        running.edit(&format!("{FIRST}nodePortAddresses: [primary, localhost]\n"))?;
+        running.until("the NodePort at loopback", || is_open(&running))?;
+        running.edit(FIRST)?;
+        running.until("the NodePort at loopback to be closed", || Ok(!is_open(&running)?))?;
+    }
+    Ok(())
 }
 
 pub(crate) fn rules_follow_the_file() -> Result<()> {

@@ -52,7 +52,11 @@ fn addresses(cluster: &Cluster) -> io::Result<PerFamily<Vec<IpAddr>>> {
         if chosen.is_everywhere(family) {
             return io::Result::Ok(everywhere.get(family).clone());
         }
-        let primary = cluster.node_port_addresses(family).iter().copied().filter(|addr| !addr.is_unspecified());
+        let primary = cluster
+            .node_port_addresses(family)
+            .iter()
+            .copied()
+            .filter(|addr| !addr.is_unspecified() && !addr.is_loopback());
         let local = LocalAddresses::read()?;
         Ok(primary.chain(local.single(family).filter(|addr| chosen.contains(*addr))).collect())
     };

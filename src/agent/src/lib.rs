@@ -7,6 +7,7 @@
 //!   configuration file, signals                             |                      ^          |
 //!                                                           v                      '----------' notifications
 //!   http thread (tokio): /healthz, /metrics, ... <------ Telemetry
+//!   loopback thread (tokio): NodePorts at 127.0.0.1 <--- LoopbackNodePorts
 //! ```
 //!
 //! A batch is worked on by the kernel inside one system call, for as long as a tenth of a second: the thread that
@@ -24,9 +25,11 @@ pub mod feed;
 pub mod health_checks;
 pub mod http;
 pub mod leftovers;
+mod listen;
 pub mod load;
 pub mod local_addresses;
 pub mod logging;
+pub mod loopback;
 pub mod mailbox;
 pub mod manifest;
 pub mod metrics;

@@ -290,7 +290,9 @@ fn metrics() {
         metrics.network_programmed(family, 10 * moment);
         metrics.no_local_endpoints(family, 1, 2);
         metrics.conntrack_reconciled(family, moment, 3);
+        metrics.loopback_listeners(family, 2);
     }
+    metrics.loopback_listener_failed(Family::V6);
     metrics.sync_failed(Family::V6, SyncKind::Partial, moment);
     metrics.cleanup_failed(Family::V6);
     metrics.changes_synced();

@@ -39,6 +39,9 @@ enum Stage {
 pub struct Features {
     /// `AllowServiceExternalIPs`: whether `spec.externalIPs` of Services are served.
     pub external_ips: bool,
+    /// `KubeProxyNFTablesLocalhostNodePorts`: whether NodePorts are served at loopback addresses that are asked for. On, as
+    /// in 1.38, unless it is switched off by its name: the addresses are asked for by name, too.
+    pub localhost_node_ports: bool,
     /// `ComponentStatusz`: whether /statusz is served.
     pub statusz: bool,
     /// `ComponentFlagz`: whether /flagz is served.
@@ -63,6 +66,7 @@ impl Features {
         };
         Self {
             external_ips: is_on("AllowServiceExternalIPs"),
+            localhost_node_ports: *given.get(LOCALHOST_NODE_PORTS).unwrap_or(&true),
             statusz: is_on("ComponentStatusz"),
             flagz: is_on("ComponentFlagz"),
             logging_alpha: is_on("LoggingAlphaOptions"),
@@ -71,25 +75,25 @@ impl Features {
     }
 }
 
+const LOCALHOST_NODE_PORTS: &str = "KubeProxyNFTablesLocalhostNodePorts";
 const ALL_ALPHA: &str = "AllAlpha";
 const ALL_BETA: &str = "AllBeta";
 
 /// Those that decide something here: what [`Features`] has, and the two that stand for many.
-const ACTED_UPON: [&str; 7] = [
+const ACTED_UPON: [&str; 8] = [
     ALL_ALPHA,
     ALL_BETA,
     "AllowServiceExternalIPs",
     "ComponentFlagz",
     "ComponentStatusz",
+    LOCALHOST_NODE_PORTS,
     "LoggingAlphaOptions",
     "LoggingBetaOptions",
 ];
 
 /// What kube-proxy does by such a gate and Portolan does not, with the value that asks for it.
-const NOT_FOLLOWED: [(&str, bool, &str); 2] = [
-    ("KubeProxyNFTablesLocalhostNodePorts", true, "Portolan has no NodePorts on loopback in nftables mode"),
-    ("NFTablesNetlink", false, "Portolan always talks netlink with the kernel"),
-];
+const NOT_FOLLOWED: [(&str, bool, &str); 1] =
+    [("NFTablesNetlink", false, "Portolan always talks netlink with the kernel")];
 
 /// Refuses what every release refuses, and tells what has no effect.
 pub(crate) fn check(given: &BTreeMap<String, bool>, findings: &mut Findings) {
@@ -145,12 +149,19 @@ mod tests {
 
     #[test]
     fn defaults_and_what_changes_them() {
-        let default =
-            Features { external_ips: true, statusz: true, flagz: true, logging_alpha: false, logging_beta: true };
+        let default = Features {
+            external_ips: true,
+            localhost_node_ports: true,
+            statusz: true,
+            flagz: true,
+            logging_alpha: false,
+            logging_beta: true,
+        };
         for (pairs, expected) in [
             (&[][..], default),
             (&[("AllowServiceExternalIPs", false)], Features { external_ips: false, ..default }),
             (&[("ComponentStatusz", false), ("ComponentFlagz", true)], Features { statusz: false, ..default }),
+            (&[("KubeProxyNFTablesLocalhostNodePorts", false)], Features { localhost_node_ports: false, ..default }),
             (&[("AllAlpha", true)], Features { logging_alpha: true, ..default }),
             (&[("AllBeta", false)], Features { statusz: false, flagz: false, logging_beta: false, ..default }),
             (

@@ -167,6 +167,7 @@ fn node(resolved: &Resolved, host_name: &str) -> Result<NodeConfig, Problems> {
         count_connections: resolved.run.count_connections,
         nodeport_addresses: nodeport_addresses(of)?,
         bind_address: read_ip(&of.bind_address).map(|read| read.addr).filter(|addr| !addr.is_unspecified()),
+        localhost_node_ports: resolved.features.localhost_node_ports,
         external_ips: resolved.features.external_ips,
     })
 }

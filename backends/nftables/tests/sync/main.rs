@@ -45,7 +45,7 @@ fn syncer(kernel: Kernel) -> Syncer<Kernel> {
 }
 
 fn change(desired: DesiredPort) -> PortChange {
-    PortChange { id: id(&desired), desired: Some(desired) }
+    PortChange { id: id(&desired), desired: Some(desired), loopback: None }
 }
 
 fn id(desired: &DesiredPort) -> PortId {
@@ -53,7 +53,7 @@ fn id(desired: &DesiredPort) -> PortId {
 }
 
 fn gone(desired: &DesiredPort) -> PortChange {
-    PortChange { id: id(desired), desired: None }
+    PortChange { id: id(desired), desired: None, loopback: None }
 }
 
 /// What a fresh start would program for these ServicePorts.

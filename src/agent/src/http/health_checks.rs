@@ -30,9 +30,10 @@ use tokio::{net::TcpListener, runtime::Handle, task::AbortHandle};
 use super::{
     answer::{Answer, JSON, typed, with},
     health::{Health, Now},
-    listen,
     serve::{Asked, Site, serve},
 };
+
+use crate::listen;
 
 /// Tells a load balancer how much of the traffic to send here.
 const WEIGHT: HeaderName = HeaderName::from_static("x-load-balancing-endpoint-weight");

@@ -17,7 +17,6 @@ mod debug_flags;
 mod health;
 mod health_checks;
 mod health_server;
-mod listen;
 mod metrics_server;
 mod negotiate;
 mod serve;
@@ -40,7 +39,7 @@ use self::{
     metrics_server::MetricsSite,
     serve::{Site, serve},
 };
-use crate::metrics::Metrics;
+use crate::{listen, metrics::Metrics};
 
 /// kube-proxy's pause between two tries to listen.
 const RETRY: Duration = Duration::from_secs(5);

@@ -45,6 +45,9 @@ pub(super) struct KubeProxy {
     conntrack_deleted: IntCounterVec,
     healthz: IntCounterVec,
     livez: IntCounterVec,
+    loopback_listeners: IntGaugeVec,
+    loopback_failures: IntCounterVec,
+    loopback_rejected: IntCounterVec,
 }
 
 /// The changes of one sort.
@@ -136,6 +139,22 @@ impl KubeProxy {
                 "[ALPHA] Cumulative proxy livez HTTP status",
                 &["code"],
             )?,
+            loopback_listeners: families.gauges(
+                "kubeproxy_nftables_localhost_nodeport_listeners",
+                "[ALPHA] Number of active localhost NodePort userspace proxy listeners.",
+                by_family,
+            )?,
+            loopback_failures: families.counters(
+                "kubeproxy_nftables_localhost_nodeport_listener_creation_failures_total",
+                "[ALPHA] Number of localhost NodePort userspace proxy listener creation failures.",
+                by_family,
+            )?,
+            loopback_rejected: families.counters(
+                "kubeproxy_nftables_localhost_nodeport_rejected_packets_total",
+                "[ALPHA] Number of packets rejected on localhost NodePorts. UDP and SCTP are always rejected; TCP is \
+                 rejected when the localhost NodePort proxy is not running",
+                &[IP_FAMILY, "protocol"],
+            )?,
         })
     }
 
@@ -215,6 +234,22 @@ impl Metrics {
         let family = family.to_string();
         self.kube_proxy.conntrack.with_label_values(&[&family]).observe(took.as_secs_f64());
         self.kube_proxy.conntrack_deleted.with_label_values(&[&family]).inc_by(deleted);
+    }
+
+    /// So many listeners serve NodePorts at the loopback address of a family. Nothing that comes there is rejected by a rule of
+    /// ours: whoever has the port answers, or the kernel.
+    pub fn loopback_listeners(&self, family: Family, count: usize) {
+        let family = family.to_string();
+        let gauge = self.kube_proxy.loopback_listeners.with_label_values(&[&family]);
+        gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        for protocol in ["TCP", "UDP", "SCTP"] {
+            self.kube_proxy.loopback_rejected.with_label_values(&[&family, protocol]).inc_by(0);
+        }
+    }
+
+    /// A NodePort could not be listened for at the loopback address of a family.
+    pub fn loopback_listener_failed(&self, family: Family) {
+        self.kube_proxy.loopback_failures.with_label_values(&[&family.to_string()]).inc();
     }
 
     /// `/healthz` was answered with this code.

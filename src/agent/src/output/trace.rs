@@ -69,6 +69,12 @@ fn lines(traced: &Traced<'_>) -> Vec<(&'static str, String)> {
             Verdict::Endpoint { to, .. } => lines.push(("endpoints", format!("{to}  {chance}"))),
             Verdict::Rejected(refusal) => lines.extend(refused("rejected", *chance, refusal, traced)),
             Verdict::Dropped(refusal) => lines.extend(refused("dropped", *chance, refusal, traced)),
+            Verdict::Untouched if packet.destination.is_loopback() => lines.push((
+                "untouched",
+                "no rule of Portolan's takes it: it is for who listens there, which is `portolan run` itself for TCP NodePorts at \
+                 127.0.0.1 and ::1 where nodePortAddresses has `localhost`"
+                    .to_owned(),
+            )),
             Verdict::Untouched => {
                 lines.push(("untouched", "no rule of Portolan's takes it: it goes where the routes say".to_owned()));
             }

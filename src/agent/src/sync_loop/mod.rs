@@ -6,6 +6,7 @@
 //!   every syncPeriod ---------------------> Syncer::resync    should a notification be lost
 //!                                              |
 //!                                              +--> FlowCleaner  stale UDP entries of conntrack
+//!                                              +--> LoopbackNodePorts  listeners for what no rule can serve
 //!                                              +--> Telemetry    metrics, health, Events, health-check node ports
 //! ```
 //!
@@ -43,7 +44,10 @@ use self::{
     pace::{Due, Pace},
     predecessor::Predecessor,
 };
-use crate::{conntrack::FlowCleaner, mailbox::Inbox, manifest, metrics::SyncKind, telemetry::Telemetry};
+use crate::{
+    conntrack::FlowCleaner, loopback::LoopbackNodePorts, mailbox::Inbox, manifest, metrics::SyncKind,
+    telemetry::Telemetry,
+};
 
 pub use self::report::{ErrorChain, log_sync, warn_of_node};
 
@@ -81,6 +85,7 @@ pub struct SyncLoop<B: Backend> {
     pace: Pace,
     no_local: NoLocalEndpoints,
     flows: FlowCleaner,
+    loopback: LoopbackNodePorts,
     telemetry: Telemetry,
     predecessor: Predecessor,
     /// Whether a missing Node may still come.
@@ -105,6 +110,7 @@ impl<B: Backend> SyncLoop<B> {
             pace: Pace::new(now, settings.sync_period, settings.min_sync_period),
             no_local: NoLocalEndpoints::default(),
             flows: FlowCleaner::new(settings.delete_syn_sent),
+            loopback: LoopbackNodePorts::default(),
             telemetry,
             predecessor: Predecessor::default(),
             patient: true,
@@ -128,6 +134,7 @@ impl<B: Backend> SyncLoop<B> {
                             self.audited = Instant::now();
                             self.syncer.look_again();
                         }
+                        self.loopback.settle(&self.telemetry.metrics);
                         self.settle(Syncer::resync);
                         self.count();
                     }
@@ -184,8 +191,10 @@ impl<B: Backend> SyncLoop<B> {
         self.policy = Some(policy);
         for change in self.cluster.take_changes() {
             self.no_local.update(&change);
+            self.loopback.update(&change);
             self.syncer.update(&change);
         }
+        self.loopback.settle(&self.telemetry.metrics);
         self.flows.touch(&mut self.cluster);
         for conflict in self.cluster.take_conflicts() {
             tracing::warn!("{conflict}");

@@ -21,7 +21,7 @@ fn cidrs(texts: &[&str]) -> Vec<ipnet::IpNet> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
 }
 
-const EFFECTS: [Effect; 48] = [
+const EFFECTS: [Effect; 49] = [
     ("mode: nftables", "--proxy-mode=nftables", |s| {
         s.mode == Mode::Nftables && !s.mode_defaulted && s.node.nodeport_addresses == NodePortAddresses::PRIMARY
     }),
@@ -53,6 +53,11 @@ const EFFECTS: [Effect; 48] = [
         !s.features.external_ips
     }),
     ("featureGates: {ComponentStatusz: false}", "--feature-gates=ComponentStatusz=false", |s| !s.features.statusz),
+    (
+        "featureGates: {KubeProxyNFTablesLocalhostNodePorts: false}",
+        "--feature-gates=KubeProxyNFTablesLocalhostNodePorts=false",
+        |s| !s.node.localhost_node_ports,
+    ),
     ("featureGates: {ComponentFlagz: false}", "--feature-gates=ComponentFlagz=false", |s| !s.features.flagz),
     ("clientConnection: {kubeconfig: /a}", "--kubeconfig=/a", |s| {
         s.client.kubeconfig.as_deref() == Some(Path::new("/a"))
@@ -191,7 +196,7 @@ fn nothing_said_is_kube_proxys_default_but_nobody_waits() {
     );
     assert_eq!((settings.config_sync_period, settings.oom_score_adj), (seconds(900), -999));
     let features = settings.features;
-    assert!(features.external_ips && features.flagz && features.statusz);
+    assert!(features.localhost_node_ports && features.external_ips && features.flagz && features.statusz);
     assert!(!(settings.bind_hard_fail || settings.profiling));
     assert_eq!((node.masquerade_mark, node.masquerade_all, node.count_connections), (0x4000, false, false));
     assert_eq!(node.detect_local, DetectLocal::ClusterCidr(PerFamily::default()));

@@ -6,14 +6,14 @@ use ipnet::IpNet;
 
 use super::{DesiredPort, Frontend, FrontendKind, Vip};
 use crate::{
-    addr::Family,
+    addr::{Family, Protocol},
     model::{Lists, Service, ServicePort, TrafficPolicy},
 };
 
 /// What a decision takes from the node, in one family.
 #[derive(Debug, Clone, Copy)]
 pub struct Viewpoint<'a> {
-    /// The addresses of NodePorts; the unspecified one stands for all that are local to the node.
+    /// The addresses of NodePorts; the unspecified one stands for all that are local to the node and not loopback.
     pub node_ports: &'a [IpAddr],
     /// The address that stands for the node.
     pub primary: Option<IpAddr>,
@@ -42,7 +42,9 @@ pub fn claimed(service: &Service, port: &ServicePort, family: Family, node_ports
     all.extend(at_port(&service.load_balancer_ips, FrontendKind::LoadBalancerIp));
     if let Some(number) = port.node_port {
         let of_family = node_ports.iter().filter(|addr| Family::of(**addr) == family);
-        all.extend(of_family.map(|addr| frontend(*addr, number, FrontendKind::NodePort)));
+        // At loopback addresses somebody listens, which is for TCP only.
+        let open = of_family.filter(|addr| !addr.is_loopback() || port.id.protocol == Protocol::Tcp);
+        all.extend(open.map(|addr| frontend(*addr, number, FrontendKind::NodePort)));
     }
     // By VIP, then by kind in the order of precedence: an address that is both stays what it is first.
     all.sort_unstable();
@@ -70,7 +72,8 @@ pub fn decide(
     lists: impl FnOnce() -> Lists,
 ) -> Option<DesiredPort> {
     let mut frontends = claimed(service, port, family, node.node_ports);
-    frontends.retain(|frontend| has(&frontend.vip));
+    // What is at loopback is no matter of the kernel's rules.
+    frontends.retain(|frontend| !frontend.vip.addr.is_loopback() && has(&frontend.vip));
     if frontends.is_empty() {
         return None;
     }

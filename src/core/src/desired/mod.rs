@@ -4,6 +4,7 @@
 //! The unit is a [`DesiredPort`]: one ServicePort in one IP family. The families are independent of each other.
 
 mod decide;
+mod loopback;
 mod node_policy;
 
 use std::{
@@ -21,6 +22,7 @@ use crate::{
 };
 
 pub use decide::{Viewpoint, claimed, decide};
+pub use loopback::{LoopbackNodePort, at_loopback};
 pub use node_policy::{BadInterfaceName, InterfaceName, LocalDetector, NodePolicy, NodePortsAt};
 
 /// One (address, protocol, port) that clients connect to.
@@ -143,4 +145,6 @@ pub struct PortChange {
     pub id: PortId,
     /// The new state; `None` when there is nothing left to program.
     pub desired: Option<DesiredPort>,
+    /// What is to be listened for beside the kernel's rules.
+    pub loopback: Option<LoopbackNodePort>,
 }

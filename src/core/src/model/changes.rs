@@ -35,9 +35,11 @@ impl Cluster {
             let port = service.port(&id)?;
             let has = |vip: &_| self.vips.has(vip, &id);
             let lists = || Lists::of(&entry.slices, &id, family, self.zone());
-            desired::decide(service, port, family, self.viewpoint(family), has, lists)
+            let node = self.viewpoint(family);
+            let loopback = desired::at_loopback(service, port, family, node.node_ports, has, lists);
+            Some((desired::decide(service, port, family, node, has, lists), loopback))
         };
-        let desired = decide();
-        PortChange { id: PortId { name: id, family }, desired }
+        let (desired, loopback) = decide().unwrap_or_default();
+        PortChange { id: PortId { name: id, family }, desired, loopback }
     }
 }

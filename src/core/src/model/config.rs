@@ -27,6 +27,9 @@ pub struct NodeConfig {
     pub nodeport_addresses: NodePortAddresses,
     /// `--bind-address`: the node's primary address of its family, in place of the Node object's.
     pub bind_address: Option<IpAddr>,
+    /// The gate `KubeProxyNFTablesLocalhostNodePorts` (KEP-6032): whether NodePorts are at 127.0.0.1 and ::1 where
+    /// `nodeport_addresses` has these.
+    pub localhost_node_ports: bool,
     /// The gate `AllowServiceExternalIPs` (KEP-5707): whether `spec.externalIPs` are served.
     pub external_ips: bool,
 }
@@ -66,6 +69,7 @@ impl NodeConfig {
             count_connections: false,
             nodeport_addresses: NodePortAddresses::PRIMARY,
             bind_address: None,
+            localhost_node_ports: true,
             external_ips: true,
         }
     }
@@ -101,8 +105,8 @@ impl NodeConfig {
         bound.or_else(|| node.and_then(|node| node.primary(family)))
     }
 
-    /// The addresses that NodePorts' Frontends have in a family: the primary one where it is chosen, and the unspecified
-    /// one for those that [`NodePolicy::node_ports`] says.
+    /// The addresses that NodePorts' Frontends have in a family: the primary one where it is chosen, the unspecified
+    /// one for those that [`NodePolicy::node_ports`] says, and the loopback one where somebody listens.
     #[must_use]
     pub fn node_port_addresses(&self, node: Option<&Node>, family: Family) -> Vec<IpAddr> {
         let chosen = &self.nodeport_addresses;
@@ -112,7 +116,15 @@ impl NodeConfig {
             Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
         };
         let local = (chosen.of_family(family) != NodePortsAt::Frontends).then_some(unspecified);
-        primary.into_iter().chain(local).collect()
+        let loopback = self.listens_at_loopback(family).then_some(localhost(family));
+        primary.into_iter().chain(local).chain(loopback).collect()
+    }
+
+    /// Whether TCP NodePorts are listened for at the loopback address of a family: only where a CIDR chooses it that does not
+    /// choose everything (the rule of kube-proxy 1.38).
+    pub(super) fn listens_at_loopback(&self, family: Family) -> bool {
+        let mut cidrs = self.nodeport_addresses.cidrs(family).filter(|cidr| cidr.prefix_len() > 0);
+        self.localhost_node_ports && cidrs.any(|cidr| cidr.contains(&localhost(family)))
     }
 }
 
@@ -161,6 +173,13 @@ impl NodePortAddresses {
         } else {
             NodePortsAt::Local(IpNet::aggregate(&self.cidrs(family).collect()))
         }
+    }
+}
+
+const fn localhost(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        Family::V6 => IpAddr::V6(Ipv6Addr::LOCALHOST),
     }
 }
 

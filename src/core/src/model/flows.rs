@@ -57,11 +57,12 @@ impl Touched {
 }
 
 impl Cluster {
-    /// The VIPs that were touched since the last call, of the protocols that are looked after: UDP, TCP or both. To be asked
-    /// after [`Cluster::take_changes`], which decides who has a VIP.
+    /// The VIPs that were touched since the last call, of the protocols that are looked after: UDP, TCP or both. Not those at
+    /// loopback addresses: who listens there is told by the connections themselves. To be asked after
+    /// [`Cluster::take_changes`], which decides who has a VIP.
     pub fn take_touched(&mut self, looked_after: impl Fn(Protocol) -> bool) -> Touched {
         let all = std::mem::take(&mut self.dirty.vips).into_iter();
-        Touched(all.filter(|vip| looked_after(vip.protocol)).collect())
+        Touched(all.filter(|vip| looked_after(vip.protocol) && !vip.addr.is_loopback()).collect())
     }
 
     /// Whether a flow to a touched VIP leads elsewhere than a new one may. `is_local` says whether an address is the

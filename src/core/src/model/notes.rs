@@ -31,8 +31,7 @@ pub enum NodeNote {
         /// What is missing.
         lacks: &'static str,
     },
-    /// A CIDR of loopback addresses. Connections to 127.0.0.1 leave the node only with the sysctl `route_localnet`, which
-    /// lets others in: kube-proxy's nftables mode has no NodePorts there either (KEP-3866).
+    /// A CIDR of loopback addresses at none of which anybody listens.
     Loopback {
         /// The CIDR.
         cidr: IpNet,
@@ -66,8 +65,9 @@ impl fmt::Display for NodeNote {
             ),
             Self::Loopback { cidr } => write!(
                 f,
-                "--nodeport-addresses = `{cidr}` is of loopback addresses: no NodePort is open there, at other chosen addresses \
-                 they are; take it away, and connect to an address of the Node"
+                "--nodeport-addresses = `{cidr}` is of loopback addresses, and no NodePort is open there, at other chosen \
+                 addresses they are: of loopback addresses 127.0.0.1 and ::1 have them, for TCP, unless the gate \
+                 KubeProxyNFTablesLocalhostNodePorts is off; give `localhost`, or take the CIDR away"
             ),
             Self::AllOpen { family } => write!(
                 f,
@@ -101,7 +101,8 @@ pub(super) fn notes(config: &NodeConfig, node: &NodeState, wanted: PerFamily<boo
             all.push(NodeNote::NoAddress { hostname: hostname(), family });
         }
         let loopback = chosen.cidrs(family).filter(|cidr| cidr.addr().is_loopback());
-        all.extend(loopback.map(|cidr| NodeNote::Loopback { cidr }));
+        let in_vain = loopback.filter(|_| !config.listens_at_loopback(family));
+        all.extend(in_vain.map(|cidr| NodeNote::Loopback { cidr }));
         if chosen.is_silent(family) {
             all.push(NodeNote::AllOpen { family });
         }
@@ -134,7 +135,7 @@ mod tests {
     fn notes_by_configuration_and_node() {
         let both = ["192.0.2.1", "fd00::1"];
         let no_node = "no Node object named `node-a` was read: what comes from it is missing";
-        let loopback = "--nodeport-addresses = `127.0.0.0/8` is of loopback addresses";
+        let loopback = "--nodeport-addresses = `127.0.2.0/24` is of loopback addresses";
         let no_address = "Node node-a: `status.addresses` has no InternalIP or ExternalIP that is an IPv6";
         let all_open = "--nodeport-addresses has no IPv6 CIDR: IPv6 NodePorts are open on all";
         for (list, node, expected) in [
@@ -146,8 +147,8 @@ mod tests {
             (&["primary", "192.0.2.0/24"], known(&both[..1]), &[no_address]),
             (&["0.0.0.0/0", "::/0"], known(&both), &[]),
             (&["192.0.2.0/24"], known(&both), &[all_open]),
-            (&["127.0.0.0/8", "192.0.2.0/24", "fd00::/8"], known(&both), &[loopback]),
-            (&["::1/128", "0.0.0.0/0"], NodeState::Refused, &["--nodeport-addresses = `::1/128` is of loopback"]),
+            (&["127.0.2.0/24", "192.0.2.0/24", "fd00::/8"], known(&both), &[loopback]),
+            (&["127.0.2.0/24", "127.0.0.0/8", "::1/128"], NodeState::Refused, &[]),
         ] {
             let notes = notes(&config(list), &node, PerFamily { v4: true, v6: true });
             let lines: Vec<_> = notes.iter().map(ToString::to_string).collect();

@@ -185,6 +185,9 @@ fn refusals_with_their_rule() {
         lines(&local, "192.168.100.1", "203.0.113.12:80"),
         ["untouched   no rule of Portolan's takes it: it goes where the routes say"]
     );
+    let listened = lines(&local, "127.0.0.1", "127.0.0.1:30080");
+    let start = "untouched   no rule of Portolan's takes it: it is for who listens there";
+    assert!(matches!(&*listened, [line] if line.starts_with(start)), "{listened:?}");
 }
 
 #[test]

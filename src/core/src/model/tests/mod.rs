@@ -4,6 +4,7 @@ mod conflicts;
 mod flows;
 mod health;
 mod listed;
+mod loopback;
 mod order;
 mod policy;
 mod rules;
@@ -18,15 +19,16 @@ use serde_json::{Value, json};
 
 use crate::{
     addr::PerFamily,
-    desired::{DesiredPort, Endpoint, PortChange, PortId},
+    desired::{DesiredPort, Endpoint, LoopbackNodePort, PortChange, PortId},
     ingest::{Kind, Object, ObjectRef},
     model::{Cluster, DetectLocal, NodeConfig, NodePortAddresses},
 };
 
-/// A cluster, and what a backend would have programmed of its changes.
+/// A cluster, and what a backend would have programmed of its changes, and who would listen at loopback addresses.
 struct World {
     cluster: Cluster,
     programmed: BTreeMap<PortId, DesiredPort>,
+    listened: BTreeMap<PortId, LoopbackNodePort>,
 }
 
 impl World {
@@ -37,7 +39,7 @@ impl World {
     }
 
     fn with(config: NodeConfig) -> Self {
-        Self { cluster: Cluster::new(config), programmed: BTreeMap::new() }
+        Self { cluster: Cluster::new(config), programmed: BTreeMap::new(), listened: BTreeMap::new() }
     }
 
     fn of(objects: impl IntoIterator<Item = Value>) -> Self {
@@ -59,7 +61,11 @@ impl World {
     fn sync(&mut self) -> Vec<String> {
         let changes: Vec<_> = self.cluster.take_changes().collect();
         let names = changes.iter().map(|change| format!("{} {}", change.id.name, change.id.family)).collect();
-        for PortChange { id, desired } in changes {
+        for PortChange { id, desired, loopback } in changes {
+            match loopback {
+                Some(loopback) => drop(self.listened.insert(id.clone(), loopback)),
+                None => drop(self.listened.remove(&id)),
+            }
             match desired {
                 Some(desired) => drop(self.programmed.insert(id, desired)),
                 None => drop(self.programmed.remove(&id)),

@@ -101,9 +101,13 @@ fn any_service_cidr() -> impl Strategy<Value = Value> {
 
 fn any_config() -> impl Strategy<Value = NodeConfig> {
     let cidrs = |text: &str| NodePortAddresses::within(vec![text.parse().unwrap()]);
-    pick(&[NodePortAddresses::PRIMARY, cidrs("192.0.2.0/24"), cidrs("::/0")]).prop_map(|nodeport_addresses| {
-        NodeConfig { nodeport_addresses, detect_local: DetectLocal::NodeCidr, ..NodeConfig::of("node-a") }
-    })
+    pick(&[NodePortAddresses::PRIMARY, cidrs("192.0.2.0/24"), cidrs("::/0"), cidrs("127.0.0.0/8")]).prop_map(
+        |nodeport_addresses| NodeConfig {
+            nodeport_addresses,
+            detect_local: DetectLocal::NodeCidr,
+            ..NodeConfig::of("node-a")
+        },
+    )
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
@@ -137,9 +141,10 @@ fn run(config: &NodeConfig, steps: &[Step]) -> (World, BTreeMap<ObjectRef, Value
 }
 
 /// Everything that others are told of a world.
-fn state(world: &World) -> (Vec<String>, Vec<DesiredPort>, Vec<String>, NodePolicy, Vec<HealthCheck>) {
+fn state(world: &World) -> (Vec<String>, Vec<DesiredPort>, String, Vec<String>, NodePolicy, Vec<HealthCheck>) {
     let ports = world.programmed.values().cloned().collect();
-    (world.shown(), ports, world.findings(), world.cluster.policy(), world.cluster.health_checks())
+    let listened = format!("{:?}", world.listened);
+    (world.shown(), ports, listened, world.findings(), world.cluster.policy(), world.cluster.health_checks())
 }
 
 /// What every backend relies on ([`DesiredPort`]).

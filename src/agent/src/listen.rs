@@ -22,7 +22,7 @@ const BACKLOG: i32 = 4096;
 ///
 /// # Errors
 /// What the kernel says.
-pub(super) fn both_families(address: SocketAddr) -> io::Result<TcpListener> {
+pub(crate) fn both_families(address: SocketAddr) -> io::Result<TcpListener> {
     if !address.ip().is_unspecified() {
         return one_family(address);
     }
@@ -38,7 +38,7 @@ pub(super) fn both_families(address: SocketAddr) -> io::Result<TcpListener> {
 ///
 /// # Errors
 /// What the kernel says.
-pub(super) fn one_family(address: SocketAddr) -> io::Result<TcpListener> {
+pub(crate) fn one_family(address: SocketAddr) -> io::Result<TcpListener> {
     listen(address, true)
 }
 
@@ -54,7 +54,8 @@ fn listen(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-fn is_no_ipv6(error: &io::Error) -> bool {
+/// Whether that is because the kernel has no IPv6, or no address of it.
+pub(crate) fn is_no_ipv6(error: &io::Error) -> bool {
     let none = [nix::errno::Errno::EAFNOSUPPORT, nix::errno::Errno::EADDRNOTAVAIL];
     none.iter().any(|errno| error.raw_os_error() == Some(*errno as i32))
 }

@@ -23,7 +23,8 @@ fn main() -> ExitCode {
     let tests = vec![
         test("random batches have the same outcome from nothing", || batches(0..12, false)),
         test("random batches have the same outcome from a full table", || batches(100..112, true)),
-        test("whatever others do in between the end is that of a fresh start", histories_with_foreign_edits),
+        test("whatever others do in between the end is that of a fresh start", || histories_with_foreign_edits(false)),
+        test("so it is where changes are written beside what they did", || histories_with_foreign_edits(true)),
     ];
     harness::run(|| Ok::<_, Failure>(tests), || ())
 }
@@ -120,22 +121,23 @@ fn fresh(ports: impl IntoIterator<Item = DesiredPort>) -> Result<BTreeMap<Key, V
     Ok(syncer.backend().objects().clone())
 }
 
-fn histories_with_foreign_edits() -> Result<()> {
+fn histories_with_foreign_edits(contested: bool) -> Result<()> {
     let mut edits = 0;
     for number in 0..32 {
         let node = lone()?;
-        edits += node.enter(|| edited_history(&node, number))?.with_context(|| format!("seed {number}"))?;
+        edits += node.enter(|| edited_history(&node, number, contested))?.with_context(|| format!("seed {number}"))?;
     }
     println!("{edits} foreign edits repaired");
     Ok(())
 }
 
 /// Returns how many foreign edits there were.
-fn edited_history(node: &Host, number: u64) -> Result<u32> {
+fn edited_history(node: &Host, number: u64, contested: bool) -> Result<u32> {
     let mut seed = Seed::new(number);
     let mut syncer = Syncer::new(Nftables::watching()?);
     syncer.set_policy(&policy());
     syncer.sync()?;
+    syncer.set_contested(contested);
     let mut ports = BTreeMap::new();
     let mut edits = 0;
     for step in 0..12 {
@@ -148,7 +150,11 @@ fn edited_history(node: &Host, number: u64) -> Result<u32> {
             syncer.update(&change);
         }
         let edit = if seed.one_in(2) { foreign_edit(node, &mut seed)? } else { None };
-        let report = if edit.is_some() { syncer.resync() } else { syncer.sync() };
+        if contested {
+            let beside = syncer.sync().with_context(|| format!("step {step} beside {edit:?}"))?;
+            ensure!(beside.quarantined.is_empty(), "step {step} beside {edit:?}: {:?}", beside.quarantined);
+        }
+        let report = if contested || edit.is_some() { syncer.resync() } else { syncer.sync() };
         let report = report.with_context(|| format!("step {step} after {edit:?}"))?;
         edits += u32::from(edit.is_some());
         ensure!(report.quarantined.is_empty(), "step {step} after {edit:?}: {:?}", report.quarantined);

@@ -13,11 +13,19 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use portolan_core::{
     addr::Family,
-    object::{ApplyError, Backend, BackendError, Batch, Cause, Refusal},
+    object::{ApplyError, Backend, BackendError, Batch, Cause, Editor, Refusal},
 };
-use portolan_netlink::{CommitError, Connection, DumpError, Errno, OpenError, Watch, WatchError};
+use portolan_netlink::{Author, CommitError, Connection, DumpError, Errno, Heard, OpenError, Watch, WatchError};
 
-use crate::{dialect::Nft, encode::encode, key::Key, lower::protocol_family, names::TABLE, observe, value::Value};
+use crate::{
+    dialect::Nft,
+    encode::{Expectation, encode},
+    key::Key,
+    lower::protocol_family,
+    names::TABLE,
+    observe,
+    value::Value,
+};
 
 /// Bytes that one transaction may have. The kernel works on 2 MiB for about 12 ms (32 of them for 100,000 Services took it
 /// 0.4 s), during which no other program can change its rules.
@@ -39,6 +47,10 @@ pub struct Nftables {
     expected: u32,
     /// Something of ours may not be as we know it.
     moved: bool,
+    /// Changes of ours were heard of that are part of a commit whose end was not.
+    touching: bool,
+    /// Who changed something of ours last, until that is asked.
+    editor: Option<Editor>,
 }
 
 /// The kernel's nf_tables cannot be used.
@@ -79,7 +91,7 @@ impl Nftables {
         let mut connection = Connection::open()?;
         let watch = if watching { Some(Watch::open()?) } else { None };
         let expected = connection.generation()?;
-        Ok(Self { connection, watching, watch, expected, moved: true })
+        Ok(Self { connection, watching, watch, expected, moved: true, touching: false, editor: None })
     }
 
     /// The connection, for what else is read by it.
@@ -118,11 +130,24 @@ impl Nftables {
     /// Reads what was notified. Commits of others that touched nothing of ours move the expected generation on.
     fn hear(&mut self) -> Result<(), Error> {
         let Some(watch) = &mut self.watch else { return Ok(()) };
+        let (touching, editor) = (&mut self.touching, &mut self.editor);
         let mut touched = false;
-        let drained = watch.drain(self.connection.port_id(), |change| {
-            let ours = Family::ALL.iter().any(|family| protocol_family(*family) == change.family);
-            touched |= ours && change.table == TABLE;
+        let drained = watch.drain(self.connection.port_id(), |heard| match heard {
+            Heard::Change(change) => {
+                let ours = Family::ALL.iter().any(|family| protocol_family(*family) == change.family);
+                *touching |= ours && change.table == TABLE;
+                touched |= *touching;
+            }
+            Heard::Commit(Author { process, program }) => {
+                if std::mem::take(touching) {
+                    *editor = Some(Editor { program: program.to_owned(), process });
+                }
+            }
         })?;
+        if drained.lost {
+            // The end of a commit may be lost, too: the next one's author has not made its changes.
+            (*touching, *editor) = (false, None);
+        }
         self.moved |= touched || drained.lost;
         if let Some(generation) = drained.foreign_generation
             && !self.moved
@@ -180,7 +205,7 @@ impl Nftables {
     fn commit(&mut self, batch: &Batch<Nft>) -> Result<(), ApplyError> {
         for _ in 0..TRIES {
             let mut tx = self.connection.transaction(Some(self.expected));
-            encode(batch, &mut tx);
+            encode(batch, Expectation::AsKnown, &mut tx);
             match self.connection.commit(tx) {
                 Ok(()) => {
                     self.expected = next_generation(self.expected);
@@ -233,8 +258,25 @@ impl Backend for Nftables {
         result
     }
 
+    fn apply_beside(&mut self, batch: &Batch<Nft>) -> Result<(), ApplyError> {
+        if batch.ops.len() > WATCHED_OPS {
+            return Err(ApplyError::Moved);
+        }
+        let mut tx = self.connection.transaction(None);
+        encode(batch, Expectation::Whatever, &mut tx);
+        // Which generation it makes is not known.
+        self.moved = true;
+        self.connection.commit(tx).map_err(apply_error)
+    }
+
     fn moved(&mut self) -> Result<bool, BackendError> {
         self.has_moved().map_err(BackendError::new)
+    }
+
+    fn editor(&mut self) -> Option<Editor> {
+        // The end of a commit whose objects were heard of may be heard of by now. What goes wrong is told by who needs it.
+        let _ = self.hear();
+        self.editor.take()
     }
 
     fn batch_bytes(&self) -> usize {

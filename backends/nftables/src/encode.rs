@@ -25,22 +25,45 @@ use crate::{
     value::{Data, Hook, HookKind, HookPoint, Value},
 };
 
-/// Fail where the object is there already: then the kernel holds something else than we thought.
-const NEW: u16 = flag::CREATE | flag::EXCL;
+/// What the kernel is taken to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expectation {
+    /// What we know of: it fails where an object is there already, or gone, since then the kernel holds something else.
+    AsKnown,
+    /// Whatever others have left: what is there already as it should be, or gone as it should be, is well.
+    Whatever,
+}
+
+impl Expectation {
+    const fn new_flags(self) -> u16 {
+        match self {
+            Self::AsKnown => flag::CREATE | flag::EXCL,
+            Self::Whatever => flag::CREATE,
+        }
+    }
+
+    /// Before Linux 6.3 the second is refused, as a message that does not exist.
+    const fn delete_element(self) -> u8 {
+        match self {
+            Self::AsKnown => msg::DELSETELEM,
+            Self::Whatever => msg::DESTROYSETELEM,
+        }
+    }
+}
 
 /// Writes a batch into a transaction; a refusal names the operation by its index.
-pub(crate) fn encode(batch: &Batch<Nft>, tx: &mut Transaction) {
+pub(crate) fn encode(batch: &Batch<Nft>, expectation: Expectation, tx: &mut Transaction) {
     let mut index = 0;
     while let Some(op) = batch.ops.get(index) {
         let run = match op.key() {
             Key::Element(family, set, _) => {
                 let rest = batch.ops.get(index..).unwrap_or_default();
                 let length = rest.iter().take_while(|other| same_run(op, other)).count();
-                elements(tx, index, *family, *set, rest.get(..length).unwrap_or_default());
+                elements(tx, expectation, index, *family, *set, rest.get(..length).unwrap_or_default());
                 length
             }
             _ => {
-                structure(tx, index, op);
+                structure(tx, expectation, index, op);
                 1
             }
         };
@@ -57,18 +80,25 @@ fn same_run(op: &Op<Nft>, other: &Op<Nft>) -> bool {
     }
 }
 
-fn elements(tx: &mut Transaction, first: usize, family: Family, set: SetName, run: &[Op<Nft>]) {
+fn elements(
+    tx: &mut Transaction,
+    expectation: Expectation,
+    first: usize,
+    family: Family,
+    set: SetName,
+    run: &[Op<Nft>],
+) {
     let number = protocol_family(family);
     let removes = run.first().is_some_and(|op| !matches!(op, Op::Add(..)));
     let adds = run.first().is_some_and(|op| !matches!(op, Op::Remove(_)));
     // Data cannot be changed in place (EEXIST): delete and add within the transaction, seen by packets as one.
     if removes {
-        tx.elements(first, msg::DELSETELEM, 0, number, TABLE, set.as_str(), run, |w, op| {
+        tx.elements(first, expectation.delete_element(), 0, number, TABLE, set.as_str(), run, |w, op| {
             Element::of(key_bytes(op)).put(w);
         });
     }
     if adds {
-        tx.elements(first, msg::NEWSETELEM, NEW, number, TABLE, set.as_str(), run, put_element);
+        tx.elements(first, msg::NEWSETELEM, expectation.new_flags(), number, TABLE, set.as_str(), run, put_element);
     }
 }
 
@@ -99,7 +129,8 @@ fn put_element(w: &mut Writer<'_>, op: &Op<Nft>) {
     }
 }
 
-fn structure(tx: &mut Transaction, index: usize, op: &Op<Nft>) {
+fn structure(tx: &mut Transaction, expectation: Expectation, index: usize, op: &Op<Nft>) {
+    let new = expectation.new_flags();
     let family = op.key().family();
     let number = protocol_family(family);
     match op {
@@ -115,18 +146,18 @@ fn structure(tx: &mut Transaction, index: usize, op: &Op<Nft>) {
         Op::Add(key, value) | Op::Replace(key, value) => match (key, value) {
             (Key::Table(_), _) => {
                 let table = wire::Table { name: TABLE.to_owned(), ..wire::Table::default() };
-                tx.message(index, msg::NEWTABLE, NEW, number, |w| table.put(w));
+                tx.message(index, msg::NEWTABLE, new, number, |w| table.put(w));
             }
             (Key::Set(_, set), Value::Set { size, counts }) => {
-                new_set(tx, index, number, &wire_set(family, *set, *size, *counts));
+                new_set(tx, new, index, number, &wire_set(family, *set, *size, *counts));
             }
-            (Key::Clients(_, set), _) => new_set(tx, index, number, &wire_clients(family, set)),
+            (Key::Clients(_, set), _) => new_set(tx, new, index, number, &wire_clients(family, set)),
             (Key::Chain(_, chain), Value::Chain(hook)) => {
                 let chain = wire_chain(chain, *hook);
-                tx.message(index, msg::NEWCHAIN, NEW, number, |w| chain.put(w));
+                tx.message(index, msg::NEWCHAIN, new, number, |w| chain.put(w));
             }
             (Key::Rules(_, chain), Value::Rules(rules)) => {
-                if matches!(op, Op::Replace(..)) {
+                if matches!(op, Op::Replace(..)) || expectation == Expectation::Whatever {
                     tx.flush_chain(index, number, TABLE, &chain.to_string());
                 }
                 for rule in rules.iter() {
@@ -138,10 +169,10 @@ fn structure(tx: &mut Transaction, index: usize, op: &Op<Nft>) {
     }
 }
 
-fn new_set(tx: &mut Transaction, index: usize, family: u8, set: &wire::Set) {
+fn new_set(tx: &mut Transaction, flags: u16, index: usize, family: u8, set: &wire::Set) {
     // Tells the sets of one transaction from each other.
     let id = u32::try_from(index).unwrap_or(u32::MAX);
-    tx.message(index, msg::NEWSET, NEW, family, |w| set.put(w, id));
+    tx.message(index, msg::NEWSET, flags, family, |w| set.put(w, id));
 }
 
 /// A set of ours as it is sent.

@@ -5,7 +5,7 @@ use std::{os::fd::BorrowedFd, time::Duration};
 use portolan_core::{
     ingest::{Object, ObjectRef},
     model::Cluster,
-    object::{self, ApplyError, Backend, BackendError, Batch, SyncReport, Syncer},
+    object::{self, ApplyError, Backend, BackendError, Batch, Editor, SyncReport, Syncer},
 };
 use portolan_nftables::Nftables;
 
@@ -108,6 +108,14 @@ impl Backend for Timed {
         let (result, spent) = spent(|| self.nftables.apply(batch));
         self.apply += spent.cpu;
         result
+    }
+
+    fn apply_beside(&mut self, batch: &Batch<Self::Dialect>) -> Result<(), ApplyError> {
+        self.nftables.apply_beside(batch)
+    }
+
+    fn editor(&mut self) -> Option<Editor> {
+        self.nftables.editor()
     }
 
     fn moved(&mut self) -> Result<bool, BackendError> {

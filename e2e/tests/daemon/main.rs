@@ -10,6 +10,7 @@
 
 mod changes;
 mod command_line;
+mod contested;
 mod events;
 mod health_checks;
 mod reload;
@@ -33,6 +34,13 @@ fn main() -> ExitCode {
         test("a gate that nobody knows is told and the start goes on", || {
             events::a_gate_that_nobody_knows_is_told_and_the_start_goes_on()
         }),
+        test("repairs that do not last are made less often and told once", || {
+            contested::repairs_that_do_not_last_are_made_less_often_and_told_once()
+        }),
+        test("a ruleset that is flushed all the time is whole afterwards", || {
+            contested::a_ruleset_that_is_flushed_all_the_time_is_whole_afterwards()
+        }),
+        test("a second Portolan is named", contested::a_second_portolan_is_named),
         test("rules follow the file", reload::rules_follow_the_file),
         test("listeners follow the file", reload::listeners_follow_the_file),
         test("all else that is live follows the file", reload::all_else_that_is_live_follows_the_file),

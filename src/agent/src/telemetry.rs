@@ -21,7 +21,7 @@ use portolan_core::{
     ingest::{Finding, Kind, Object},
     model::Cluster,
     name::ServiceName,
-    object::SyncReport,
+    object::{SyncError, SyncReport},
 };
 use portolan_kube::{NoticeType, last_change_trigger_time};
 
@@ -30,6 +30,7 @@ use crate::{
     health_checks::HealthChecks,
     http::{Health, Now},
     metrics::{Change, Metrics, SyncKind},
+    sync_loop::ErrorChain,
 };
 
 /// Another program that fights for our rules is told about so often.
@@ -58,6 +59,7 @@ struct Told {
     ports: BTreeSet<(ServiceName, SocketAddr)>,
     quarantined: BTreeSet<PortId>,
     failing: bool,
+    contested: bool,
     repaired: Option<Instant>,
 }
 
@@ -173,7 +175,7 @@ impl Telemetry {
                 self.reporter.node(NoticeType::Warning, "ServicePortRefused", "SyncRules", note);
             }
         }
-        let is_news = self.told.repaired.is_none_or(|told| told.elapsed() >= QUIET);
+        let is_news = !self.told.contested && self.told.repaired.is_none_or(|told| told.elapsed() >= QUIET);
         if let Some(first) = report.drift.first().filter(|_| is_news) {
             self.told.repaired = Some(Instant::now());
             let note = format!(
@@ -185,14 +187,29 @@ impl Telemetry {
         }
     }
 
+    /// Whether repairs wait, since others undo them.
+    pub(crate) fn contested(&mut self, contested: bool) {
+        self.told.contested = contested;
+        self.health.contested(contested);
+        self.metrics.contested(contested);
+    }
+
     /// A sync failed; it is tried again.
-    pub(crate) fn failed(&mut self, why: &str, kind: SyncKind, took: Duration) {
-        if !mem::replace(&mut self.told.failing, true) {
+    pub(crate) fn failed(&mut self, error: &SyncError, kind: SyncKind, took: Duration) {
+        // That others keep changing our objects is told by an Event of its own.
+        let is_told = matches!(error, SyncError::Unsettled(_)) || mem::replace(&mut self.told.failing, true);
+        if !is_told {
+            let why = ErrorChain(error);
             let note =
                 format!("the kernel could not be brought to what is wanted: {why}; it is tried again until it can");
             self.reporter.node(NoticeType::Warning, "SyncFailed", "SyncRules", note);
         }
-        Family::ALL.into_iter().for_each(|family| self.metrics.sync_failed(family, kind, took));
+        let now = Now::read();
+        for family in Family::ALL {
+            // The kernel holds something else than what is wanted, as while a change waits.
+            self.health.queued(family, now);
+            self.metrics.sync_failed(family, kind, took);
+        }
         self.metrics.sync_errored();
     }
 }

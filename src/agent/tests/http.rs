@@ -22,7 +22,7 @@ use std::{
 
 use portolan::{
     http::{About, Addresses, Health, HealthCheckServers, HttpServers, Now, StartError},
-    metrics::{Change, Counted, Feature, Metrics, SyncKind},
+    metrics::{Change, Counted, Feature, Metrics, Rival, SyncKind},
 };
 use portolan_core::{
     addr::{Family, PerFamily, Protocol},
@@ -309,7 +309,7 @@ fn metrics() {
     metrics.rejected("Service", "Missing");
     metrics.serving(Counts { services: 3, endpoints: 6, frontends: 9 });
     metrics.config_read(true);
-    metrics.conflicting_proxy(true);
+    metrics.conflicting_proxy(Rival::KubeProxy, true);
     metrics.sysctls_failed(1);
     metrics.events_dropped(1);
     metrics.count_with(|| {

@@ -81,4 +81,4 @@ pub use connection::Connection;
 pub use error::{CommitError, DumpError, Malformed, OpenError, Refusal, WatchError};
 pub use nix::errno::Errno;
 pub use transaction::Transaction;
-pub use watch::{Change, Drained, Watch};
+pub use watch::{Author, Change, Drained, Heard, Watch};

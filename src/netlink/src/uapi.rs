@@ -29,6 +29,8 @@ pub mod msg {
     pub const DELSETELEM: u8 = 14;
     pub const NEWGEN: u8 = 15;
     pub const GETGEN: u8 = 16;
+    /// Delete what may be gone already; since Linux 6.3.
+    pub const DESTROYSETELEM: u8 = 30;
 }
 
 /// Flags of a request, `NLM_F_*`, to be used with [`crate::Transaction::message`] or [`crate::request`].
@@ -122,6 +124,8 @@ pub(crate) const NFNL_MSG_BATCH_END: u16 = 17;
 pub(crate) const NFNL_BATCH_GENID: u16 = 1;
 pub(crate) const NFNLGRP_NFTABLES: u32 = 7;
 pub(crate) const NFTA_GEN_ID: u16 = 1;
+pub(crate) const NFTA_GEN_PROC_PID: u16 = 2;
+pub(crate) const NFTA_GEN_PROC_NAME: u16 = 3;
 pub(crate) const NFTA_LIST_ELEM: u16 = 1;
 
 pub(crate) mod table {

@@ -1,8 +1,8 @@
 //! Hearing of changes that other programs make.
 //!
 //! Each commit of anybody in this network namespace sends one message for each object that it touched and then one
-//! NEWGEN with the new generation. All of them carry the netlink port of whoever committed, so our own are skipped
-//! by a number in the header.
+//! NEWGEN with the new generation and who it was. All of them carry the netlink port of whoever committed, so our own
+//! are skipped by a number in the header.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -13,7 +13,7 @@ use crate::{
     error::WatchError,
     message::Messages,
     socket::Socket,
-    uapi::{NFNLGRP_NFTABLES, NFTA_GEN_ID, msg},
+    uapi::{NFNLGRP_NFTABLES, NFTA_GEN_ID, NFTA_GEN_PROC_NAME, NFTA_GEN_PROC_PID, msg},
 };
 
 /// Room for the notifications between two drains; what overruns it is told as lost.
@@ -39,6 +39,25 @@ pub struct Change<'a> {
     pub msg_type: u8,
 }
 
+/// Who committed, as the kernel tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Author<'a> {
+    /// The thread, as the machine's first pid namespace numbers it (`task_pid_nr`): from within a container it is another's
+    /// number.
+    pub process: u32,
+    /// The thread's name, at most 15 bytes; the program's, where a thread has none of its own.
+    pub program: &'a str,
+}
+
+/// What a drain reports, in the order of the commits: the objects of one, then whose it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard<'a> {
+    /// An object was made, changed or deleted.
+    Change(Change<'a>),
+    /// Those were the changes of one commit.
+    Commit(Author<'a>),
+}
+
 /// What one drain saw.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Drained {
@@ -59,11 +78,11 @@ impl Watch {
         Ok(Self { socket })
     }
 
-    /// Reads all that is there, without waiting, and reports the changes of every port but `own_port`.
+    /// Reads all that is there, without waiting, and reports the commits of every port but `own_port`.
     ///
     /// # Errors
     /// The socket failed; losing notifications is no error but [`Drained::lost`].
-    pub fn drain(&mut self, own_port: u32, mut report: impl FnMut(Change<'_>)) -> Result<Drained, WatchError> {
+    pub fn drain(&mut self, own_port: u32, mut report: impl FnMut(Heard<'_>)) -> Result<Drained, WatchError> {
         let mut drained = Drained::default();
         loop {
             let datagram = match self.socket.receive() {
@@ -78,13 +97,18 @@ impl Watch {
             for message in Messages::new(datagram).filter(|message| message.port != own_port) {
                 match message.nftables_type() {
                     Some(msg::NEWGEN) => {
-                        let id = message.attrs().get(NFTA_GEN_ID).and_then(|attr| attr.be32());
-                        drained.foreign_generation = id.or(drained.foreign_generation);
+                        let number = |kind| message.attrs().get(kind).and_then(|attr| attr.be32());
+                        drained.foreign_generation = number(NFTA_GEN_ID).or(drained.foreign_generation);
+                        let program = message.attrs().get(NFTA_GEN_PROC_NAME).map(|attr| attr.str());
+                        if let (Some(process), Some(program)) = (number(NFTA_GEN_PROC_PID), program) {
+                            report(Heard::Commit(Author { process, program }));
+                        }
                     }
                     Some(msg_type) => {
                         // Every object of nf_tables has its table's name as attribute 1, a table its own.
                         if let Some(table) = message.attrs().get(crate::uapi::table::NAME) {
-                            report(Change { family: message.family(), table: table.str(), msg_type });
+                            let table = table.str();
+                            report(Heard::Change(Change { family: message.family(), table, msg_type }));
                         }
                     }
                     None => {}

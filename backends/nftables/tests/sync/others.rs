@@ -17,6 +17,7 @@ fn whatever_goes_wrong_the_end_is_the_same() {
             };
             syncer.update(&change);
             if seed.one_in(2) {
+                syncer.set_contested(seed.one_in(2));
                 // May fail for now: others edit faster than we write.
                 let _ = syncer.sync();
             }
@@ -82,6 +83,72 @@ fn an_edit_that_nobody_was_told_of_is_found_when_the_sync_ends() {
     syncer.sync().unwrap();
     let ports = [port(1, Family::V4, 2)].map(|port| (id(&port), port)).into();
     assert_eq!(*syncer.backend().objects(), fresh(&ports));
+}
+
+#[test]
+fn while_others_keep_changing_ours_a_change_is_written_beside_what_they_did() {
+    let mut syncer = syncer(Kernel::new());
+    let (first, second) = (port(1, Family::V4, 2), port(2, Family::V4, 2));
+    syncer.update(&change(first.clone()));
+    syncer.sync().unwrap();
+    let mine = Key::Chain(Family::V4, ChainName::Foreign("mine".into()));
+    let foreign_chain = |syncer: &mut Syncer<Kernel>| {
+        syncer.backend_mut().edit(|objects| drop(objects.insert(mine.clone(), Value::Chain(None))));
+    };
+    foreign_chain(&mut syncer);
+    syncer.set_contested(true);
+    syncer.update(&change(second.clone()));
+    let (before, report) = (syncer.stats().observations, syncer.sync().unwrap());
+    assert_eq!((syncer.stats().observations - before, report.drift.len()), (0, 0), "nobody looked");
+    assert!(report.operations > 0 && syncer.backend().objects().contains_key(&mine));
+    // What is to be removed is gone already, and what is to be added is there.
+    let third = port(3, Family::V4, 2);
+    let wanted = fresh(&[&first, &third].map(|port| (id(port), port.clone())).into());
+    syncer.backend_mut().edit(|objects| {
+        objects.retain(|key, _| !matches!(key, Key::Element(..)) || wanted.contains_key(key));
+        objects.extend(wanted.clone());
+    });
+    syncer.update(&gone(&second));
+    syncer.update(&change(third));
+    syncer.sync().unwrap();
+    assert_eq!(syncer.stats().observations, before, "nobody looked");
+    // A look puts it right.
+    assert_eq!(syncer.check().unwrap().drift.len(), 1);
+    assert_eq!(differences(&without_unused_picks(syncer.backend().objects()), &wanted), [""; 0]);
+}
+
+#[test]
+fn what_is_in_the_way_of_a_change_is_put_right_for_it() {
+    let mut syncer = syncer(Kernel::new());
+    syncer.sync().unwrap();
+    syncer.backend_mut().edit(BTreeMap::clear);
+    syncer.set_contested(true);
+    let desired = port(1, Family::V4, 2);
+    syncer.update(&change(desired.clone()));
+    let report = syncer.sync().unwrap();
+    assert!(!report.drift.is_empty() && report.quarantined.is_empty(), "{report:?}");
+    assert_eq!(*syncer.backend().objects(), fresh(&[(id(&desired), desired)].into()));
+}
+
+/// Others that flush all the time are not followed for ever, also where a part can be written each time.
+#[test]
+fn a_sync_gives_up_on_others_that_do_not_stop() {
+    for (contested, looks) in [(false, 8), (true, 2)] {
+        let mut gave_up_after_writing = 0;
+        for seed in 0..6 {
+            let mut syncer = syncer(Kernel::with_faults(Faults { edit: 2, ..Faults::default() }, seed));
+            syncer.backend_mut().set_batch_bytes(200_000);
+            syncer.set_contested(contested);
+            (0..400).for_each(|number| syncer.update(&change(port(number, Family::V4, 3))));
+            let result = syncer.sync();
+            let stats = syncer.stats();
+            assert!(stats.observations <= looks, "seed {seed}: {stats:?}");
+            let gave_up = matches!(result, Err(SyncError::Unsettled(moves)) if u64::from(moves) == looks);
+            assert!(result.is_ok() || gave_up, "seed {seed}: {result:?}");
+            gave_up_after_writing += u32::from(gave_up && stats.batches > 0);
+        }
+        assert!(gave_up_after_writing > 0);
+    }
 }
 
 #[test]

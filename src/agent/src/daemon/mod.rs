@@ -48,7 +48,7 @@ use crate::{
     oom,
     output::print,
     signals::Shutdown,
-    sync_loop::{Message, SyncLoop},
+    sync_loop::{Message, SYNC_THREAD, SyncLoop},
     sysctl,
     telemetry::Telemetry,
 };
@@ -216,7 +216,7 @@ fn start_sync_thread(
     let (alive, ended) = oneshot::channel::<()>();
     let sync_loop = SyncLoop::new(configuration::of_sync_loop(settings), syncer, telemetry);
     thread::Builder::new()
-        .name("sync".into())
+        .name(SYNC_THREAD.into())
         .spawn(move || {
             let _alive = alive;
             sync_loop.run(&inbox);

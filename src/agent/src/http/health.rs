@@ -7,7 +7,7 @@
 //! ```
 //!
 //! As kube-proxy has it, a family that has never been synced is healthy: /healthz says nothing about readiness. That is
-//! what [`Health::is_ready`] is for.
+//! what [`Health::ready`] is for.
 
 use std::{
     collections::BTreeMap,
@@ -43,6 +43,7 @@ pub struct Health(Mutex<State>);
 struct State {
     timeout: Duration,
     node_eligible: bool,
+    contested: bool,
     expected: Vec<Family>,
     families: PerFamily<FamilyState>,
 }
@@ -76,6 +77,7 @@ impl Health {
         Self(Mutex::new(State {
             timeout: timeout(sync_period),
             node_eligible: false,
+            contested: false,
             expected: families.to_vec(),
             families: PerFamily::default(),
         }))
@@ -84,6 +86,11 @@ impl Health {
     /// A change of this family waits for a sync.
     pub fn queued(&self, family: Family, now: Now) {
         self.state().families.get_mut(family).pending_since.get_or_insert(now.monotonic);
+    }
+
+    /// Whether others keep undoing what is programmed, so that what the kernel holds may at any time be something else.
+    pub fn contested(&self, contested: bool) {
+        self.state().contested = contested;
     }
 
     /// This family was synced with success.
@@ -102,11 +109,19 @@ impl Health {
         self.state().timeout = timeout(sync_period);
     }
 
-    /// Whether every family was synced at least once.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
+    /// Whether every family was synced at least once, and what was programmed lasts.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub fn ready(&self) -> Result<(), &'static str> {
         let state = self.state();
-        state.expected.iter().all(|family| state.families.get(*family).updated.is_some())
+        if !state.expected.iter().all(|family| state.families.get(*family).updated.is_some()) {
+            return Err("not all Services have been programmed since the start");
+        }
+        if state.contested {
+            return Err("another program keeps changing Portolan's objects in the kernel");
+        }
+        Ok(())
     }
 
     /// How the proxy is.
@@ -189,11 +204,22 @@ mod tests {
         let (health, start) = (Health::new(&Family::ALL, PERIOD), Now::read());
         health.queued(Family::V4, start);
         assert_eq!(healthy(&health, at(start, 9999)), (true, Vec::new()));
-        assert!(!health.is_ready());
+        assert!(health.ready().is_err());
         health.synced(Family::V4, start);
-        assert!(!health.is_ready(), "a family is missing");
+        assert!(health.ready().is_err(), "a family is missing");
         health.synced(Family::V6, start);
-        assert!(health.is_ready());
+        assert_eq!(health.ready(), Ok(()));
+    }
+
+    #[test]
+    fn while_others_undo_what_is_programmed_it_is_not_ready_but_healthy() {
+        let (health, start) = (Health::new(&[Family::V4], PERIOD), Now::read());
+        health.synced(Family::V4, start);
+        health.contested(true);
+        assert!(health.ready().is_err());
+        assert!(health.at(at(start, 9999)).healthy);
+        health.contested(false);
+        assert_eq!(health.ready(), Ok(()));
     }
 
     #[test]

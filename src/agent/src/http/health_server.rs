@@ -36,10 +36,10 @@ impl Site for HealthSite {
                 self.metrics.livez_answered(answer.status().as_u16());
                 answer
             }
-            "/readyz" if self.health.is_ready() => plain(StatusCode::OK, "ok"),
-            "/readyz" => {
-                plain(StatusCode::SERVICE_UNAVAILABLE, "not all Services have been programmed since the start\n")
-            }
+            "/readyz" => match self.health.ready() {
+                Ok(()) => plain(StatusCode::OK, "ok"),
+                Err(why) => plain(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+            },
             _ => not_found(),
         }
     }

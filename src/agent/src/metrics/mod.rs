@@ -26,7 +26,7 @@ use prometheus::Registry;
 pub use self::{
     build::Build,
     kube_proxy::{Change, SyncKind},
-    portolan::Counted,
+    portolan::{Counted, Rival},
 };
 use self::{
     family::{Kind, family},

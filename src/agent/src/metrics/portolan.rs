@@ -1,5 +1,10 @@
 //! Portolan's own families, `portolan_*`: what kube-proxy has no word for.
 
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
+
 use portolan_core::{
     model::Counts,
     name::ServicePortName,
@@ -26,6 +31,15 @@ pub struct Counted {
     pub counts: FrontendCounts,
 }
 
+/// Another service proxy that may run on this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rival {
+    /// A kube-proxy.
+    KubeProxy,
+    /// A second Portolan.
+    Portolan,
+}
+
 /// The families.
 pub(super) struct Portolan {
     drift: IntCounter,
@@ -40,6 +54,8 @@ pub(super) struct Portolan {
     config_stale: IntGauge,
     synced: IntGauge,
     conflicting_proxy: IntGauge,
+    rivals: Mutex<BTreeSet<Rival>>,
+    contested: IntGauge,
     sysctl_failures: IntCounter,
     events_dropped: IntCounter,
 }
@@ -79,6 +95,11 @@ impl Portolan {
                 .gauge("portolan_synced", "1 once all Services were programmed for the first time since the start")?,
             conflicting_proxy: families
                 .gauge("portolan_conflicting_proxy", "1 while another service proxy seems to run on this node")?,
+            rivals: Mutex::default(),
+            contested: families.gauge(
+                "portolan_rules_contested",
+                "1 while another program keeps undoing repairs, which are made less often therefore",
+            )?,
             sysctl_failures: families
                 .counter("portolan_sysctl_failures_total", "Kernel settings that could not be written")?,
             events_dropped: families
@@ -125,8 +146,19 @@ impl Metrics {
     }
 
     /// Another service proxy was found on this node, or is gone.
-    pub fn conflicting_proxy(&self, there: bool) {
-        self.portolan.conflicting_proxy.set(i64::from(there));
+    pub fn conflicting_proxy(&self, rival: Rival, there: bool) {
+        let mut rivals = self.portolan.rivals.lock().unwrap_or_else(PoisonError::into_inner);
+        if there {
+            rivals.insert(rival);
+        } else {
+            rivals.remove(&rival);
+        }
+        self.portolan.conflicting_proxy.set(i64::from(!rivals.is_empty()));
+    }
+
+    /// Repairs wait since others undo them, or are made at once again.
+    pub fn contested(&self, contested: bool) {
+        self.portolan.contested.set(i64::from(contested));
     }
 
     /// So many kernel settings could not be written.

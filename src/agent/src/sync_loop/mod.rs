@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   inbox ------------> Cluster --changes--> Syncer::sync     at once, or when minSyncPeriod is over
-//!   notifications ------------------------> Syncer::check     when another program changed our objects
+//!   notifications ------------------------> Syncer::check     when another program changed our objects, unless it does so
+//!                                                             again and again
 //!   every syncPeriod ---------------------> Syncer::resync    should a notification be lost
 //!                                              |
 //!                                              +--> FlowCleaner  stale UDP entries of conntrack
@@ -18,6 +19,7 @@ mod messages;
 mod no_local;
 mod pace;
 mod predecessor;
+mod repairs;
 mod report;
 
 use std::{
@@ -41,15 +43,19 @@ use portolan_core::{
 use self::{
     lists::Lists,
     no_local::{NoLocalEndpoints, PolicyKind},
-    pace::{Due, Pace},
+    pace::{Due, Outcome, Pace},
     predecessor::Predecessor,
+    repairs::{Met, Repairs},
 };
 use crate::{
     conntrack::FlowCleaner, loopback::LoopbackNodePorts, mailbox::Inbox, manifest, metrics::SyncKind,
     telemetry::Telemetry,
 };
 
-pub use self::report::{ErrorChain, log_sync, warn_of_node};
+pub use self::{
+    repairs::SYNC_THREAD,
+    report::{ErrorChain, log_sync, warn_of_node},
+};
 
 /// What the sync thread is told.
 #[derive(Debug)]
@@ -83,6 +89,7 @@ pub struct SyncLoop<B: Backend> {
     syncer: Syncer<B>,
     lists: Lists,
     pace: Pace,
+    repairs: Repairs,
     no_local: NoLocalEndpoints,
     flows: FlowCleaner,
     loopback: LoopbackNodePorts,
@@ -108,6 +115,7 @@ impl<B: Backend> SyncLoop<B> {
             syncer,
             lists: Lists::none(),
             pace: Pace::new(now, settings.sync_period, settings.min_sync_period),
+            repairs: Repairs::default(),
             no_local: NoLocalEndpoints::default(),
             flows: FlowCleaner::new(settings.delete_syn_sent),
             loopback: LoopbackNodePorts::default(),
@@ -141,7 +149,7 @@ impl<B: Backend> SyncLoop<B> {
                     Due::Nothing if notified => self.settle(Syncer::check),
                     Due::Nothing => {}
                 }
-                if !self.pace.is_backing_off() {
+                if !self.pace.is_failing() {
                     self.clean_flows();
                 }
             }
@@ -154,12 +162,12 @@ impl<B: Backend> SyncLoop<B> {
     /// Sleeps until there is something to do; whether the kernel has notified us.
     fn wait(&self, inbox: &Inbox<Message>) -> bool {
         let mut fds = vec![PollFd::new(inbox.as_fd(), PollFlags::POLLIN)];
-        if self.lists.may_write() && !self.pace.is_backing_off() {
-            // Not before there is something to repair, and not while a failed sync waits to be tried again.
+        if self.lists.may_write() && !self.pace.is_held() {
+            // Not before there is something to repair, and not while a failed sync, or a repair, waits to be tried again.
             fds.extend(self.syncer.backend().notifications().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         }
         let now = Instant::now();
-        let flows = self.flows.due().filter(|_| !self.pace.is_backing_off());
+        let flows = self.flows.due().filter(|_| !self.pace.is_failing());
         let next = self.pace.next().into_iter().chain(flows).min().filter(|_| self.lists.may_write());
         let timeout = next.into_iter().chain(self.lists.waits_for_node(now)).min().map_or(PollTimeout::NONE, |next| {
             // Rounded up: a poll that returns early would spin through the last millisecond.
@@ -223,12 +231,28 @@ impl<B: Backend> SyncLoop<B> {
     /// Lets the syncer work, and tells what came of it.
     fn settle(&mut self, work: impl FnOnce(&mut Syncer<B>) -> Result<SyncReport, SyncError>) {
         let (start, observations) = (Instant::now(), self.syncer.stats().observations);
-        let result = log_sync(|| work(&mut self.syncer));
+        let result = work(&mut self.syncer);
         let took = start.elapsed();
         // kube-proxy's word for a sync that reads what the kernel holds.
         let kind = if self.syncer.stats().observations > observations { SyncKind::Full } else { SyncKind::Partial };
+        let met = Met::of(&result, kind == SyncKind::Full || !self.pace.is_syncing());
+        let was_contested = self.repairs.are_contested();
+        let ended = start + took;
+        let editor = result.as_ref().map_or_else(|_| self.syncer.editor(), |report| report.editor.as_ref());
+        let news = self.repairs.met(met, editor, ended, self.pace.sync_period());
+        let is_contested = self.repairs.are_contested();
+        self.syncer.set_contested(is_contested);
+        let outcome = match (&result, met) {
+            (Err(_), _) => Outcome::Failed,
+            (Ok(_), Met::Repaired) if is_contested => Outcome::Contested,
+            (Ok(_), Met::NotLooked) if is_contested => Outcome::Beside,
+            (Ok(_), Met::Nothing) if is_contested => Outcome::Calm,
+            (Ok(_), _) => Outcome::Done,
+        };
+        self.pace.ended(ended, took, outcome);
         match &result {
             Ok(report) => {
+                report::log(report, took, was_contested);
                 self.telemetry.synced(&self.cluster, report, &self.syncer.quarantined(), kind, took);
                 let may_remove = self.lists.may_remove(start);
                 // A look at the kernel says nothing about changes that still wait.
@@ -249,11 +273,12 @@ impl<B: Backend> SyncLoop<B> {
                 }
             }
             Err(error) => {
-                let why = ErrorChain(error).to_string();
-                tracing::error!(retry_in = ?self.pace.retry(), "{why}");
-                self.telemetry.failed(&why, kind, took);
+                report::log_failure(error, self.pace.next().map(|next| next.saturating_duration_since(ended)));
+                self.telemetry.failed(error, kind, took);
             }
         }
-        self.pace.ended(start + took, result.is_ok());
+        for news in &news {
+            report::tell(news, &mut self.telemetry, self.pace.sync_period());
+        }
     }
 }

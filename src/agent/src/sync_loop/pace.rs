@@ -1,12 +1,16 @@
-//! When to sync: at once when something changed, but not more often than `minSyncPeriod` allows; again after a failure,
-//! later each time; and every `syncPeriod`, should a notification have been lost.
+//! When to sync: at once when something changed, but not more often than `minSyncPeriod` allows; again after a failure, or a
+//! repair that is not expected to last, later each time; and every `syncPeriod`, should a notification have been lost.
 
 use std::time::{Duration, Instant};
 
-/// The first wait after a sync that failed; doubled after each further one, up to the sync period.
+/// The first wait after a sync that failed or a repair that will not last; doubled after each further one, up to the sync
+/// period.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// After a failure changes wait at most so long.
+/// And at least so many times as long as it took: that leaves four fifths of a processor to others, however large the cluster.
+const REST: u32 = 4;
+
+/// After a failure, or when a change had to repair first, changes wait for no more than that.
 const SOON: Duration = Duration::from_secs(1);
 
 /// What to do now.
@@ -18,6 +22,29 @@ pub(super) enum Due {
     Sync,
     /// Look what the kernel holds, and try again what was refused.
     Resync,
+}
+
+/// What came of a sync, or of a look at the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The kernel holds what is wanted.
+    Done,
+    /// So it does, though others have kept changing it until now.
+    Calm,
+    /// What others had changed is put right, and they are expected to change it again.
+    Contested,
+    /// Changes were written beside what others did, which was not looked at.
+    Beside,
+    /// It failed.
+    Failed,
+}
+
+/// What is waited for before the next look, whoever notifies us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    None,
+    Repairs,
+    Failure,
 }
 
 /// The times of one sync loop. Never asks a clock: it is told what time it is.
@@ -34,11 +61,21 @@ pub(super) struct Pace {
     /// When to look again although nothing was heard; `None` before the first sync.
     next: Option<Instant>,
     retry: Duration,
+    hold: Hold,
 }
 
 impl Pace {
     pub(super) const fn new(now: Instant, sync_period: Duration, min_sync_period: Duration) -> Self {
-        Self { sync_period, min_sync_period, changed: false, syncing: false, earliest: now, next: None, retry: RETRY }
+        Self {
+            sync_period,
+            min_sync_period,
+            changed: false,
+            syncing: false,
+            earliest: now,
+            next: None,
+            retry: RETRY,
+            hold: Hold::None,
+        }
     }
 
     /// Takes over other periods, at once.
@@ -64,14 +101,19 @@ impl Pace {
         !std::mem::replace(&mut self.changed, true)
     }
 
-    /// Whether a failed sync waits to be tried again.
-    pub(super) fn is_backing_off(&self) -> bool {
-        self.retry > RETRY
+    /// Whether the sync that is going on takes over changes.
+    pub(super) const fn is_syncing(&self) -> bool {
+        self.syncing
     }
 
-    /// The wait that follows should the next sync fail.
-    pub(super) const fn retry(&self) -> Duration {
-        self.retry
+    /// Whether a failed sync waits to be tried again.
+    pub(super) fn is_failing(&self) -> bool {
+        self.hold == Hold::Failure
+    }
+
+    /// Whether notifications are not listened to: what they tell of is looked at later.
+    pub(super) fn is_held(&self) -> bool {
+        self.hold != Hold::None
     }
 
     pub(super) fn due(&self, now: Instant) -> Due {
@@ -98,21 +140,46 @@ impl Pace {
 
     /// It has come to its end, or a look at the kernel has. However often others give reason to look, changes do not wait for
     /// that.
-    pub(super) fn ended(&mut self, now: Instant, succeeded: bool) {
-        if std::mem::take(&mut self.syncing) {
+    pub(super) fn ended(&mut self, now: Instant, took: Duration, outcome: Outcome) {
+        let synced_changes = std::mem::take(&mut self.syncing);
+        if synced_changes {
             self.earliest = now + self.min_sync_period;
         }
-        if succeeded {
-            self.retry = RETRY;
-            // A sync of changes is no look at the kernel: that stays due when it was.
-            self.next = Some(self.next.filter(|next| *next > now).unwrap_or(now + self.sync_period));
-        } else {
-            self.next = Some(now + self.retry);
-            // Changes may be what mends it, so they need not wait for all of it; but many of them are no reason to try all the
-            // time.
-            self.earliest = self.earliest.max(now + self.retry.min(SOON));
-            self.retry = (self.retry * 2).min(self.sync_period.max(RETRY));
+        match outcome {
+            Outcome::Done | Outcome::Calm => {
+                // A sync of changes is no look at the kernel: that stays due when it was.
+                self.next = Some(self.next.filter(|next| *next > now).unwrap_or(now + self.sync_period));
+                self.hold = Hold::None;
+                if outcome == Outcome::Done {
+                    self.retry = RETRY;
+                }
+            }
+            Outcome::Beside => {
+                if self.is_failing() {
+                    self.hold = Hold::Repairs;
+                }
+            }
+            Outcome::Contested => {
+                self.hold = Hold::Repairs;
+                self.wait(now, took, synced_changes);
+            }
+            Outcome::Failed => {
+                self.hold = Hold::Failure;
+                // Changes may be what mends it, so they need not wait for all of it; but many of them are no reason to try all
+                // the time.
+                self.wait(now, took, true);
+            }
         }
+    }
+
+    fn wait(&mut self, now: Instant, took: Duration, changes_wait: bool) {
+        let longest = self.sync_period.max(RETRY);
+        let rest = took * REST;
+        self.next = Some(now + self.retry.max(rest).min(longest));
+        if changes_wait {
+            self.earliest = self.earliest.max(now + self.retry.min(SOON).max(rest).min(longest));
+        }
+        self.retry = (self.retry * 2).min(longest);
     }
 }
 
@@ -131,12 +198,12 @@ mod tests {
         assert_eq!(pace.due(start), Due::Sync);
         pace.begun();
         assert!(pace.changed() && !pace.changed());
-        pace.ended(start + SECOND, true);
+        pace.ended(start + SECOND, Duration::ZERO, Outcome::Done);
         assert_eq!(pace.due(start + 2 * SECOND), Due::Nothing);
         assert_eq!(pace.next(), Some(start + 3 * SECOND));
         assert_eq!(pace.due(start + 3 * SECOND), Due::Sync);
         pace.begun();
-        pace.ended(start + 3 * SECOND, true);
+        pace.ended(start + 3 * SECOND, Duration::ZERO, Outcome::Done);
         assert_eq!(pace.next(), Some(start + 31 * SECOND));
         assert_eq!(pace.due(start + 31 * SECOND), Due::Resync);
     }
@@ -147,12 +214,12 @@ mod tests {
         let mut pace = Pace::new(start, 30 * SECOND, 2 * SECOND);
         let _ = pace.changed();
         pace.begun();
-        pace.ended(start, true);
+        pace.ended(start, Duration::ZERO, Outcome::Done);
         let _ = pace.changed();
-        pace.ended(start + SECOND, true);
+        pace.ended(start + SECOND, Duration::ZERO, Outcome::Done);
         assert_eq!(pace.next(), Some(start + 2 * SECOND));
         assert_eq!(pace.due(start + 2 * SECOND), Due::Sync);
-        pace.ended(start + 2 * SECOND, false);
+        pace.ended(start + 2 * SECOND, Duration::ZERO, Outcome::Failed);
         assert_eq!(pace.due(start + 2 * SECOND), Due::Nothing, "after a failure they do");
     }
 
@@ -162,12 +229,12 @@ mod tests {
         let mut pace = Pace::new(start, 3600 * SECOND, 10 * SECOND);
         let _ = pace.changed();
         pace.begun();
-        pace.ended(start, true);
+        pace.ended(start, Duration::ZERO, Outcome::Done);
         let _ = pace.changed();
         pace.set_periods(start, 30 * SECOND, SECOND);
         assert_eq!(pace.due(start + SECOND), Due::Sync);
         pace.begun();
-        pace.ended(start + SECOND, true);
+        pace.ended(start + SECOND, Duration::ZERO, Outcome::Done);
         assert_eq!(pace.next(), Some(start + 30 * SECOND));
     }
 
@@ -177,7 +244,7 @@ mod tests {
         let mut pace = Pace::new(start, 30 * SECOND, Duration::ZERO);
         let _ = pace.changed();
         pace.begun();
-        pace.ended(start, true);
+        pace.ended(start, Duration::ZERO, Outcome::Done);
         let _ = pace.changed();
         assert_eq!(pace.due(start), Due::Sync);
     }
@@ -189,17 +256,67 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..6 {
             pace.begun();
-            pace.ended(start, false);
+            pace.ended(start, Duration::ZERO, Outcome::Failed);
             waits.push(pace.next().unwrap() - start);
         }
         assert_eq!(waits, [100, 200, 400, 800, 1000, 1000].map(Duration::from_millis));
-        assert!(pace.is_backing_off());
+        assert!(pace.is_failing() && pace.is_held());
         let _ = pace.changed();
         assert_eq!(pace.due(start + SECOND / 2), Due::Nothing);
         assert_eq!(pace.due(start + SECOND), Due::Sync);
         pace.begun();
-        pace.ended(start, true);
-        assert!(!pace.is_backing_off());
+        pace.ended(start, Duration::ZERO, Outcome::Done);
+        assert!(!pace.is_failing() && !pace.is_held());
         assert_eq!(pace.next(), Some(start + SECOND));
+    }
+
+    #[test]
+    fn repairs_that_do_not_last_wait_longer_each_time_and_changes_do_not() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start, SECOND, Duration::ZERO);
+        let mut waits = Vec::new();
+        for _ in 0..6 {
+            pace.ended(start, Duration::ZERO, Outcome::Contested);
+            waits.push(pace.next().unwrap() - start);
+            assert!(pace.is_held() && !pace.is_failing());
+            let _ = pace.changed();
+            assert_eq!(pace.due(start), Due::Sync);
+            pace.begun();
+            pace.ended(start, Duration::ZERO, Outcome::Beside);
+        }
+        assert_eq!(waits, [100, 200, 400, 800, 1000, 1000].map(Duration::from_millis));
+        assert_eq!(pace.next(), Some(start + SECOND), "a change that was written beside them is no repair");
+        // One that had to repair first is, and the next must not do so at once again.
+        let _ = pace.changed();
+        pace.begun();
+        pace.ended(start, Duration::ZERO, Outcome::Contested);
+        let _ = pace.changed();
+        assert_eq!((pace.due(start), pace.due(start + SECOND)), (Due::Nothing, Due::Sync));
+    }
+
+    #[test]
+    fn a_calm_moment_ends_the_wait_but_the_next_is_as_long() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start, 30 * SECOND, Duration::ZERO);
+        for _ in 0..3 {
+            pace.ended(start, Duration::ZERO, Outcome::Contested);
+        }
+        pace.ended(start + SECOND, Duration::ZERO, Outcome::Calm);
+        assert!(!pace.is_held());
+        pace.ended(start + SECOND, Duration::ZERO, Outcome::Contested);
+        assert_eq!(pace.next(), Some(start + SECOND + 8 * RETRY));
+        pace.ended(start + 2 * SECOND, Duration::ZERO, Outcome::Done);
+        pace.ended(start + 2 * SECOND, Duration::ZERO, Outcome::Contested);
+        assert_eq!(pace.next(), Some(start + 2 * SECOND + RETRY));
+    }
+
+    #[test]
+    fn what_takes_long_is_followed_by_a_long_rest() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start, 30 * SECOND, Duration::ZERO);
+        pace.ended(start, 2 * SECOND, Outcome::Contested);
+        assert_eq!(pace.next(), Some(start + 8 * SECOND));
+        pace.ended(start, 10 * SECOND, Outcome::Failed);
+        assert_eq!(pace.next(), Some(start + 30 * SECOND), "but no longer than the period");
     }
 }

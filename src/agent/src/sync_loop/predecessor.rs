@@ -9,7 +9,12 @@ use std::{sync::Arc, thread, time::Duration};
 use portolan_kube::NoticeType;
 
 use super::ErrorChain;
-use crate::{events::Reporter, leftovers::Leftovers, metrics::Metrics, telemetry::Telemetry};
+use crate::{
+    events::Reporter,
+    leftovers::Leftovers,
+    metrics::{Metrics, Rival},
+    telemetry::Telemetry,
+};
 
 /// How often its removal is tried: a kube-proxy that ends may be at work for a while yet.
 const TRIES: usize = 5;
@@ -70,7 +75,7 @@ impl Watch {
     }
 
     fn tell(&self, was_back: bool, is_back: bool) {
-        self.metrics.conflicting_proxy(is_back);
+        self.metrics.conflicting_proxy(Rival::KubeProxy, is_back);
         if is_back && !was_back {
             let note = "kube-proxy's rules are back in the kernel of this node: a kube-proxy seems to run beside \
                         Portolan. They are left alone from now on, and come first where both serve a Service; remove \

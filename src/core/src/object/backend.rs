@@ -25,12 +25,23 @@ pub trait Backend: Sized {
     /// [`ApplyError`] says what is known about the outcome.
     fn apply(&mut self, batch: &Batch<Self::Dialect>) -> Result<(), ApplyError>;
 
+    /// Writes one batch although others may have changed our objects: what it adds may be there already, and what it removes
+    /// may be gone. What others did stays unknown, and [`moved`](Self::moved) true, until the next
+    /// [`observe`](Self::observe).
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply), when others have changed what the batch needs.
+    fn apply_beside(&mut self, batch: &Batch<Self::Dialect>) -> Result<(), ApplyError>;
+
     /// Whether our objects may have been changed by others since the last [`observe`](Self::observe) or
     /// [`apply`](Self::apply). Cheap: commits of others that touched nothing of ours do not count.
     ///
     /// # Errors
     /// When the kernel cannot be asked.
     fn moved(&mut self) -> Result<bool, BackendError>;
+
+    /// Who changed our objects last, as far as the kernel tells; told once.
+    fn editor(&mut self) -> Option<Editor>;
 
     /// Bytes that one batch may have ([`Dialect::weight`]).
     fn batch_bytes(&self) -> usize;
@@ -41,6 +52,21 @@ pub trait Backend: Sized {
 
 /// An object of a backend: key and value.
 pub type Object<B> = (<<B as Backend>::Dialect as Dialect>::Key, <<B as Backend>::Dialect as Dialect>::Value);
+
+/// Who changed our objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Editor {
+    /// The name of the program, or of the thread where that has one of its own.
+    pub program: String,
+    /// Its number on the machine, which in a container may be another's.
+    pub process: u32,
+}
+
+impl fmt::Display for Editor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (process {} of the machine)", self.program, self.process)
+    }
+}
 
 /// The kernel could not be read or written at all.
 #[derive(Debug)]

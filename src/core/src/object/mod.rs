@@ -29,7 +29,7 @@ mod syncer;
 mod tracker;
 
 pub use backend::{
-    ApplyError, Backend, BackendError, Cause, FrontendCounts, FrontendNote, LiveFrontend, Object, Refusal,
+    ApplyError, Backend, BackendError, Cause, Editor, FrontendCounts, FrontendNote, LiveFrontend, Object, Refusal,
 };
 pub use claims::Claimant;
 pub use dialect::{Dialect, Rank};

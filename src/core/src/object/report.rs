@@ -1,6 +1,6 @@
 //! What came of a sync, in terms that logs, metrics and tests can use.
 
-use super::{ApplyError, BackendError, Cause, Difference};
+use super::{ApplyError, BackendError, Cause, Difference, Editor};
 use crate::desired::PortId;
 
 /// Counts over the life of a syncer: what tests and metrics ask for.
@@ -25,6 +25,8 @@ pub struct SyncReport {
     pub operations: u64,
     /// What the kernel held otherwise than we had left it, when it was observed.
     pub drift: Vec<Drift>,
+    /// Who has changed our objects last since the start, where the kernel was observed and tells.
+    pub editor: Option<Editor>,
     /// ServicePorts that the kernel refused in this sync. What was last good for them stays.
     pub quarantined: Vec<Quarantined>,
     /// Objects that nobody wants and that the kernel does not let us remove; tried again when it is next observed.

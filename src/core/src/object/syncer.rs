@@ -16,14 +16,15 @@
 //!          +--------------------+---------------------------+--+
 //! ```
 //!
-//! Nothing is assumed about an unknown outcome: the kernel is observed and the plan made anew. A ServicePort whose
+//! Nothing is assumed about an unknown outcome: the kernel is observed and the plan made anew. While others keep changing
+//! our objects ([`Syncer::set_contested`]), a change is first written beside what they did, without a look. A ServicePort whose
 //! objects the kernel refuses is put back to what was last good for it and set aside, so that the others go through.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    ApplyError, Backend, BackendError, Batch, Cause, Claimant, Dialect, Drift, Limits, Plan, Quarantined, Refusal,
-    Stats, Stuck, SyncError, SyncReport, Tracker, roster::Roster,
+    ApplyError, Backend, BackendError, Batch, Cause, Claimant, Dialect, Drift, Editor, Limits, Plan, Quarantined,
+    Refusal, Stats, Stuck, SyncError, SyncReport, Tracker, roster::Roster,
 };
 use crate::desired::{DesiredPort, NodePolicy, PortChange, PortId};
 
@@ -32,6 +33,10 @@ type Objects<B> = Vec<super::Object<B>>;
 /// How often in a row the kernel may be looked at without anything being written. Others would have to change our
 /// objects this often within milliseconds.
 const LOOKS: u32 = 8;
+
+/// How often in one sync others may change our objects while it writes; and how often while it is known that they keep
+/// doing so.
+const MOVES: [u32; 2] = [8, 2];
 
 /// How often one sync plans anew. Each round writes something, or sets a ServicePort aside, or looks.
 const ROUNDS: u32 = 64;
@@ -49,6 +54,7 @@ pub struct Syncer<B: Backend> {
     policy: Option<NodePolicy>,
     observed: bool,
     additions_only: bool,
+    contested: bool,
     roster: Roster,
     /// What the ServicePorts that changed since the last complete sync wanted before.
     last_good: BTreeMap<Claimant, Objects<B>>,
@@ -68,6 +74,7 @@ impl<B: Backend> Syncer<B> {
             policy: None,
             observed: false,
             additions_only: false,
+            contested: false,
             roster: Roster::default(),
             last_good: BTreeMap::new(),
             quarantine: BTreeMap::new(),
@@ -96,6 +103,11 @@ impl<B: Backend> Syncer<B> {
         &self.tracker
     }
 
+    /// Who is heard of in a sync that failed, as the report of one that succeeds has it.
+    pub const fn editor(&self) -> Option<&Editor> {
+        self.report.editor.as_ref()
+    }
+
     /// The ServicePorts that are set aside, because the kernel refuses them.
     pub fn quarantined(&self) -> BTreeSet<&PortId> {
         self.quarantine.keys().filter_map(|who| self.roster.name(*who)).collect()
@@ -104,6 +116,12 @@ impl<B: Backend> Syncer<B> {
     /// Whether nothing may be changed or removed yet, since not everything that is wanted is known.
     pub const fn set_additions_only(&mut self, additions_only: bool) {
         self.additions_only = additions_only;
+    }
+
+    /// Whether others keep changing our objects, so that what they did is put right only when it is looked for
+    /// ([`check`](Self::check), [`resync`](Self::resync)) or is in a change's way.
+    pub const fn set_contested(&mut self, contested: bool) {
+        self.contested = contested;
     }
 
     /// Sets what holds for every Service on this node.
@@ -128,7 +146,13 @@ impl<B: Backend> Syncer<B> {
     /// [`SyncError`]; what had been applied stays, and the next sync goes on from there.
     pub fn sync(&mut self) -> Result<SyncReport, SyncError> {
         let (mut looks, mut refusals, mut isolate) = (0, 0, false);
+        let (mut moves, [patience, patience_if_contested]) = (0, MOVES);
+        let patience = if self.contested { patience_if_contested } else { patience };
+        let mut beside = self.contested && self.observed;
         for _ in 0..ROUNDS {
+            if moves >= patience {
+                break;
+            }
             if !self.observed {
                 looks += 1;
                 if looks > LOOKS {
@@ -140,21 +164,29 @@ impl<B: Backend> Syncer<B> {
             let limits = Limits { bytes: self.backend.batch_bytes(), isolate, additions_only: self.additions_only };
             let plan = Plan::new(&self.tracker, limits);
             let applied_before = self.stats.batches;
-            let failures = self.apply_all(&plan, isolate);
+            let failures = self.apply_all(&plan, isolate, beside);
             self.tracker.settle();
             if self.stats.batches > applied_before {
                 looks = 0;
             }
             if failures.is_empty() {
                 // Somebody may have been waiting for us to finish, and nobody is told of what happened meanwhile.
-                if plan.batches.is_empty() || !self.backend.moved()? {
+                if beside || plan.batches.is_empty() || !self.backend.moved()? {
                     return Ok(std::mem::take(&mut self.report));
                 }
                 self.observed = false;
+                moves += 1;
             }
+            // What others did is in the way: from here on it is looked at, and put right.
+            let is_stale = std::mem::take(&mut beside);
             for (batch, error) in failures {
                 match error {
-                    ApplyError::Moved | ApplyError::Unknown(_) => self.observed = false,
+                    _ if is_stale => self.observed = false,
+                    ApplyError::Moved => {
+                        self.observed = false;
+                        moves += 1;
+                    }
+                    ApplyError::Unknown(_) => self.observed = false,
                     ApplyError::Refused(refused) => {
                         refusals += 1;
                         if looks == 0 && refused.iter().all(|refusal| refusal.cause.is_stale_view()) {
@@ -176,7 +208,7 @@ impl<B: Backend> Syncer<B> {
             }
             isolate |= refusals > REFUSALS;
         }
-        Err(SyncError::Unsettled(LOOKS))
+        Err(SyncError::Unsettled(moves.max(looks)))
     }
 
     /// Has the next sync read the kernel whole, whatever is thought to be in it.
@@ -273,6 +305,7 @@ impl<B: Backend> Syncer<B> {
             // While a sync fails again and again, its report waits.
             drift.truncate(DRIFTS.saturating_sub(self.report.drift.len()));
             self.report.drift.append(&mut drift);
+            self.report.editor = self.backend.editor().or(self.report.editor.take());
         }
         self.tracker.sweep();
         Ok(())
@@ -280,7 +313,12 @@ impl<B: Backend> Syncer<B> {
 
     /// Applies batch after batch, up to the first that fails, which it gives back. Where every ServicePort has a batch of
     /// its own, those after it are tried too; but nothing is removed before everything was added.
-    fn apply_all<'p>(&mut self, plan: &'p Plan<B::Dialect>, isolate: bool) -> Vec<(&'p Batch<B::Dialect>, ApplyError)> {
+    fn apply_all<'p>(
+        &mut self,
+        plan: &'p Plan<B::Dialect>,
+        isolate: bool,
+        beside: bool,
+    ) -> Vec<(&'p Batch<B::Dialect>, ApplyError)> {
         let mut failures = Vec::new();
         let additions = plan.batches.iter().take_while(|batch| !batch.is_removal()).count();
         for (index, batch) in plan.batches.iter().enumerate() {
@@ -290,7 +328,8 @@ impl<B: Backend> Syncer<B> {
                 }
                 self.everything_is_added();
             }
-            match self.backend.apply(batch) {
+            let result = if beside { self.backend.apply_beside(batch) } else { self.backend.apply(batch) };
+            match result {
                 Ok(()) => self.applied(batch),
                 Err(error) => {
                     let go_on = isolate && matches!(error, ApplyError::Refused(_) | ApplyError::TooLarge { .. });

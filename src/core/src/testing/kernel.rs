@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::Seed;
-use crate::object::{ApplyError, Backend, BackendError, Batch, Cause, Dialect, Op, Rank, Refusal};
+use crate::object::{ApplyError, Backend, BackendError, Batch, Cause, Dialect, Editor, Op, Rank, Refusal};
 
 /// How often a [`MemoryKernel`] misbehaves: once in so many calls, 0 for never.
 #[derive(Debug, Clone, Default)]
@@ -160,9 +160,30 @@ impl<D: Dialect> Backend for MemoryKernel<D> {
         if forget { Err(ApplyError::Unknown(BackendError::new(Forgotten))) } else { Ok(()) }
     }
 
+    fn apply_beside(&mut self, batch: &Batch<D>) -> Result<(), ApplyError> {
+        let mut next = Self { objects: self.objects.clone(), refuse: self.refuse.clone(), ..Self::new() };
+        for op in &batch.ops {
+            let is_done = match op {
+                Op::Add(key, value) => next.objects.get(key) == Some(value),
+                Op::Remove(key) => !next.objects.contains_key(key),
+                Op::Replace(..) | Op::Rebuild(_) => false,
+            };
+            if !is_done {
+                next.commit(std::slice::from_ref(op)).map_err(|refusal| ApplyError::Refused(vec![refusal]))?;
+            }
+        }
+        self.objects = next.objects;
+        self.edited = true;
+        Ok(())
+    }
+
     fn moved(&mut self) -> Result<bool, BackendError> {
         // Whoever asks compares generations, which an edit always raises, notified or not.
         Ok(self.edited)
+    }
+
+    fn editor(&mut self) -> Option<Editor> {
+        None
     }
 
     fn batch_bytes(&self) -> usize {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use portolan_netlink::{
-    Drained, Watch,
+    Drained, Heard, Watch,
     uapi::{NFPROTO_IPV4, NFPROTO_IPV6, msg},
     wire::{Element, Table},
 };
@@ -16,6 +16,7 @@ use crate::support::{TABLE, Test, keys, nft, open, with_sets};
 pub(crate) const TESTS: &[Test] = &[
     ("own_changes_are_passed_over", own_changes_are_passed_over),
     ("foreign_changes_are_told", foreign_changes_are_told),
+    ("who_committed_is_told_after_the_objects", who_committed_is_told_after_the_objects),
     ("a_table_dies_with_its_owner_in_silence", a_table_dies_with_its_owner_in_silence),
     ("lost_notifications_are_told", lost_notifications_are_told),
 ];
@@ -25,7 +26,11 @@ type Seen = Vec<(u8, String, u8)>;
 fn drain(watch: &mut Watch, own: u32) -> (Seen, Drained) {
     let mut seen = Vec::new();
     let drained = watch
-        .drain(own, |change| seen.push((change.family, change.table.to_owned(), change.msg_type)))
+        .drain(own, |heard| {
+            if let Heard::Change(change) = heard {
+                seen.push((change.family, change.table.to_owned(), change.msg_type));
+            }
+        })
         .expect("the socket is well");
     (seen, drained)
 }
@@ -58,6 +63,34 @@ fn foreign_changes_are_told() {
     nft("flush ruleset");
     let (seen, _) = drain(&mut watch, connection.port_id());
     assert!(seen.contains(&(NFPROTO_IPV4, TABLE.to_owned(), msg::DELTABLE)), "{seen:?}");
+}
+
+fn who_committed_is_told_after_the_objects() {
+    let mut watch = Watch::open().expect("subscribed");
+    let connection = with_sets();
+    nft("add element ip t s { 10.0.0.1 }");
+    thread::scope(|scope| {
+        let named = thread::Builder::new().name("a-thread-of-ours".into());
+        let committed = named.spawn_scoped(scope, || {
+            let mut other = open();
+            let mut tx = other.transaction(None);
+            tx.add_elements(0, NFPROTO_IPV4, TABLE, "s", [Element::of(&[2; 4])]);
+            other.commit(tx).expect("taken");
+        });
+        committed.expect("started").join().expect("committed");
+    });
+    let mut heard = Vec::new();
+    watch
+        .drain(connection.port_id(), |what| match what {
+            Heard::Change(change) => heard.push(change.table.to_owned()),
+            Heard::Commit(author) => {
+                assert_ne!(author.process, 0);
+                heard.push(author.program.to_owned());
+            }
+        })
+        .expect("the socket is well");
+    // The kernel keeps 15 bytes of a thread's name.
+    assert_eq!(heard, [TABLE, "nft", TABLE, "a-thread-of-our"]);
 }
 
 /// Why Portolan's tables have no owner flag (`NFT_TABLE_F_OWNER`): nobody would hear of their end.

@@ -10,7 +10,7 @@ use rcgen::{
 };
 use rustls::{
     RootCertStore, ServerConfig,
-    pki_types::{CertificateDer, PrivatePkcs8KeyDer},
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject as _},
     server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier},
     sign::CertifiedKey,
 };
@@ -24,6 +24,9 @@ pub enum TlsError {
     /// Using one.
     #[error("a certificate cannot be used")]
     Use(#[from] rustls::Error),
+    /// Reading one.
+    #[error("no PEM of a certificate and its key")]
+    Pem(#[from] rustls::pki_types::pem::Error),
     /// Asking clients for theirs.
     #[error("clients cannot be asked for certificates")]
     Clients(#[from] rustls::server::VerifierBuilderError),
@@ -43,8 +46,20 @@ pub struct Identity {
     pub certificate: String,
     /// The key, as PEM.
     pub key: String,
-    pub(crate) certificate_der: CertificateDer<'static>,
-    pub(crate) key_der: Vec<u8>,
+    chain: Vec<CertificateDer<'static>>,
+    key_der: Arc<PrivateKeyDer<'static>>,
+}
+
+impl Identity {
+    /// One that was made elsewhere, with the certificates that lead to its authority.
+    ///
+    /// # Errors
+    /// When there is no certificate or key in the PEM.
+    pub fn from_pem(chain: &str, key: &str) -> Result<Self, TlsError> {
+        let der = CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<_, _>>()?;
+        let key_der = Arc::new(PrivateKeyDer::from_pem_slice(key.as_bytes())?);
+        Ok(Self { certificate: chain.to_owned(), key: key.to_owned(), chain: der, key_der })
+    }
 }
 
 impl Authority {
@@ -107,14 +122,14 @@ impl Authority {
         Ok(Identity {
             certificate: certificate.pem(),
             key: key.serialize_pem(),
-            certificate_der: certificate.der().clone(),
-            key_der: key.serialize_der(),
+            chain: vec![certificate.der().clone()],
+            key_der: Arc::new(PrivatePkcs8KeyDer::from(key.serialize_der()).into()),
         })
     }
 
     /// How a server of this authority talks: clients may have certificates of the same one, or none.
     pub(crate) fn server_config(&self, presents: Arc<Presents>) -> Result<ServerConfig, TlsError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut roots = RootCertStore::empty();
         roots.add(self.der.clone())?;
         let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
@@ -146,7 +161,6 @@ impl ResolvesServerCert for Presents {
 }
 
 fn certified(identity: &Identity) -> Result<Arc<CertifiedKey>, TlsError> {
-    let key = PrivatePkcs8KeyDer::from(identity.key_der.clone());
-    let key = rustls::crypto::ring::sign::any_supported_type(&key.into())?;
-    Ok(Arc::new(CertifiedKey::new(vec![identity.certificate_der.clone()], key)))
+    let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&identity.key_der)?;
+    Ok(Arc::new(CertifiedKey::new(identity.chain.clone(), key)))
 }

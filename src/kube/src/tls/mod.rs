@@ -1,5 +1,9 @@
 //! TLS: whom we believe, and who we are.
 
+mod certificate;
+mod chain;
+mod der;
+mod names;
 mod pem;
 mod verifier;
 
@@ -8,18 +12,18 @@ use std::sync::Arc;
 use rustls::{
     ClientConfig,
     client::ResolvesClientCert,
-    crypto::{CryptoProvider, ring},
+    crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName},
     sign::{CertifiedKey, SigningKey, SingleCertAndKey},
 };
 
 pub(crate) use self::pem::certificates;
-use self::verifier::Verifier;
+use self::{certificate::Certificate, verifier::Verifier};
 use crate::credentials::Unusable;
 
-/// The cryptography.
+/// The cryptography: what Go has, with P-521 and keys of more than 4096 bits, which ring does not.
 fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
+    Arc::new(aws_lc_rs::default_provider())
 }
 
 /// Whom we believe.
@@ -57,9 +61,12 @@ impl Identity {
     /// A certificate, with those that lead to its authority after it, and its key.
     pub(crate) fn new(chain: Vec<CertificateDer<'static>>, key: &[u8]) -> Result<Self, Unusable> {
         let key = pem::key(key).and_then(|der| signer(&der)).ok_or(Unusable::NoKey)?;
-        let pair = CertifiedKey::new(chain, key);
-        pair.keys_match().map_err(|_| Unusable::OtherKey)?;
-        Ok(Self(Arc::new(pair.into())))
+        // rustls' own check knows no certificates before version 3, which openssl makes for clients.
+        let own = chain.first().and_then(|der| Certificate::parse(der)).ok_or(Unusable::NoCertificate)?;
+        if key.public_key().is_some_and(|key| key.as_ref() != own.public_key) {
+            return Err(Unusable::OtherKey);
+        }
+        Ok(Self(Arc::new(CertifiedKey::new(chain, key).into())))
     }
 }
 

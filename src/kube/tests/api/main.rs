@@ -6,6 +6,7 @@
     reason = "a test that does not find what it expects has failed"
 )]
 
+mod certificates;
 mod credentials;
 mod events;
 mod lists;

@@ -1,0 +1,3 @@
+module portolan/e2e/certificates
+
+go 1.24

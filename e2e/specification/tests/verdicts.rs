@@ -119,9 +119,9 @@ fn external_policy_local() {
     expect(&world, "node 1.2.3.4 -> 1.2.3.4:80", "drop");
     world.node.local.push(ip("1.2.3.4"));
     expect(&world, "node 1.2.3.4 -> 1.2.3.4:80", "10.0.2.1:80m");
-    // Interface detectors take a pod of another node for an outside client.
+    // A pod of another node would be answered past this one; interface detectors take it for an outside client.
     let mut world = everywhere(Policy::Local, there("10.0.2.1"));
-    expect(&world, "far pod -> 1.2.3.4:80", "10.0.2.1:80");
+    expect(&world, "far pod -> 1.2.3.4:80", "10.0.2.1:80m");
     world.proxy.detector = Detector::InterfaceNamePrefix;
     expect(&world, "far pod -> 1.2.3.4:80", "drop");
     // A ClusterIP Service has the policy only with externalIPs.

@@ -133,11 +133,14 @@ pub fn said(trace: &Trace) -> Result<Verdict, &'static str> {
     if !trace.doubts.is_empty() {
         return Err("the rules are not all understood");
     }
-    if trace.outcomes.windows(2).any(|pair| matches!(pair, [one, other] if one.chance != other.chance)) {
+    let answered = |outcome: &&trace::Outcome| matches!(outcome.verdict, trace::Verdict::Endpoint { .. });
+    let chances: Vec<_> = trace.outcomes.iter().filter(answered).map(|outcome| outcome.chance).collect();
+    if chances.windows(2).any(|pair| matches!(pair, [one, other] if one != other)) {
         return Err("not every endpoint is as likely as any other");
     }
     match (&*others, endpoints.is_empty()) {
         ([], false) => Ok(Verdict::Endpoints(endpoints)),
+        ([Verdict::Rejected], false) => Ok(Verdict::SomeRefused(endpoints)),
         ([verdict], true) => Ok(verdict.clone()),
         _ => Err("there is more than one verdict"),
     }

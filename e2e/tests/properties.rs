@@ -118,11 +118,7 @@ fn agree_in_world(number: u64) -> Result<(), Failure> {
         for packet in &packets(&world) {
             let expected = verdict(&world, packet);
             // One in a hundred has an endpoint; of the others a part is enough.
-            if !matches!(expected, Verdict::Endpoints(_)) && !seed.one_in(OTHERS) {
-                continue;
-            }
-            if is_frontend_too(&world, packet, &expected) {
-                count("packets passed over", 1);
+            if !matches!(expected, Verdict::Endpoints(_) | Verdict::SomeRefused(_)) && !seed.one_in(OTHERS) {
                 continue;
             }
             let trace = specified::traced(&world, &objects, packet);
@@ -130,8 +126,12 @@ fn agree_in_world(number: u64) -> Result<(), Failure> {
             if !said.as_ref().is_ok_and(|said| is_same(&world, packet, &expected, said)) {
                 bail!("{packet:?}\nspecification {expected:?}\nPortolan {said:?}\n{trace:#?}");
             }
+            if meets_itself(packet, &expected) {
+                count("packets to frontends that are their own endpoint", 1);
+            }
             count(
                 match expected {
+                    Verdict::SomeRefused(_) => "packets to endpoints that are refused in part",
                     Verdict::Endpoints(_) => "packets to endpoints",
                     Verdict::Rejected => "packets rejected",
                     Verdict::Dropped => "packets dropped",
@@ -149,7 +149,8 @@ fn agree_in_world(number: u64) -> Result<(), Failure> {
 /// knows endpoints of this node: one that another Service calls so sees a pod of another node as it is.
 fn is_same(world: &World, packet: &Packet, expected: &Verdict, said: &Verdict) -> bool {
     match (expected, said) {
-        (Verdict::Endpoints(expected), Verdict::Endpoints(said)) => {
+        (Verdict::Endpoints(expected), Verdict::Endpoints(said))
+        | (Verdict::SomeRefused(expected), Verdict::SomeRefused(said)) => {
             let sees = |(endpoint, masqueraded): (&(IpAddr, u16), &bool)| {
                 let meets_itself = endpoint.0 == packet.source && *masqueraded;
                 let passes = packet.origin == Origin::Outside && !*masqueraded && is_called_ours(world, endpoint.0);
@@ -168,14 +169,10 @@ fn is_called_ours(world: &World, address: IpAddr) -> bool {
     ours.filter_map(|endpoint| endpoint.addresses.first()).any(|first| first.parse() == Ok(address))
 }
 
-/// Whether an endpoint is a frontend too, one that refuses the client: what a packet is for is looked at again behind
-/// DNAT, as in kube-proxy, and then it meets that.
-fn is_frontend_too(world: &World, packet: &Packet, expected: &Verdict) -> bool {
-    let Verdict::Endpoints(endpoints) = expected else { return false };
-    endpoints.keys().any(|(address, port)| {
-        let there = Packet { destination: *address, port: *port, ..*packet };
-        matches!(verdict(world, &there), Verdict::Rejected | Verdict::Dropped)
-    })
+/// Whether the packet is for an endpoint as it is.
+fn meets_itself(packet: &Packet, expected: &Verdict) -> bool {
+    let (Verdict::Endpoints(endpoints) | Verdict::SomeRefused(endpoints)) = expected else { return false };
+    endpoints.contains_key(&(packet.destination, packet.port))
 }
 
 fn follow_history(number: u64) -> Result<(), Failure> {

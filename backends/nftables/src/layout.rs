@@ -171,10 +171,10 @@ impl View<'_> {
             ChainName::Services(Scope::NodePort) => node_ports(),
             ChainName::NatPrerouting | ChainName::NatOutput => self.gates(),
             // Most connections are neither marked nor translated.
-            ChainName::NatPostrouting => vec![
-                rule([Marked(mark), Translated, Unmark(mark), Masquerade]),
-                rule([Translated, Goto(ChainName::Translated)]),
-            ],
+            ChainName::NatPostrouting => {
+                vec![rule([Marked(mark), Goto(ChainName::Marked)]), rule([Translated, Goto(ChainName::Translated)])]
+            }
+            ChainName::Marked => self.marked(),
             ChainName::Translated => self.translated(),
             ChainName::FilterInput => self.reject_input(),
             ChainName::FilterForward | ChainName::FilterOutput => self.reject_passing(),
@@ -249,6 +249,19 @@ impl View<'_> {
         rules
     }
 
+    /// Masquerades what a Service sent somewhere, and nothing that only has the mark of another program. An endpoint may be
+    /// at the frontend's own address and port: the connection is then translated by us, but the kernel does not call it
+    /// so (`nf_nat_setup_info` sets `IPS_DST_NAT` where the tuple changes), and it still has the frontend's address. Such a
+    /// frontend is looked for by a lookup that does not count connections.
+    fn marked(&self) -> Vec<Rule> {
+        let done = [Unmark(self.policy.masquerade_mark), Masquerade];
+        let node_port = In(frontend(Scope::NodePort), SetName::Services(Scope::NodePort));
+        let mut rules = vec![Rule { statements: [&[Translated][..], &done].concat(), comment: None }];
+        rules.extend(self.at_node_ports(&[node_port], &done));
+        rules.extend([rule([NotIn(VIP.to_vec(), SetName::Services(Scope::Vip)), Return]), rule(done)]);
+        rules
+    }
+
     /// Who keeps the address as far as the frontend is concerned, but would not be answered then.
     fn translated(&self) -> Vec<Rule> {
         // A pod that is sent to itself would answer itself directly, and drop the answer.
@@ -286,7 +299,10 @@ impl View<'_> {
         ];
         // It counts, so it is asked last.
         let node_port = || In(frontend(Scope::NodePort), SetName::NoEndpoints(Scope::NodePort));
-        for last in [vec![Is(Protocol::Tcp), node_port(), RejectWithReset], vec![node_port(), Reject]] {
+        // What a VIP sent on to its own address is not for a NodePort.
+        let no_vip = || NotIn(VIP.to_vec(), SetName::Services(Scope::Vip));
+        let tcp = vec![Is(Protocol::Tcp), no_vip(), node_port(), RejectWithReset];
+        for last in [tcp, vec![no_vip(), node_port(), Reject]] {
             rules.extend(self.at_node_ports(&[], &last));
         }
         rules
@@ -297,15 +313,18 @@ impl View<'_> {
         let no_endpoints = || In(VIP.to_vec(), SetName::NoEndpoints(Scope::Vip));
         let mut rules = vec![
             rule([NotNew, Return]),
-            // On its way to an endpoint, whose address may be somebody's frontend too.
-            rule([Translated, Return]),
+            // On its way to an endpoint, whose address may be somebody's frontend too. If that is a cluster IP nobody
+            // is there: what has been translated is not translated again.
+            rule([Translated, NotIn(vec![Destination], SetName::ClusterIps), Return]),
             rule([Is(Protocol::Tcp), no_endpoints(), RejectWithReset]),
             commented("no such port", [Is(Protocol::Tcp), cluster_ip(), RejectWithReset]),
             rule([no_endpoints(), Reject]),
             commented("no such port", [cluster_ip(), Reject]),
         ];
+        // An external IP inside may be its own endpoint.
+        let no_vip = || NotIn(VIP.to_vec(), SetName::Services(Scope::Vip));
         let cidrs = self.policy.service_cidrs.get(self.family).iter();
-        rules.extend(cidrs.map(|cidr| commented("no such cluster IP", [Within(Destination, *cidr), Drop])));
+        rules.extend(cidrs.map(|cidr| commented("no such cluster IP", [Within(Destination, *cidr), no_vip(), Drop])));
         rules
     }
 }

@@ -28,6 +28,8 @@ use crate::world::{Origin, Packet, World};
 pub enum Verdict {
     /// It goes to one of these endpoints, chosen at random; with `true` the server sees an address of the node.
     Endpoints(BTreeMap<(IpAddr, u16), bool>),
+    /// The same, but where chance chooses one that cannot be one the client is told that nobody is there.
+    SomeRefused(BTreeMap<(IpAddr, u16), bool>),
     /// The client is told that nobody is there.
     Rejected,
     /// The client hears nothing.
@@ -61,9 +63,30 @@ pub fn verdict(world: &World, packet: &Packet) -> Verdict {
         // S6.6
         let hairpin = endpoint.address == packet.source && endpoint.local;
         let passing = short_cut && passes_through(world, packet, endpoint);
-        (masquerade || hairpin || passing) && can_be_masqueraded(world, packet, endpoint)
+        // Who asks the endpoint by its own address is answered in any case.
+        let elsewhere = (endpoint.address, endpoint.port) != (packet.destination, packet.port);
+        (masquerade || elsewhere && (hairpin || passing)) && !arrives_and_stays(world, packet, endpoint.address)
     };
-    Verdict::Endpoints(list.iter().map(|endpoint| ((endpoint.address, endpoint.port), seen(endpoint))).collect())
+    let (refused, good): (Vec<_>, Vec<_>) = list.iter().partition(|endpoint| is_refused(world, packet, endpoint));
+    let good: BTreeMap<_, _> =
+        good.into_iter().map(|endpoint| ((endpoint.address, endpoint.port), seen(endpoint))).collect();
+    let is_itself = good.contains_key(&(packet.destination, packet.port));
+    match (refused.is_empty(), good.is_empty()) {
+        // At a NodePort output takes it for what it still has as its destination.
+        (true, false)
+            if is_itself && frontend == Frontend::NodePort && unclaimed(world, packet) == Verdict::Dropped =>
+        {
+            Verdict::Dropped
+        }
+        (true, _) => Verdict::Endpoints(good),
+        (false, true) => Verdict::Rejected,
+        (false, false) => Verdict::SomeRefused(good),
+    }
+}
+
+/// S7.7: a cluster IP is nobody's endpoint, but for what arrives and stays on the node.
+fn is_refused(world: &World, packet: &Packet, endpoint: &Endpoint<'_>) -> bool {
+    is_live_cluster_ip(world, endpoint.address) && !arrives_and_stays(world, packet, endpoint.address)
 }
 
 /// S7.1. NodePorts reject in input only, where what the node sends to an unallocated IP of its own never comes: output drops
@@ -79,7 +102,7 @@ fn rejected(world: &World, frontend: Frontend, packet: &Packet) -> Verdict {
 /// packet that arrives and stays here.
 fn unclaimed(world: &World, packet: &Packet) -> Verdict {
     let destination = packet.destination;
-    if packet.origin != Origin::Node && is_local(world, destination) {
+    if arrives_and_stays(world, packet, destination) {
         return Verdict::Untouched;
     }
     if is_live_cluster_ip(world, destination) {
@@ -146,9 +169,8 @@ fn passes_through(world: &World, packet: &Packet, endpoint: &Endpoint<'_>) -> bo
     stranger && !endpoint.local && !is_live_cluster_ip(world, packet.destination)
 }
 
-/// S6.8: masquerade lives in postrouting, where a packet that arrived and stays on the node never comes; and it takes DNATed
-/// packets only, which a packet that was for the endpoint from the beginning is not.
-fn can_be_masqueraded(world: &World, packet: &Packet, endpoint: &Endpoint<'_>) -> bool {
-    let postrouting = packet.origin == Origin::Node || !is_local(world, endpoint.address);
-    postrouting && (endpoint.address, endpoint.port) != (packet.destination, packet.port)
+/// S6.8, S7.7: masquerade lives in postrouting, and what looks at cluster IPs in forward and output, where a packet that
+/// arrived and stays on the node never comes.
+fn arrives_and_stays(world: &World, packet: &Packet, destination: IpAddr) -> bool {
+    packet.origin != Origin::Node && is_local(world, destination)
 }

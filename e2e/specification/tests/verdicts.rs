@@ -82,12 +82,21 @@ fn a_cluster_ip_is_masqueraded_by_its_address() {
 }
 
 #[test]
-fn what_was_for_the_endpoint_anyway_is_not_masqueraded() {
+fn what_was_for_the_endpoint_anyway_is_masqueraded_too() {
     let mut world = everywhere(Policy::Cluster, there("10.0.2.1"));
     world.services[0].external_ips = vec!["10.0.2.1".into()];
-    expect(&world, "outside -> 10.0.2.1:80", "10.0.2.1:80");
+    expect(&world, "outside -> 10.0.2.1:80", "10.0.2.1:80m");
     world.slices[0].ports[0].port = Some(81);
     expect(&world, "outside -> 10.0.2.1:80", "10.0.2.1:81m");
+}
+
+#[test]
+fn a_cluster_ip_is_nobodys_endpoint() {
+    let mut world = everywhere(Policy::Cluster, there("172.30.0.41"));
+    expect(&world, "pod -> 1.2.3.4:80", "reject");
+    expect(&world, "pod -> 172.30.0.41:80", "reject");
+    world.slices[0].endpoints.push(there("10.0.2.1"));
+    expect(&world, "pod -> 1.2.3.4:80", "10.0.2.1:80m or reject");
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub enum ChainName {
     NoLocalEndpoints,
     /// Where allowed sources go on to the policy of their frontend.
     RestrictedPolicies,
+    /// Masquerades what is marked for that by us.
+    Marked,
     /// Masquerades what was sent to an endpoint that could not answer otherwise.
     Translated,
     /// Finds the frontend's endpoint and translates.
@@ -48,7 +50,7 @@ pub enum ChainName {
 impl ChainName {
     /// Those that are there whatever the Services are, in the order in which they are listed; those of
     /// [`Scope::NodePort`] only where NodePorts are at all local addresses.
-    pub const BASE: [Self; 18] = [
+    pub const BASE: [Self; 19] = [
         Self::MasqueradeAlways,
         Self::MasqueradeAffinity(Scope::Vip),
         Self::MasqueradeAffinity(Scope::NodePort),
@@ -58,6 +60,7 @@ impl ChainName {
         Self::ExternalLocal(Scope::NodePort),
         Self::NoLocalEndpoints,
         Self::RestrictedPolicies,
+        Self::Marked,
         Self::Translated,
         Self::Services(Scope::Vip),
         Self::Services(Scope::NodePort),
@@ -117,6 +120,7 @@ impl fmt::Display for ChainName {
             Self::ExternalLocal(NodePort) => "node-port-local",
             Self::NoLocalEndpoints => "no-local-endpoints",
             Self::RestrictedPolicies => "restricted-policies",
+            Self::Marked => "marked",
             Self::Translated => "translated",
             Self::Services(Vip) => "services",
             Self::Services(NodePort) => "node-ports",

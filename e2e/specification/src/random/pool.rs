@@ -45,6 +45,9 @@ pub(super) const ENDPOINTS_V4: &[&str] =
     &["10.0.1.1", "10.0.1.2", "10.0.2.1", "10.0.2.2", "192.168.0.2", "192.168.0.3", "010.0.1.01"];
 pub(super) const ENDPOINTS_V6: &[&str] =
     &["fd00:10:1::1", "fd00:10:1::2", "fd00:10:2::1", "fd00:10:2::2", "fd00:192::2", "fd00:192::3"];
+/// Endpoints that are frontends too: cluster IPs, external and LB IPs, one of them in a ServiceCIDR.
+pub(super) const FRONTENDS_V4: &[&str] = &["172.30.0.1", "172.30.0.2", "172.30.0.99", "1.2.3.4", "192.168.1.2"];
+pub(super) const FRONTENDS_V6: &[&str] = &["fd00:172::1", "fd00:172::2", "fd00:1::4", "fd00:193::2"];
 /// The node that an endpoint's address is of.
 pub(super) fn home(endpoint: &str) -> &'static str {
     let ours = ["10.0.1.", "010.0.1.", "192.168.0.2", "fd00:10:1:", "fd00:192::2"];

@@ -11,9 +11,9 @@ use super::pool;
 /// A slice, most often of a Service that there may be.
 pub(super) fn slice() -> impl Strategy<Value = Slice> {
     let family = prop_oneof![
-        5 => (Just(AddressType::Ipv4), endpoints(pool::ENDPOINTS_V4, pool::REFUSED_V4)),
-        4 => (Just(AddressType::Ipv6), endpoints(pool::ENDPOINTS_V6, pool::REFUSED_V6)),
-        1 => (Just(AddressType::Fqdn), endpoints(&["host.example.com"], pool::REFUSED_V4)),
+        5 => (Just(AddressType::Ipv4), endpoints(pool::ENDPOINTS_V4, pool::FRONTENDS_V4, pool::REFUSED_V4)),
+        4 => (Just(AddressType::Ipv6), endpoints(pool::ENDPOINTS_V6, pool::FRONTENDS_V6, pool::REFUSED_V6)),
+        1 => (Just(AddressType::Fqdn), endpoints(&["host.example.com"], &["other.example.com"], pool::REFUSED_V4)),
     ];
     (pool::namespace(), pool::text(pool::SLICES), labels(), ports(), family).prop_map(
         |(namespace, name, labels, ports, (address_type, endpoints))| Slice {
@@ -40,7 +40,7 @@ fn labels() -> impl Strategy<Value = Labels> {
 /// Ports of different names, as the API server wants them; some of them impossible.
 fn ports() -> impl Strategy<Value = Vec<SlicePort>> {
     let number = prop_oneof![
-        9 => select(&[Some(80), Some(8080)][..]),
+        9 => select(&[Some(80), Some(80), Some(8080), Some(8080), Some(30001)][..]),
         1 => select(&[None, Some(0), Some(-1), Some(65536 + 80)][..]),
     ];
     let there = || vec(prop::bool::weighted(0.85), 4);
@@ -56,8 +56,13 @@ fn ports() -> impl Strategy<Value = Vec<SlicePort>> {
     })
 }
 
-fn endpoints(good: &'static [&'static str], refused: &'static [&'static str]) -> impl Strategy<Value = Vec<Endpoint>> {
-    let addresses = vec(pool::text_or(good, refused), 1..=2);
+fn endpoints(
+    good: &'static [&'static str],
+    frontends: &'static [&'static str],
+    refused: &'static [&'static str],
+) -> impl Strategy<Value = Vec<Endpoint>> {
+    let good = prop_oneof![8 => pool::text_or(good, refused), 1 => pool::text(frontends)];
+    let addresses = vec(good, 1..=2);
     let ready = select(&[None, Some(true), Some(true), Some(true), Some(false), Some(false)][..]);
     let serving = select(&[None, Some(true), Some(true), Some(false)][..]);
     let terminating = select(&[None, Some(false), Some(true)][..]);

@@ -37,9 +37,12 @@ fn parse_decimal(text: &str) -> Option<u8> {
 
 /// S13.3: unspecified, loopback, link-local and multicast addresses are refused as frontend and endpoint.
 pub(crate) fn refused(address: IpAddr) -> bool {
-    let link_local = match address {
+    address.is_unspecified() || address.is_loopback() || address.is_multicast() || link_local(address)
+}
+
+pub(crate) fn link_local(address: IpAddr) -> bool {
+    match address {
         IpAddr::V4(v4) => v4.is_link_local(),
         IpAddr::V6(v6) => v6.is_unicast_link_local(),
-    };
-    address.is_unspecified() || address.is_loopback() || address.is_multicast() || link_local
+    }
 }

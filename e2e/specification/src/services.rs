@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::addresses::{parse_ip, refused};
+use crate::addresses::{link_local, parse_ip, refused};
 use crate::endpoints::{endpoints, has_endpoints};
 use crate::node::has_node_ports;
 use crate::objects::{Family, Ingress, Policy, Port, Service, ServiceType};
@@ -30,7 +30,7 @@ pub(crate) fn service_ports(world: &World, family: Family) -> Vec<ServicePort<'_
     let mut found = Vec::new();
     for service in &world.services {
         if is_ours(service)
-            && let Some(cluster_ip) = cluster_ip(service, family)
+            && let Some(cluster_ip) = cluster_ip(world, service, family)
         {
             found.extend(service.ports.iter().map(|port| ServicePort { service, port, family, cluster_ip }));
         }
@@ -45,13 +45,17 @@ fn is_ours(service: &Service) -> bool {
 }
 
 /// S1.3 `spec.clusterIPs` + `spec.ipFamilies`: the IP at this family's place; without `ipFamilies` the first. What is no IP,
-/// as `None` and nothing, makes the whole Service unknown, and so does one that is refused (S13.3).
-fn cluster_ip(service: &Service, family: Family) -> Option<IpAddr> {
+/// as `None` and nothing, makes the whole Service unknown, and so does one that is refused (S13.3), but for a link-local one
+/// inside a ServiceCIDR (S13.8).
+fn cluster_ip(world: &World, service: &Service, family: Family) -> Option<IpAddr> {
+    let in_range =
+        |ip: &IpAddr| world.service_cidrs.iter().flat_map(|object| &object.cidrs).any(|cidr| cidr.contains(ip));
+    let is_good = |ip: &IpAddr| !refused(*ip) || link_local(*ip) && in_range(ip);
     let index = match service.ip_families.is_empty() {
         true => 0,
         false => service.ip_families.iter().position(|of| *of == family)?,
     };
-    parse_ip(service.cluster_ips.get(index)?).filter(|ip| Family::of(*ip) == family && !refused(*ip))
+    parse_ip(service.cluster_ips.get(index)?).filter(|ip| Family::of(*ip) == family && is_good(ip))
 }
 
 /// S2.3, S2.8 `externalIPs`: those of this family that can be read.
@@ -72,11 +76,13 @@ fn claim(world: &World, port: &ServicePort<'_>, packet: &Packet) -> Option<Front
     if packet.protocol != port.port.protocol {
         return None;
     }
-    if packet.port == port.port.port && !refused(destination) {
+    if packet.port == port.port.port {
         if destination == port.cluster_ip {
             return Some(Frontend::ClusterIp);
         }
-        if external_ips(port).contains(&destination) || load_balancer_ips(port).contains(&destination) {
+        if refused(destination) {
+            // Neither of the others.
+        } else if external_ips(port).contains(&destination) || load_balancer_ips(port).contains(&destination) {
             return Some(Frontend::ExternalOrLoadBalancerIp);
         }
     }

@@ -21,9 +21,11 @@ pub(super) const NODE: &str = "node-a";
 pub(super) const NODES: &[&str] = &[NODE, "node-b"];
 pub(super) const SERVICE_CIDR_NAMES: &[&str] = &["kubernetes", "more"];
 
-pub(super) const SERVICE_CIDRS: &[&str] = &["172.30.0.0/16", "172.30.0.0/31", "172.31.0.0/24", "fd00:172::/108"];
-pub(super) const CLUSTER_IPS_V4: &[&str] = &["172.30.0.1", "172.30.0.2", "172.30.0.3"];
-pub(super) const CLUSTER_IPS_V6: &[&str] = &["fd00:172::1", "fd00:172::2", "fd00:172::3"];
+pub(super) const SERVICE_CIDRS: &[&str] =
+    &["172.30.0.0/16", "172.30.0.0/31", "172.31.0.0/24", "169.254.30.0/24", "fd00:172::/108", "fe80:172::/108"];
+/// The last ones are link-local: good inside a ServiceCIDR.
+pub(super) const CLUSTER_IPS_V4: &[&str] = &["172.30.0.1", "172.30.0.2", "172.30.0.3", "169.254.30.1"];
+pub(super) const CLUSTER_IPS_V6: &[&str] = &["fd00:172::1", "fd00:172::2", "fd00:172::3", "fe80:172::1"];
 /// Valid external and LB IPs: of nobody, of the node, of a Service, in a ServiceCIDR, of an endpoint.
 pub(super) const VIPS: &[&str] = &[
     "1.2.3.4",

@@ -145,6 +145,17 @@ impl Report<'_> {
         path: Arguments<'_>,
         unit: Unit,
     ) -> Result<Option<IpAddr>, Refused> {
+        self.address_of(field, path, unit, |_| false)
+    }
+
+    /// The same, where some link-local addresses are good: a cluster may take its cluster IPs from them.
+    pub(super) fn address_of(
+        &mut self,
+        field: &Field<SmolStr>,
+        path: Arguments<'_>,
+        unit: Unit,
+        good_link_local: impl Fn(IpAddr) -> bool,
+    ) -> Result<Option<IpAddr>, Refused> {
         let Some(text) = self.read(field, path, unit)? else { return Ok(None) };
         if text.trim().is_empty() {
             return Ok(None);
@@ -152,7 +163,9 @@ impl Report<'_> {
         let Some(read) = addr::read_ip(text) else {
             return Err(self.reject(path, excerpt(text), RejectionReason::NotAnAddress, unit));
         };
-        if let Some(special) = SpecialAddress::of(read.addr) {
+        let special = SpecialAddress::of(read.addr);
+        let is_good = |special: &SpecialAddress| *special == SpecialAddress::LinkLocal && good_link_local(read.addr);
+        if let Some(special) = special.filter(|special| !is_good(special)) {
             return Err(self.reject(path, excerpt(text), RejectionReason::Special(special), unit));
         }
         if read.normalised {

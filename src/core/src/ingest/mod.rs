@@ -37,7 +37,7 @@ pub use version::Version;
 pub use warning::{Right, Warning, WarningReason};
 
 pub(crate) use node::read_node;
-pub(crate) use service::read_service;
+pub(crate) use service::{depends_on_service_cidrs, read_service};
 pub(crate) use service_cidr::read_service_cidr;
 pub(crate) use slice::{ReadSlice, read_slice};
 

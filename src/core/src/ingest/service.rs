@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fmt::Arguments, net::IpAddr, sync::Arc};
 
+use ipnet::IpNet;
 use smol_str::SmolStr;
 
 use super::{
@@ -14,23 +15,32 @@ use super::{
     settings,
 };
 use crate::{
-    addr::{Family, PerFamily, Protocol},
+    addr::{Family, PerFamily, Protocol, SpecialAddress, read_ip},
     model::{Created, Names, Service, ServicePort, Uid},
     name::{ServiceName, ServicePortName},
     text::excerpt,
 };
 
 /// Reads a Service. `None` for one that is refused, or that kube-proxy does not serve either: ExternalName, headless,
-/// another proxy's. `name` is the one of `reference`, as it is shared in memory.
+/// another proxy's. `name` is the one of `reference`, as it is shared in memory; `ranges` are those of the ServiceCIDRs.
 pub(crate) fn read_service(
     object: &ServiceObject,
     reference: &ObjectRef,
     name: &ServiceName,
     names: &mut Names,
+    ranges: &PerFamily<Vec<IpNet>>,
 ) -> Read<Service> {
     let mut report = Report::of(reference);
-    let service = read(object, &mut report, name, names).ok().flatten();
+    let service = read(object, &mut report, name, names, ranges).ok().flatten();
     (service, report.into_findings())
+}
+
+/// Whether the ServiceCIDRs decide if the Service is good: it has a cluster IP that is good inside of them alone.
+pub(crate) fn depends_on_service_cidrs(object: &ServiceObject) -> bool {
+    let Some(spec) = object.spec.valid() else { return false };
+    let all = spec.cluster_ips.valid().into_iter().flatten().chain([&spec.cluster_ip]);
+    let addrs = all.filter_map(|field| read_ip(field.valid()?)).map(|read| read.addr);
+    addrs.into_iter().any(|addr| SpecialAddress::of(addr) == Some(SpecialAddress::LinkLocal))
 }
 
 fn read(
@@ -38,6 +48,7 @@ fn read(
     report: &mut Report<'_>,
     name: &ServiceName,
     names: &mut Names,
+    ranges: &PerFamily<Vec<IpNet>>,
 ) -> Result<Option<Service>, Refused> {
     let metadata = report.metadata(&object.metadata, Unit::Service)?;
     let labels = report.read(&metadata.labels, format_args!("metadata.labels"), Unit::Service)?;
@@ -54,7 +65,7 @@ fn read(
     if type_ == ServiceType::ExternalName {
         return Ok(None);
     }
-    let cluster_ips = cluster_ips(spec, report)?;
+    let cluster_ips = cluster_ips(spec, report, ranges)?;
     let mut external_ips = external_ips(spec, report);
     let mut load_balancer_ips = load_balancer_ips(&object.status, report);
     let source_ranges = settings::source_ranges(spec, &cluster_ips, report).unwrap_or_else(|Refused| {
@@ -89,16 +100,21 @@ fn is_headless(spec: &ServiceSpec) -> bool {
 ///
 /// The API server keeps `clusterIP` equal to the first of `clusterIPs`. A manifest may have only one of the two fields,
 /// which then stands for both; where they differ, the list counts.
-fn cluster_ips(spec: &ServiceSpec, report: &mut Report<'_>) -> Result<PerFamily<Option<IpAddr>>, Refused> {
+fn cluster_ips(
+    spec: &ServiceSpec,
+    report: &mut Report<'_>,
+    ranges: &PerFamily<Vec<IpNet>>,
+) -> Result<PerFamily<Option<IpAddr>>, Refused> {
     let list = report.read(&spec.cluster_ips, format_args!("spec.clusterIPs"), Unit::Service)?;
     let families = families(spec, report);
     let mut found = PerFamily::default();
     let mut given = false;
     for (i, field) in list.into_iter().flatten().enumerate() {
-        given |= cluster_ip(field, families.get(i), format_args!("spec.clusterIPs[{i}]"), report, &mut found);
+        let path = format_args!("spec.clusterIPs[{i}]");
+        given |= cluster_ip((field, families.get(i)), path, report, ranges, &mut found);
     }
     let path = format_args!("spec.clusterIP");
-    if !given && !cluster_ip(&spec.cluster_ip, families.first(), path, report, &mut found) {
+    if !given && !cluster_ip((&spec.cluster_ip, families.first()), path, report, ranges, &mut found) {
         return Err(report.reject(path, String::new(), RejectionReason::NoClusterIp, Unit::Service));
     }
     if found == PerFamily::default() {
@@ -119,15 +135,16 @@ fn families<'s>(spec: &'s ServiceSpec, report: &mut Report<'_>) -> &'s [Field<Fa
     families
 }
 
-/// Reads one cluster IP; false where there is none.
+/// Reads one cluster IP with the family at its place; false where there is none.
 fn cluster_ip(
-    field: &Field<SmolStr>,
-    family: Option<&Field<Family>>,
+    (field, family): (&Field<SmolStr>, Option<&Field<Family>>),
     path: Arguments<'_>,
     report: &mut Report<'_>,
+    ranges: &PerFamily<Vec<IpNet>>,
     found: &mut PerFamily<Option<IpAddr>>,
 ) -> bool {
-    let addr = match report.address(field, path, Unit::ClusterIp) {
+    let is_in_range = |addr: IpAddr| ranges.get(Family::of(addr)).iter().any(|range| range.contains(&addr));
+    let addr = match report.address_of(field, path, Unit::ClusterIp, is_in_range) {
         Ok(Some(addr)) => addr,
         Ok(None) => return false,
         Err(Refused) => return true,

@@ -42,6 +42,8 @@ pub struct Cluster {
     node_eligible: bool,
     /// The CIDRs of each ServiceCIDR object.
     pub(super) service_cidrs: BTreeMap<Arc<str>, Box<[IpNet]>>,
+    /// The Services that ServiceCIDRs make good or bad, to be read anew when these change: none, as a rule.
+    ranged: BTreeMap<ObjectRef, ServiceObject>,
     /// The addresses of NodePorts.
     pub(super) node_addrs: PerFamily<Vec<IpAddr>>,
     /// How many Services have NodePorts in each family.
@@ -103,6 +105,7 @@ impl Cluster {
             node: NodeState::Unknown,
             node_eligible: false,
             service_cidrs: BTreeMap::new(),
+            ranged: BTreeMap::new(),
             node_port_services: PerFamily::default(),
             health_checked: BTreeSet::new(),
             told: Vec::new(),
@@ -124,17 +127,38 @@ impl Cluster {
             Object::Node(node) => self.apply_node(node, &reference),
             Object::ServiceCidr(cidr) => self.apply_service_cidr(cidr, &reference),
         };
-        self.note(reference, findings)
+        let mut new = self.note(reference, findings);
+        if let Object::ServiceCidr(_) = object {
+            new.extend(self.read_ranged());
+        }
+        new
+    }
+
+    /// Reads those Services anew that ServiceCIDRs make good or bad.
+    fn read_ranged(&mut self) -> Vec<Finding> {
+        let mut new = Vec::new();
+        for (reference, object) in self.ranged.clone() {
+            let findings = self.apply_service(&object, &reference);
+            new.extend(self.note(reference, findings));
+        }
+        new
     }
 
     /// Forgets an object; one that is not known changes nothing.
     pub fn delete(&mut self, reference: &ObjectRef) {
         match reference.kind {
-            Kind::Service => self.remove_service(&service_name(reference)),
+            Kind::Service => {
+                self.ranged.remove(reference);
+                self.remove_service(&service_name(reference));
+            }
             Kind::EndpointSlice => self.remove_slice(reference),
             Kind::Node if *reference.name == *self.config.hostname => self.put_node(NodeState::Unknown),
             Kind::Node => {}
-            Kind::ServiceCidr => drop(self.service_cidrs.remove(&reference.name)),
+            Kind::ServiceCidr => {
+                self.service_cidrs.remove(&reference.name);
+                // Who is refused by this is in `findings`.
+                self.read_ranged();
+            }
         }
         self.findings.remove(reference);
     }
@@ -204,10 +228,16 @@ impl Cluster {
     }
 
     fn apply_service(&mut self, object: &ServiceObject, reference: &ObjectRef) -> Vec<Finding> {
+        if ingest::depends_on_service_cidrs(object) {
+            self.ranged.insert(reference.clone(), object.clone());
+        } else {
+            self.ranged.remove(reference);
+        }
+        let ranges = if self.ranged.is_empty() { PerFamily::default() } else { self.service_cidrs() };
         let namespace = self.names.share(&reference.namespace);
         let place = self.services.entry(ServiceName { namespace, name: reference.name.clone() });
         let name = place.key().clone();
-        let (mut service, findings) = ingest::read_service(object, reference, &name, &mut self.names);
+        let (mut service, findings) = ingest::read_service(object, reference, &name, &mut self.names, &ranges);
         if let Some(service) = service.as_mut().filter(|_| !self.config.external_ips) {
             service.external_ips = Box::default();
         }

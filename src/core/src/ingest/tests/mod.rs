@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    addr::PerFamily,
     model::{Names, Node, Service},
     name::ServiceName,
 };
@@ -20,7 +21,7 @@ fn service(object: Value) -> (Option<Service>, Vec<String>) {
     let object: ServiceObject = serde_json::from_value(object).unwrap();
     let reference = Object::Service(object.clone()).reference();
     let name = ServiceName { namespace: reference.namespace.clone(), name: reference.name.clone() };
-    let (service, findings) = read_service(&object, &reference, &name, &mut Names::default());
+    let (service, findings) = read_service(&object, &reference, &name, &mut Names::default(), &PerFamily::default());
     (service, findings.iter().map(Finding::to_string).collect())
 }
 
@@ -94,7 +95,7 @@ fn findings_as_json() {
     let object: ServiceObject = serde_json::from_value(web_with("/spec/ports/0/port", json!(0))).unwrap();
     let reference = Object::Service(object.clone()).reference();
     let name = ServiceName { namespace: reference.namespace.clone(), name: reference.name.clone() };
-    let findings = read_service(&object, &reference, &name, &mut Names::default()).1;
+    let findings = read_service(&object, &reference, &name, &mut Names::default(), &PerFamily::default()).1;
     assert_eq!(
         serde_json::to_value(findings).unwrap(),
         json!([{

@@ -8,6 +8,7 @@ mod loopback;
 mod order;
 mod policy;
 mod rules;
+mod service_cidrs;
 mod services;
 mod slices;
 mod sources;

@@ -8,12 +8,14 @@
 //!                 --> requests()                                              what was asked
 //! ```
 //!
-//! It runs on a thread of its own, on loopback, plain or with certificates of an [`Authority`] made for the test, and ends
+//! It runs on a thread of its own, on loopback, plain (HTTP/1.1) or with certificates of an [`Authority`] made
+//! for the test (HTTP/2 too), and ends
 //! with the [`Server`]. Selectors are recorded and not applied: a script answers what it is told to.
 #![forbid(unsafe_code)]
 
 mod answer;
 mod objects;
+mod relay;
 mod request;
 mod script;
 mod server;
@@ -21,6 +23,7 @@ mod tls;
 
 pub use answer::{Answer, Step};
 pub use objects::{endpoint_slice, event, list, pages, service};
+pub use relay::Relay;
 pub use request::{Recorded, Verb};
 pub use server::{Server, ServerError};
 pub use tls::{Authority, Identity, TlsError};

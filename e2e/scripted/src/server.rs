@@ -13,10 +13,12 @@ use hyper::{
     Request, Response, StatusCode,
     body::{Bytes, Incoming},
     header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT},
-    server::conn::http1,
     service::service_fn,
 };
-use hyper_util::rt::TokioIo;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
 use serde_json::Value;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -103,6 +105,12 @@ impl Server {
             });
         })?;
         Ok(Self { address, presents, script, _running: running })
+    }
+
+    /// Its address and port.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Where it is: `http://127.0.0.1:port`, or https.
@@ -202,7 +210,7 @@ async fn connection(
 ) {
     let service = service_fn(|request| answer(request, script.clone(), number, client.clone()));
     // Cut connections are what the script is for.
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn answer(

@@ -135,7 +135,10 @@ impl Authority {
         let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
         let clients = clients.allow_unauthenticated().build()?;
         let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-        Ok(config.with_client_cert_verifier(clients).with_cert_resolver(presents))
+        let mut config = config.with_client_cert_verifier(clients).with_cert_resolver(presents);
+        // As Go's servers.
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(config)
     }
 }
 

@@ -13,10 +13,11 @@ use tokio::{
 
 use crate::{
     credentials::{ConnectError, Credentials},
-    failure::{Failure, chain},
+    failure::{Failure, chain, is_given_up},
     limit::Limit,
     observe::{Request, RequestObserver, Unobserved},
-    proxy, transport,
+    proxy,
+    transport::{self, UNANSWERED},
 };
 
 /// How long an answer's head may take. The API server ends requests other than watches after 60 s itself.
@@ -259,8 +260,9 @@ async fn read(mut body: Body, into: &mut Vec<u8>) -> Result<(), Failure> {
 /// Appends what comes next of an answer. `false` at its end.
 pub(crate) async fn read_more(body: &mut Body, pause: Duration, into: &mut Vec<u8>) -> Result<bool, Failure> {
     let frame = timeout(pause, body.frame()).await;
-    match frame.map_err(|_| Failure::Silent(format!("nothing came for {} s", pause.as_secs())))? {
+    match frame.map_err(|_| Failure::Mute(format!("nothing came for {} s", pause.as_secs())))? {
         None => Ok(false),
+        Some(Err(error)) if is_given_up(&error) => Err(Failure::Mute(UNANSWERED.to_owned())),
         Some(Err(error)) => Err(Failure::Silent(format!("the answer broke off: {}", chain(&error)))),
         Some(Ok(frame)) => {
             // The other kind, trailers, is no data.

@@ -1,12 +1,14 @@
 //! Why a request came to nothing, in words.
 
-use std::{error::Error, fmt, time::Duration};
+use std::{error::Error, fmt, io::ErrorKind, time::Duration};
 
 /// A request that gave no result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// No answer, or one that broke off.
     Silent(String),
+    /// The connection is there, and nothing comes any more.
+    Mute(String),
     /// An answer that says no.
     Refused {
         /// The HTTP status.
@@ -43,18 +45,31 @@ impl Failure {
 
     /// The API server, or what stands before it, is in trouble; the request was right.
     pub(crate) const fn is_outage(&self) -> bool {
-        matches!(self, Self::Silent(_) | Self::Refused { code: 500.., .. })
+        matches!(self, Self::Silent(_) | Self::Mute(_) | Self::Refused { code: 500.., .. })
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Silent(reason) => f.write_str(reason),
+            Self::Silent(reason) | Self::Mute(reason) => f.write_str(reason),
             Self::Refused { code, message, .. } => write!(f, "{code}: {message}"),
             Self::Unreadable(reason) => write!(f, "the answer cannot be read: {reason}"),
         }
     }
+}
+
+/// Whether an answer broke off because we gave up its connection, after a ping without an answer. hyper does not say so of
+/// the answers that were on their way: h2 calls their end a broken pipe, which no socket does while it is read from.
+pub(crate) fn is_given_up(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            return error.get_io().is_some_and(|io| io.kind() == ErrorKind::BrokenPipe);
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// An error and what caused it, each said once: many errors of kube repeat their cause, those of hyper never tell it.

@@ -4,25 +4,31 @@
 //!   requests --> kube: address, headers, plug-ins --> hyper --> TLS to the API server --> TCP
 //!                                                                                 '--> proxy --> TCP, or TLS to the proxy
 //! ```
+//!
+//! With TLS the API server is spoken to by HTTP/2, so that all requests share one connection, and a connection on which
+//! nothing comes is asked by a ping whether somebody is there. That is noticed which TCP cannot tell: a balancer that
+//! acknowledges every byte and forwards none. Without TLS, or where the server has no HTTP/2, it is HTTP/1.1, a connection
+//! for each request on its way, and a mute peer is noticed by the watches alone.
 
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use http::HeaderValue;
+use http::{HeaderValue, Uri};
+use hyper::rt::{Read, Write};
 use hyper_rustls::{DefaultServerNameResolver, FixedServerNameResolver, HttpsConnector, ResolveServerName};
 use hyper_util::{
     client::legacy::{
         Client,
         connect::{
-            Connect, HttpConnector,
+            Connection, HttpConnector,
             proxy::{SocksV5, Tunnel},
         },
     },
-    rt::TokioExecutor,
+    rt::{TokioExecutor, TokioTimer},
 };
 use kube::{Config, client::ConfigExt as _};
 use rustls::client::ResolvesClientCert;
-use tower::{BoxError, ServiceBuilder};
+use tower::{BoxError, Service, ServiceBuilder};
 use tower_http::decompression::DecompressionLayer;
 
 use crate::{
@@ -31,14 +37,23 @@ use crate::{
     tls,
 };
 
-/// How long a connection may take to come about.
+/// How long a connection may take to come about, TLS included.
 const CONNECT: Duration = Duration::from_secs(10);
 /// A connection on which nothing comes for this long is asked whether it lives, ...
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// ... this often, ...
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-/// ... and given up after so many questions: 45 s in all, as with client-go's HTTP/2 pings.
+/// ... and given up after so many questions: 45 s in all.
 const KEEPALIVE_RETRIES: u32 = 3;
+/// Where nothing came by HTTP/2 for this long there is a ping, ...
+const PING: Duration = Duration::from_secs(25);
+/// ... and the connection is given up where it gets no answer for this long: 40 s in all. client-go waits 30 s and 15 s.
+const PONG: Duration = Duration::from_secs(15);
+/// What that is called.
+pub(crate) const UNANSWERED: &str = "nothing comes on its connection, and a ping got no answer within 15 s";
+/// How much may come before we read it, of one answer and of all together: memory of ours, so less than hyper's 2 and
+/// 5 MiB. From an API server 100 ms away these are still 10 MB/s.
+const WINDOW: (u32, u32) = (1 << 20, 2 << 20);
 
 /// The client that these credentials make.
 pub(crate) fn client(credentials: &Credentials) -> Result<kube::Client, ConnectError> {
@@ -52,7 +67,11 @@ pub(crate) fn client(credentials: &Credentials) -> Result<kube::Client, ConnectE
         }
         None => None,
     };
-    let tls = Arc::new(tls::config(&credentials.trust, identity)?);
+    // Proxies are spoken to by HTTP/1.1.
+    let to_proxy = tls::config(&credentials.trust, identity)?;
+    let mut tls = to_proxy.clone();
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let tls = Arc::new(tls);
     let own_name: Arc<dyn ResolveServerName + Send + Sync> = Arc::new(DefaultServerNameResolver::default());
     let name = match &credentials.trust.name {
         Some(name) => Arc::new(FixedServerNameResolver::new(name.clone())),
@@ -64,7 +83,7 @@ pub(crate) fn client(credentials: &Credentials) -> Result<kube::Client, ConnectE
     match proxy.kind {
         Kind::Http => {
             // As with Go, a proxy that is spoken to by TLS is believed as the API server is.
-            let mut tunnel = Tunnel::new(proxy.uri.clone(), HttpsConnector::new(tcp(), tls.clone(), false, own_name));
+            let mut tunnel = Tunnel::new(proxy.uri.clone(), HttpsConnector::new(tcp(), to_proxy, false, own_name));
             if let Some((user, password)) = &proxy.user {
                 let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")));
                 if let Ok(value) = HeaderValue::try_from(basic) {
@@ -96,17 +115,26 @@ fn tcp() -> HttpConnector {
 
 /// kube's own client would also repeat requests that were answered with 429, 503 and 504, up to 15 times and up to minutes
 /// apart, without telling anybody; here the one who asks decides.
-fn stack<C>(config: &Config, connector: C) -> Result<kube::Client, ConnectError>
+fn stack<C, T>(config: &Config, connector: C) -> Result<kube::Client, ConnectError>
 where
-    C: Connect + Clone + Send + Sync + 'static,
+    C: Service<Uri, Response = T, Error: Into<BoxError>, Future: Send> + Clone + Send + Sync + 'static,
+    T: Read + Write + Connection + Unpin + Send + 'static,
 {
     let refused = |error| ConnectError::refused(config, error);
+    // hyper wants a future that can be moved.
+    let connector = ServiceBuilder::new().map_future(Box::pin).timeout(CONNECT).service(connector);
+    let mut http = Client::builder(TokioExecutor::new());
+    http.timer(TokioTimer::new())
+        .http2_keep_alive_interval(PING)
+        .http2_keep_alive_timeout(PONG)
+        .http2_initial_stream_window_size(WINDOW.0)
+        .http2_initial_connection_window_size(WINDOW.1);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .layer(DecompressionLayer::new().gzip(!config.disable_compression))
         .option_layer(config.auth_layer().map_err(refused)?)
         .layer(config.extra_headers_layer().map_err(refused)?)
         .map_err(BoxError::from)
-        .service(Client::builder(TokioExecutor::new()).build(connector));
+        .service(http.build(connector));
     Ok(kube::Client::new(service, config.default_namespace.clone()))
 }

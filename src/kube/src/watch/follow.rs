@@ -295,7 +295,12 @@ impl<'a, T: Watched> Follower<'a, T> {
                 // Not even a bookmark: etcd may have been put back to an earlier state, from which nobody tells us anything.
                 self.version = None;
             }
-            if !more.map_err(End::Broken)? {
+            let more = more.map_err(|failure| match failure {
+                // An API server that cannot stream lists is silent too.
+                Failure::Mute(_) if !listing => End::Failed(failure),
+                _ => End::Broken(failure),
+            });
+            if !more? {
                 let short = silent && begin.elapsed() < SHORT;
                 let reason = match (listing, short) {
                     (true, _) => "the streamed list ended before it was complete",

@@ -10,6 +10,7 @@ mod certificates;
 mod credentials;
 mod events;
 mod lists;
+mod mute;
 mod observed;
 mod outage;
 mod proxies;

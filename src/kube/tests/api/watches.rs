@@ -178,9 +178,10 @@ fn telling_server() -> Server {
     server
 }
 
-/// A watch on which nothing comes, not even bookmarks, is not believed for longer than 150 seconds.
+/// A watch on which nothing comes, not even bookmarks, is not believed for longer than 150 seconds. That is said once.
 #[tokio::test]
 async fn a_silent_watch_is_opened_anew() {
+    let (lines, _guard) = log();
     let server = telling_server();
     listen_while(&server, async |count| {
         told(&count, 8).await;
@@ -191,6 +192,10 @@ async fn a_silent_watch_is_opened_anew() {
         told(&count, 12).await;
     })
     .await;
+    let lines = String::from_utf8(lines.lock().unwrap().clone()).unwrap();
+    assert_eq!(lines.matches("is lost: nothing came for 150 s").count(), 1, "{lines}");
+    assert_eq!(lines.matches("is back after ").count(), 1, "{lines}");
+    assert_eq!(lines.lines().count(), 2, "{lines}");
 }
 
 /// However much comes, after five minutes a watch is opened anew, so that new credentials come into use.

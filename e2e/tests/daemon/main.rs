@@ -52,6 +52,9 @@ fn main() -> ExitCode {
         test("an API server that is down at the start is waited for", || {
             start::an_api_server_that_is_down_at_the_start_is_waited_for()
         }),
+        test("a plug-in that hangs does not keep it from ending", || {
+            start::a_plug_in_that_hangs_does_not_keep_it_from_ending()
+        }),
         test("without a Node everything but primary NodePorts is served", || {
             start::without_a_node_everything_but_primary_node_ports_is_served()
         }),

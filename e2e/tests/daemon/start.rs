@@ -1,13 +1,17 @@
 //! The start: what is there at once, what waits for what, and what stays in the kernel meanwhile. And the end.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 use portolan_e2e::daemon::{Daemon, Rules as _};
-use portolan_scripted::{Answer, Server, Verb, endpoint_slice, list};
+use portolan_scripted::{Answer, Authority, Server, Verb, endpoint_slice, list};
+use serde_json::json;
 
-use crate::world::{HEALTH, METRICS, NODE, NODES, SERVICES, SLICES, World, exposed, fill, held, node, webs};
+use crate::world::{HEALTH, METRICS, NODE, NODES, SERVICES, SLICES, World, exposed, fill, held, node, text, webs};
 
 const WEB_0: (&str, usize) = ("10.96.1.0:80", 2);
 const WEB_1: (&str, usize) = ("10.96.1.1:80", 2);
@@ -81,6 +85,39 @@ pub(crate) fn an_api_server_that_is_down_at_the_start_is_waited_for() -> Result<
     world.until_code("/readyz", 200, &daemon)?;
     daemon.logs(0, "is back after")?;
     world.until_frontends(&[WEB_0], &daemon)
+}
+
+/// The signal is answered while the program that a kubeconfig names for credentials is waited for.
+pub(crate) fn a_plug_in_that_hangs_does_not_keep_it_from_ending() -> Result<()> {
+    let authority = Authority::new()?;
+    let identity = authority.server()?;
+    let world = World::with(|| Server::start_tls(&authority, &identity))?;
+    let (ca, kubeconfig, asked) = (world.path("ca.crt"), world.path("kubeconfig"), world.path("asked"));
+    fs::write(&ca, authority.pem())?;
+    let exec = json!({
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": "sh",
+        "args": ["-c", format!("echo $$ >{}; sleep 1000", text(&asked))],
+        "interactiveMode": "Never",
+    });
+    let kubeconfig_text = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "a", "cluster": {"server": world.server.url(), "certificate-authority": ca}}],
+        "users": [{"name": "a", "user": {"exec": exec}}],
+        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+        "current-context": "a",
+    });
+    fs::write(&kubeconfig, kubeconfig_text.to_string())?;
+    let daemon = world.run(&[PRIMARY, &format!("--kubeconfig={}", text(&kubeconfig))])?;
+    let pid = || Ok::<_, anyhow::Error>(fs::read_to_string(&asked).is_ok_and(|pid| pid.ends_with('\n')));
+    world.until("the plug-in to be asked", &daemon, pid)?;
+    ensure!(world.code("/livez")? == 200);
+    ensure!(daemon.end(Signal::SIGTERM)?.success(), "it did not end as it should");
+    let process = format!("/proc/{}", fs::read_to_string(&asked)?.trim());
+    let stat = || fs::read_to_string(format!("{process}/stat"));
+    ensure!(!stat().is_ok_and(|stat| !stat.contains(") Z ")), "the plug-in is left behind");
+    Ok(())
 }
 
 pub(crate) fn without_a_node_everything_but_primary_node_ports_is_served() -> Result<()> {

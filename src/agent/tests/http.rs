@@ -302,6 +302,7 @@ fn metrics() {
     metrics.request_answered("10.96.0.1:443", "GET", "<error>");
     metrics.request_took("10.96.0.1:443", "POST", moment, 200, 2_000_000);
     metrics.request_throttled("10.96.0.1:443", "POST", moment);
+    metrics.plugin_called(1, "plugin_execution_error");
     metrics.request_retried("10.96.0.1:443", "GET", "429");
     metrics.sync_reported(&SyncReport { batches: 2, operations: 40, ..SyncReport::default() }, 1);
     metrics.sync_errored();

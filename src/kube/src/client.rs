@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use http::{Response, header::RETRY_AFTER};
+use http::{Response, StatusCode, header::RETRY_AFTER};
 use http_body_util::BodyExt as _;
 use kube::client::Body;
 use serde::Deserialize;
@@ -16,6 +16,7 @@ use crate::{
     failure::{Failure, chain, is_given_up},
     limit::Limit,
     observe::{Request, RequestObserver, Unobserved},
+    plugin::Credential,
     proxy,
     transport::{self, UNANSWERED},
 };
@@ -61,6 +62,8 @@ struct Shared {
 struct Current {
     credentials: Credentials,
     client: kube::Client,
+    /// What the client has of a plug-in.
+    told: Option<Arc<Credential>>,
     /// Why the newest files are not in use.
     trouble: Option<String>,
 }
@@ -143,12 +146,18 @@ impl Client {
             let waited = self.0.limit.token().await;
             self.0.observer.limited(asked, waited);
         }
-        let client = self.current().await;
+        let current = self.current().await;
+        let (client, told) = current.inspect_err(|_| self.0.observer.answered(asked, None))?;
         let answer = timeout(HEAD, client.send(request.map(Body::from))).await;
         let code = answer.as_ref().ok().and_then(|answer| answer.as_ref().ok()).map(|answer| answer.status().as_u16());
         self.0.observer.answered(asked, code);
         let answer = answer.map_err(|_| Failure::Silent(format!("no answer within {} s", HEAD.as_secs())))?;
         let answer = answer.map_err(|error| Failure::silent(&error))?;
+        if answer.status() == StatusCode::UNAUTHORIZED
+            && let (Some(told), Some(plugin)) = (&told, &mut self.0.current.lock().await.credentials.plugin)
+        {
+            plugin.refused(told);
+        }
         if answer.status().is_success() { Ok(answer) } else { Err(refusal(answer).await) }
     }
 
@@ -175,8 +184,10 @@ impl Client {
     }
 
     /// The client of the files as they are now. Files that cannot be used, such as a certificate whose key has not been
-    /// written yet, leave the one before in use.
-    async fn current(&self) -> kube::Client {
+    /// written yet, leave the one before in use. Where a plug-in tells who we are, it may have to be asked first, and what it
+    /// said is given as well.
+    async fn current(&self) -> Result<(kube::Client, Option<Arc<Credential>>), Failure> {
+        let since = Instant::now();
         let mut current = self.0.current.lock().await;
         if current.credentials.are_stale() {
             match Current::read(&self.0.options) {
@@ -196,15 +207,24 @@ impl Client {
                 }
             }
         }
-        current.client.clone()
+        let Current { credentials, client, told, .. } = &mut *current;
+        if let Some(plugin) = &mut credentials.plugin {
+            let credential = plugin.credential(since, &*self.0.observer).await.map_err(Failure::Silent)?;
+            if !told.as_ref().is_some_and(|told| Arc::ptr_eq(told, &credential)) {
+                let new = transport::client(credentials, Some(&credential));
+                *client = new.map_err(|error| Failure::Silent(error.to_string()))?;
+                *told = Some(credential);
+            }
+        }
+        Ok((client.clone(), told.clone()))
     }
 }
 
 impl Current {
     fn read(options: &ClientOptions) -> Result<Self, ConnectError> {
         let credentials = Credentials::read(options)?;
-        let client = transport::client(&credentials)?;
-        Ok(Self { credentials, client, trouble: None })
+        let client = transport::client(&credentials, None)?;
+        Ok(Self { credentials, client, told: None, trouble: None })
     }
 }
 

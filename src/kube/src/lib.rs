@@ -9,8 +9,7 @@
 //! Nothing here ends because the API server is away, slow or wrong: requests are repeated for ever, further and further
 //! apart, and what was told before stays valid. Everything runs as futures of the caller's runtime, on one thread.
 //!
-//! kube makes the connection from a kubeconfig (addresses, TLS, tokens, credential plugins). Lists and watches are our
-//! own, on the plain bytes: docs/design/kube.md says why.
+//! kube knows the fields of a kubeconfig. Lists, watches and credential plug-ins are our own: docs/design/kube.md says why.
 #![forbid(unsafe_code)]
 
 mod client;
@@ -21,6 +20,7 @@ mod limit;
 mod notice;
 mod observe;
 mod pace;
+mod plugin;
 mod proxy;
 mod tls;
 mod transport;
@@ -30,6 +30,7 @@ pub use client::{Client, ClientOptions};
 pub use credentials::{ConnectError, Place, Unusable};
 pub use identity::{Identity, last_change_trigger_time};
 pub use notice::{EventSink, Notice, NoticeType, Regarding};
-pub use observe::{Request, RequestObserver};
+pub use observe::{PluginCall, Request, RequestObserver};
 pub use pace::Pace;
+pub use plugin::PluginMistake;
 pub use watch::{Event, WatchOptions, watch};

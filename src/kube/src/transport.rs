@@ -13,7 +13,7 @@
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use http::{HeaderValue, Uri};
+use http::{HeaderValue, Uri, header::AUTHORIZATION};
 use hyper::rt::{Read, Write};
 use hyper_rustls::{DefaultServerNameResolver, FixedServerNameResolver, HttpsConnector, ResolveServerName};
 use hyper_util::{
@@ -33,6 +33,7 @@ use tower_http::decompression::DecompressionLayer;
 
 use crate::{
     credentials::{ConnectError, Credentials},
+    plugin::Credential,
     proxy::{Kind, Path},
     tls,
 };
@@ -55,18 +56,15 @@ pub(crate) const UNANSWERED: &str = "nothing comes on its connection, and a ping
 /// 5 MiB. From an API server 100 ms away these are still 10 MB/s.
 const WINDOW: (u32, u32) = (1 << 20, 2 << 20);
 
-/// The client that these credentials make.
-pub(crate) fn client(credentials: &Credentials) -> Result<kube::Client, ConnectError> {
-    let config = &credentials.config;
-    let identity = match &credentials.identity {
-        Some(identity) => Some(identity.0.clone() as Arc<dyn ResolvesClientCert>),
-        // A plug-in may give a certificate, which only kube knows.
-        None if config.auth_info.exec.is_some() => {
-            let kube = config.rustls_client_config().map_err(|error| ConnectError::refused(config, error))?;
-            Some(kube.client_auth_cert_resolver)
-        }
-        None => None,
-    };
+/// The client that these credentials make. What a plug-in says goes before what the files say.
+pub(crate) fn client(credentials: &Credentials, told: Option<&Credential>) -> Result<kube::Client, ConnectError> {
+    let mut config = credentials.config.clone();
+    if let Some(value) = told.and_then(|told| told.authorization.clone()) {
+        config.headers.push((AUTHORIZATION, value));
+    }
+    let config = &config;
+    let identity = told.and_then(|told| told.identity.as_ref()).or(credentials.identity.as_ref());
+    let identity = identity.map(|identity| identity.0.clone() as Arc<dyn ResolvesClientCert>);
     // Proxies are spoken to by HTTP/1.1.
     let to_proxy = tls::config(&credentials.trust, identity)?;
     let mut tls = to_proxy.clone();
@@ -132,7 +130,6 @@ where
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .layer(DecompressionLayer::new().gzip(!config.disable_compression))
-        .option_layer(config.auth_layer().map_err(refused)?)
         .layer(config.extra_headers_layer().map_err(refused)?)
         .map_err(BoxError::from)
         .service(http.build(connector));

@@ -3,7 +3,7 @@
 use std::{future, ops::ControlFlow, path::Path, pin::Pin, sync::Arc, time::Duration};
 
 use portolan_config::{Resolved, Settings};
-use portolan_kube::{Client, ClientOptions, EventSink, Pace, Request, RequestObserver, WatchOptions};
+use portolan_kube::{Client, ClientOptions, EventSink, Pace, PluginCall, Request, RequestObserver, WatchOptions};
 
 use super::DaemonError;
 use crate::{feed::feed, mailbox::Mailbox, manifest::Follower, metrics::Metrics, sync_loop::Message};
@@ -81,6 +81,16 @@ impl RequestObserver for Requests {
         }
         let code = code.map_or_else(|| "<error>".to_owned(), |code| code.to_string());
         self.0.request_answered(request.host, request.method, &code);
+    }
+
+    fn plugin_called(&self, call: PluginCall) {
+        let (code, status) = match call {
+            PluginCall::Ended => (0, "no_error"),
+            // Go has -1 for a process that was killed.
+            PluginCall::Failed(code) => (code.unwrap_or(-1), "plugin_execution_error"),
+            PluginCall::NotStarted => (1, "plugin_not_found_error"),
+        };
+        self.0.plugin_called(code, status);
     }
 
     fn finished(&self, request: Request<'_>, took: Duration, sent: usize, received: usize) {

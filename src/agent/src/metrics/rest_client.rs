@@ -28,7 +28,8 @@ const AGES: [f64; 11] = [
     124_416_000.0,
 ];
 
-/// The families. Those of exec plugins are there for dashboards that expect them; what plugins do is not counted.
+/// The families. Those about certificates of exec plugins are there for dashboards that expect them: certificates are not
+/// looked into.
 pub(super) struct RestClient {
     requests: IntCounterVec,
     retries: IntCounterVec,
@@ -38,6 +39,7 @@ pub(super) struct RestClient {
     response_size: HistogramVec,
     transports: IntGauge,
     transports_made: IntCounterVec,
+    plugin_calls: IntCounterVec,
 }
 
 impl RestClient {
@@ -111,6 +113,13 @@ impl RestClient {
                  the cache after being garbage collected, uncacheable: created and not cached",
                 &["result"],
             )?,
+            plugin_calls: families.counters(
+                "rest_client_exec_plugin_call_total",
+                "[ALPHA] Number of calls to an exec plugin, partitioned by the type of event encountered (no_error, \
+                 plugin_execution_error, plugin_not_found_error, client_internal_error) and an optional exit code. The \
+                 exit code will be set to 0 if and only if the plugin call was successful.",
+                &["code", "call_status"],
+            )?,
         })
     }
 }
@@ -137,6 +146,11 @@ impl Metrics {
     /// A request is sent again after an answer with this code.
     pub fn request_retried(&self, host: &str, verb: &str, code: &str) {
         self.rest_client.retries.with_label_values(&[code, verb, host]).inc();
+    }
+
+    /// A credential plug-in was run and ended so.
+    pub fn plugin_called(&self, code: i32, status: &str) {
+        self.rest_client.plugin_calls.with_label_values(&[&code.to_string(), status]).inc();
     }
 
     /// A client was made, with connections and TLS settings of its own.

@@ -4,7 +4,7 @@ use std::{fmt, io, path::Path};
 
 use kube::config::KubeconfigError;
 
-use crate::failure::chain;
+use crate::{failure::chain, plugin::PluginMistake};
 
 /// The configuration of the connection is unusable.
 #[derive(Debug, thiserror::Error)]
@@ -139,6 +139,9 @@ pub enum Unusable {
     /// As client-go has it.
     #[error("insecure-skip-tls-verify is true, so that nothing would be checked with it; remove one of the two")]
     Unchecked,
+    /// A plug-in that cannot be asked.
+    #[error("{0}")]
+    Plugin(#[from] PluginMistake),
     /// A way to authenticate that is no more.
     #[error("there are no such providers any more; use `exec`")]
     AuthProvider,

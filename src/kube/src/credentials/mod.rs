@@ -37,6 +37,7 @@ use self::files::Files;
 pub(crate) use self::server::has_host;
 use crate::{
     client::ClientOptions,
+    plugin::Plugin,
     proxy::{self, Proxy},
     tls::{self, Identity, Trust},
 };
@@ -46,11 +47,13 @@ const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// What was read, and from which files besides the kubeconfig.
 pub(crate) struct Credentials {
-    /// For kube: the address, the headers, and what plug-ins are to be asked.
+    /// For kube: the address and the headers.
     pub(crate) config: Config,
     pub(crate) trust: Trust,
     pub(crate) identity: Option<Identity>,
     pub(crate) path: proxy::Path,
+    /// What tells who we are where nothing else does.
+    pub(crate) plugin: Option<Plugin>,
     /// The fields that are not used, since the server is not reached by TLS.
     pub(crate) unused: Vec<&'static str>,
     files: Files,
@@ -74,18 +77,21 @@ impl Credentials {
         if !is_secret {
             // As client-go: who is not sure of the server shows nothing to it, and reads nothing for it.
             let (trust, unused) = (Trust::system(None), reader.unused());
-            return Ok(Self { config, trust, identity: None, path, unused, files: reader.files });
+            return Ok(Self { config, trust, identity: None, path, plugin: None, unused, files: reader.files });
         }
         if user.auth_provider.is_some() {
             return Err(reader.unusable("auth-provider", None, Unusable::AuthProvider));
         }
-        config.auth_info.exec = user.exec.take();
-        if let Some(value) = reader.authorization()? {
-            config.auth_info.exec = None;
-            config.headers.push((AUTHORIZATION, value));
-        }
+        let exec = user.exec.take();
+        let plugin = match reader.authorization()? {
+            None => exec.map(Plugin::new).transpose().map_err(|error| reader.unusable("exec", None, error.into()))?,
+            Some(value) => {
+                config.headers.push((AUTHORIZATION, value));
+                None
+            }
+        };
         let (trust, identity) = (reader.trust()?, reader.identity()?);
-        Ok(Self { config, trust, identity, path, unused: Vec::new(), files: reader.files })
+        Ok(Self { config, trust, identity, path, plugin, unused: Vec::new(), files: reader.files })
     }
 
     /// Whether the files hold something else now.

@@ -13,6 +13,7 @@ mod lists;
 mod mute;
 mod observed;
 mod outage;
+mod plugins;
 mod proxies;
 mod streamed;
 mod watches;

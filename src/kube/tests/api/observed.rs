@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use portolan_kube::{Client, ClientOptions, Request, RequestObserver};
+use portolan_kube::{Client, ClientOptions, PluginCall, Request, RequestObserver};
 use portolan_scripted::{Answer, Verb, list, service};
 
 use super::world::*;
@@ -20,6 +20,9 @@ impl RequestObserver for Counts {
     fn answered(&self, request: Request<'_>, code: Option<u16>) {
         assert!(request.host.starts_with("127.0.0.1:"), "{}", request.host);
         self.0.lock().unwrap().push(format!("answered {} {code:?}", request.method));
+    }
+    fn plugin_called(&self, call: PluginCall) {
+        self.0.lock().unwrap().push(format!("plug-in {call:?}"));
     }
     fn finished(&self, request: Request<'_>, _: Duration, sent: usize, received: usize) {
         self.0.lock().unwrap().push(format!("finished {} {sent} {received}", request.method));

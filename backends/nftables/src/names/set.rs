@@ -39,7 +39,7 @@ pub enum SetName {
     ClusterIps,
     /// Endpoints on this node that may meet themselves.
     Hairpin,
-    /// Links, each beside itself: packets put them there ([`Statement::LeavesAsItCame`](crate::rule::Statement)), so its
+    /// Links, each beside itself: packets put them there (`Statement::LeavesAsItCame`), so its
     /// elements are no objects.
     Links,
 }

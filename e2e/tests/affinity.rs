@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         test("a client is forgotten when its timeout has ended", forgotten_when_the_timeout_has_ended),
         test("a new connection renews the record", a_new_connection_renews_the_record),
         test("a full set means connections without affinity", a_full_set_means_connections_without_affinity),
+        test("clients are remembered while sets grow", clients_are_remembered_while_sets_grow),
     ];
     harness::run(|| Ok::<_, Failure>(tests), || ())
 }
@@ -42,19 +43,58 @@ const ROOM: u32 = 65_536;
 const SETS: [&str; 2] =
     ["affinity-default/web/tcp/http__10.244.1.12/8080", "affinity-default/web/tcp/http__10.244.2.11/8080"];
 
+/// The node, and a Service of two endpoints with affinity for so many seconds.
+fn web(seconds: u32) -> Result<String> {
+    let endpoints = [(named("pod-a2")?, 8080), (named("pod-b1")?, 8080)];
+    let affinity = format!(
+        "spec:\n  sessionAffinity: ClientIP\n  sessionAffinityConfig: {{clientIP: {{timeoutSeconds: {seconds}}}}}\n"
+    );
+    let web = service("web", &CLUSTER_IP.ip().to_string(), &endpoints).replace("spec:\n", &affinity);
+    Ok(format!("{NODE_A}---\n{web}"))
+}
+
 /// A lab whose node-a has a Service of two endpoints with affinity for so many seconds. Nothing repairs its rules.
 fn remembering(seconds: u32) -> Result<(Lab, Servers)> {
     let lab = Lab::new(&Options::default())?;
     let endpoints = [(named("pod-a2")?, 8080), (named("pod-b1")?, 8080)];
     let servers = lab.serve(tcp_targets(&endpoints))?;
-    let affinity = format!(
-        "spec:\n  sessionAffinity: ClientIP\n  sessionAffinityConfig: {{clientIP: {{timeoutSeconds: {seconds}}}}}\n"
-    );
     let (node, manifests) = (lab.host("node-a")?, tempfile::tempdir()?);
-    let web = service("web", &CLUSTER_IP.ip().to_string(), &endpoints).replace("spec:\n", &affinity);
-    fs::write(manifests.path().join("all.yaml"), format!("{NODE_A}---\n{web}"))?;
+    fs::write(manifests.path().join("all.yaml"), web(seconds)?)?;
     Portolan::find()?.on(node).args(["run", "--once"]).args(arguments(manifests.path(), node)).expect_exit(0)?;
     Ok((lab, servers))
+}
+
+/// Other Services come, more than the sets had room for.
+fn clients_are_remembered_while_sets_grow() -> Result<()> {
+    const OTHERS: u32 = 1000;
+    let (lab, _servers) = remembering(3600)?;
+    let (node, outside) = (lab.host("node-a")?, lab.host("outside")?);
+    let sources: Vec<_> = outside.member().addresses().filter(IpAddr::is_ipv4).collect();
+    let everybody = || sources.iter().map(|source| connected(outside, Some(*source))).collect::<Result<Vec<_>>>();
+    let (met, remembered) = (everybody()?, records(node)?.len());
+    ensure!(remembered == sources.len(), "{remembered} records of {sources:?}");
+
+    let manifests = tempfile::tempdir()?;
+    fs::write(manifests.path().join("web.yaml"), web(3600)?)?;
+    let pod = [(named("pod-a2")?, 8080)];
+    let address = |number: u32| Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 97, 0, 1)) + number).to_string();
+    let others = (0..OTHERS).map(|number| service(&format!("svc-{number}"), &address(number), &pod));
+    fs::write(manifests.path().join("others.yaml"), others.collect::<String>())?;
+    // With the handles of its rules.
+    let chain = || {
+        let list = ["-a", "list", "chain", "ip", "portolan", "affinity-default/web/tcp/http"];
+        node.command("nft").args(list).expect_exit(0)
+    };
+    let chain_before = chain()?;
+    Portolan::find()?.on(node).args(["run", "--once"]).args(arguments(manifests.path(), node)).expect_exit(0)?;
+    let listed = node.tables()?;
+    for set in ["set services.b {", "map endpoints-1.b {", "set cluster-ips.b {"] {
+        ensure!(listed.contains(set), "{set} has not grown");
+    }
+    ensure!(chain()? == chain_before, "the chain was made anew");
+    ensure!(records(node)?.len() == remembered, "clients were forgotten");
+    ensure!(everybody()? == met, "clients came to other endpoints");
+    Ok(())
 }
 
 /// Which endpoint answers.

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         test("bad input is refused in the smallest unit", bad_input_is_refused_in_the_smallest_unit),
         test("a file that is no YAML is refused alone", a_file_that_is_no_yaml_is_refused_alone),
         test("without CAP_NET_ADMIN it says what to do", without_privileges_it_says_what_to_do),
-        test("a set that is full is made anew", a_set_that_is_full_is_made_anew),
+        test("a set that is full is replaced by a larger one", a_set_that_is_full_is_replaced_by_a_larger_one),
         test("a Service that fits into no socket is set aside", a_service_that_fits_into_no_socket_is_set_aside),
     ];
     harness::run(|| Ok::<_, Failure>(tests), || ())
@@ -141,7 +141,7 @@ fn without_privileges_it_says_what_to_do() -> Result<()> {
     Ok(())
 }
 
-fn a_set_that_is_full_is_made_anew() -> Result<()> {
+fn a_set_that_is_full_is_replaced_by_a_larger_one() -> Result<()> {
     let lab = Lab::new(&Options::default())?;
     let (node, client) = (lab.host("node-a")?, lab.host("pod-a1")?);
     let endpoints = [(named("pod-a2")?, 8080), (named("pod-b1")?, 8080)];
@@ -172,6 +172,18 @@ fn a_set_that_is_full_is_made_anew() -> Result<()> {
     }
     let (exit, stdout, _) = portolan(node, &["diff"], folder.path())?;
     ensure!(exit == Some(0), "{stdout}");
+    // The former ones are gone, and nft loads what it lists.
+    let listed = node.tables()?;
+    let of_v4 = node.nft("list table ip portolan")?;
+    ensure!(of_v4.contains("set services.b {") && !of_v4.contains("set services {"), "{of_v4}");
+    node.nft(&format!("flush ruleset\n{listed}"))?;
+    let (exit, stdout, _) = portolan(node, &["diff"], folder.path())?;
+    ensure!(exit == Some(0), "after nft -f: {stdout}");
+
+    // Whoever is killed between the two transactions leaves both; ours is the one that is read.
+    node.nft("add set ip portolan services { type ipv4_addr; }; add set ip portolan cluster-ips { type ipv4_addr; }")?;
+    let (exit, _, stderr) = portolan(node, &["run", "--once"], folder.path())?;
+    ensure!(exit == Some(0) && node.nft("list table ip portolan")? == of_v4, "{exit:?}: {stderr}");
     Ok(())
 }
 

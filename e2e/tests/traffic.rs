@@ -27,12 +27,13 @@ use portolan_e2e::{
     objects::tcp_targets,
     probe::Outcome,
 };
-use portolan_nftables::{Key, Nft, Nftables, testing::policy};
+use portolan_nftables::{Key, Nft, Nftables, Value, testing::policy};
 
 fn main() -> ExitCode {
     let tests = vec![
         test("a flood while a Service moves between 1, 2, 3, 5 and 6 endpoints", moving),
         test("a flood while the table is made anew", rebuilding),
+        test("a flood while sets are replaced by larger ones", growing),
     ];
     harness::run(|| Ok::<_, Failure>(tests), || ())
 }
@@ -147,18 +148,23 @@ fn strangers() -> Result<[(&'static Member, u16); 2]> {
     Ok([(named("pod-a2")?, 9000), (named("pod-b1")?, 9000)])
 }
 
+/// Both Services on node-a.
+fn started(lab: &Lab, six: &[(&Member, u16)], strangers: &[(&Member, u16)]) -> Result<Syncer<Nftables>> {
+    lab.host("node-a")?.enter(|| -> Result<_> {
+        let mut syncer = Syncer::new(Nftables::watching()?);
+        syncer.set_policy(&policy());
+        syncer.update(&service("strangers", STRANGERS_IP, strangers));
+        syncer.update(&service("web", CLUSTER_IP, six));
+        syncer.sync()?;
+        Ok(syncer)
+    })?
+}
+
 fn moving() -> Result<()> {
     let lab = Lab::new(&Options::default())?;
     let (six, strangers) = (six()?, strangers()?);
     let _servers = lab.serve(tcp_targets(&six).chain(tcp_targets(&strangers)))?;
-    let mut syncer = lab.host("node-a")?.enter(|| -> Result<_> {
-        let mut syncer = Syncer::new(Nftables::watching()?);
-        syncer.set_policy(&policy());
-        syncer.update(&service("strangers", STRANGERS_IP, &strangers));
-        syncer.update(&service("web", CLUSTER_IP, &six));
-        syncer.sync()?;
-        Ok(syncer)
-    })??;
+    let mut syncer = started(&lab, &six, &strangers)?;
     let (met, took) = flood(&lab, |count| {
         let mut seed = Seed::new(9);
         for _ in 0..MOVES {
@@ -211,4 +217,66 @@ fn rebuilding() -> Result<()> {
     println!("{REBUILDS} rebuilds in {took:.1?}, {connections} connections, of which met no endpoint: {others:?}");
     ensure!(!tcp_targets(&strangers).any(|target| others.contains_key(&target.to_string())), "strangers: {others:?}");
     Ok(())
+}
+
+/// Every set is replaced again and again, with the rules that read it, as one that is full is.
+fn growing() -> Result<()> {
+    const ROUNDS: u32 = 40;
+    let lab = Lab::new(&Options::default())?;
+    let (six, strangers) = (six()?, strangers()?);
+    let _servers = lab.serve(tcp_targets(&six).chain(tcp_targets(&strangers)))?;
+    let mut syncer = started(&lab, &six, &strangers)?;
+    let mut replaced = 0;
+    let (met, took) = flood(&lab, |count| {
+        for round in 0..ROUNDS {
+            // In a `pick` chain, and in a map of its own.
+            let size = if round.is_multiple_of(2) { 6 } else { 3 };
+            let chosen: Vec<_> = six.iter().take(size).copied().collect();
+            syncer.update(&service("web", CLUSTER_IP, &chosen));
+            syncer.sync()?;
+            let batches = replacements(&syncer);
+            for batch in &batches {
+                syncer.backend_mut().apply(batch).context("a replacement")?;
+                replaced += 1;
+                more_connections(count, BETWEEN / 10)?;
+            }
+            let report = syncer.resync()?;
+            ensure!(report.operations == 0, "something is not as it was: {report:?}");
+        }
+        // Chains that nobody needs any more go when the kernel is read.
+        syncer.look_again();
+        let report = syncer.resync()?;
+        ensure!(report.drift.is_empty(), "the kernel holds something else: {report:?}");
+        Ok(())
+    })?;
+    let connections: u32 = met.values().sum();
+    println!("{replaced} sets replaced in {took:.1?}, {connections} connections: {met:?}");
+    let known = |what: &str| tcp_targets(&six).any(|target| target.to_string() == what);
+    let lost: Met = met.into_iter().filter(|(what, _)| !known(what)).collect();
+    ensure!(lost.is_empty(), "lost connections, or strangers, among {connections}: {lost:?}");
+    Ok(())
+}
+
+/// For each set of one family: itself, what it holds, and the rules that read it.
+fn replacements(syncer: &Syncer<Nftables>) -> Vec<Batch<Nft>> {
+    let add = |(key, value): (&Key, &Value)| Op::Add(key.clone(), value.clone());
+    let all = || syncer.tracker().all_wanted().filter(|(key, _)| key.family() == Family::V4);
+    // One that is empty, or that packets fill, is never full of ours.
+    let holds = |set: &Key| syncer.tracker().wanted_members(set) > 0;
+    let sets = all().filter(|(key, value)| matches!(value, Value::Set { size: Some(_), .. }) && holds(key));
+    sets.map(|(set, value)| {
+        let members = all().filter(|(key, _)| Nft::parent(key).as_ref() == Some(set)).map(add);
+        let reads = |key: &Key, value: &Value| {
+            let mut reads = false;
+            Nft::references(key, value, &mut |named| reads |= named == *set);
+            reads
+        };
+        // Chains that nobody needs any more read it too, while they are there.
+        let readers =
+            syncer.tracker().present_rules().filter(|(key, value)| key.family() == Family::V4 && reads(key, value));
+        let readers = readers.map(|(key, value)| Op::Replace(key.clone(), value.clone()));
+        let ops = [Op::Rebuild(set.clone()), add((set, value))].into_iter().chain(members).chain(readers).collect();
+        Batch { ops }
+    })
+    .collect()
 }

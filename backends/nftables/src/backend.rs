@@ -9,20 +9,25 @@
 //!                their generation without reading anything
 //! ```
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::{
+    ops::Range,
+    os::fd::{AsFd, BorrowedFd},
+};
 
 use portolan_core::{
     addr::Family,
-    object::{ApplyError, Backend, BackendError, Batch, Cause, Editor, Refusal},
+    object::{ApplyError, Backend, BackendError, Batch, Cause, Dialect as _, Editor, Op, Refusal},
 };
-use portolan_netlink::{Author, CommitError, Connection, DumpError, Errno, Heard, OpenError, Watch, WatchError};
+use portolan_netlink::{
+    Author, CommitError, Connection, DumpError, Errno, Heard, OpenError, Transaction, Watch, WatchError,
+};
 
 use crate::{
     dialect::Nft,
     encode::{Expectation, encode},
     key::Key,
     lower::protocol_family,
-    names::TABLE,
+    names::{Names, TABLE},
     observe,
     value::Value,
 };
@@ -45,6 +50,8 @@ pub struct Nftables {
     watching: bool,
     watch: Option<Watch>,
     expected: u32,
+    /// Of our sets, as they were last observed or written.
+    names: Names,
     /// Something of ours may not be as we know it.
     moved: bool,
     /// Changes of ours were heard of that are part of a commit whose end was not.
@@ -91,7 +98,8 @@ impl Nftables {
         let mut connection = Connection::open()?;
         let watch = if watching { Some(Watch::open()?) } else { None };
         let expected = connection.generation()?;
-        Ok(Self { connection, watching, watch, expected, moved: true, touching: false, editor: None })
+        let names = Names::default();
+        Ok(Self { connection, watching, watch, expected, names, moved: true, touching: false, editor: None })
     }
 
     /// The connection, for what else is read by it.
@@ -179,12 +187,12 @@ impl Nftables {
     /// A table that goes while it is read is read again: it is not there, or another is.
     fn observe_table(&mut self, family: Family) -> Result<Vec<(Key, Value)>, Error> {
         for _ in 1..TRIES {
-            match observe::observe(&mut self.connection, family) {
+            match observe::observe(&mut self.connection, family, &mut self.names) {
                 Err(error) if error.is_not_found() => {}
                 result => return Ok(result?),
             }
         }
-        Ok(observe::observe(&mut self.connection, family)?)
+        Ok(observe::observe(&mut self.connection, family, &mut self.names)?)
     }
 
     fn has_moved(&mut self) -> Result<bool, Error> {
@@ -203,9 +211,23 @@ impl Nftables {
     }
 
     fn commit(&mut self, batch: &Batch<Nft>) -> Result<(), ApplyError> {
+        let mut names = self.names.clone();
+        for part in parts(batch, self.batch_bytes()) {
+            let (before, part) = (names.clone(), &part);
+            self.transact(|tx| {
+                names.clone_from(&before);
+                encode(batch, part.clone(), Expectation::AsKnown, &mut names, tx);
+            })?;
+        }
+        self.names = names;
+        Ok(())
+    }
+
+    /// Sends a transaction, which is written anew where others came first without touching anything of ours.
+    fn transact(&mut self, mut write: impl FnMut(&mut Transaction)) -> Result<(), ApplyError> {
         for _ in 0..TRIES {
             let mut tx = self.connection.transaction(Some(self.expected));
-            encode(batch, Expectation::AsKnown, &mut tx);
+            write(&mut tx);
             match self.connection.commit(tx) {
                 Ok(()) => {
                     self.expected = next_generation(self.expected);
@@ -223,6 +245,26 @@ impl Nftables {
             }
         }
         Err(ApplyError::Moved)
+    }
+
+    /// Removes what sets were before they were replaced by larger ones: nothing reads them any more. Whether it succeeds or
+    /// not, the batch was applied; what is left is found when the kernel is observed.
+    fn remove_replaced(&mut self, batch: &Batch<Nft>) {
+        let names = self.names.clone();
+        let replaced: Vec<_> = batch
+            .ops
+            .iter()
+            .filter_map(|op| match op {
+                Op::Rebuild(Key::Set(family, set)) => Some((*family, names.other(*family, *set))),
+                _ => None,
+            })
+            .collect();
+        let delete = |tx: &mut Transaction| {
+            replaced.iter().for_each(|(family, name)| tx.delete_set(0, protocol_family(*family), TABLE, name));
+        };
+        if !replaced.is_empty() && self.transact(delete).is_err() {
+            self.moved = true;
+        }
     }
 
     /// Watches again after a transaction during which it did not.
@@ -251,6 +293,9 @@ impl Backend for Nftables {
             self.watch = None;
         }
         let result = self.commit(batch);
+        if result.is_ok() {
+            self.remove_replaced(batch);
+        }
         if self.watch_again().is_err() {
             // Nothing is known of others from here on; the outcome of the batch is.
             self.moved = true;
@@ -259,11 +304,13 @@ impl Backend for Nftables {
     }
 
     fn apply_beside(&mut self, batch: &Batch<Nft>) -> Result<(), ApplyError> {
-        if batch.ops.len() > WATCHED_OPS {
+        // Nor is a set replaced while it is not known what is in it.
+        let grows = matches!(batch.ops.first(), Some(Op::Rebuild(Key::Set(..))));
+        if batch.ops.len() > WATCHED_OPS || grows {
             return Err(ApplyError::Moved);
         }
         let mut tx = self.connection.transaction(None);
-        encode(batch, Expectation::Whatever, &mut tx);
+        encode(batch, 0..batch.ops.len(), Expectation::Whatever, &mut self.names, &mut tx);
         // Which generation it makes is not known.
         self.moved = true;
         self.connection.commit(tx).map_err(apply_error)
@@ -286,6 +333,24 @@ impl Backend for Nftables {
     fn notifications(&self) -> Option<BorrowedFd<'_>> {
         self.watch.as_ref().map(AsFd::as_fd)
     }
+}
+
+/// What of a batch is one transaction: all of it, but for a larger set, which nobody reads before the last one.
+fn parts(batch: &Batch<Nft>, limit: usize) -> Vec<Range<usize>> {
+    let (mut parts, mut first, mut bytes) = (Vec::new(), 0, 0);
+    if matches!(batch.ops.first(), Some(Op::Rebuild(Key::Set(..)))) {
+        for (index, op) in batch.ops.iter().enumerate() {
+            let Op::Add(key @ Key::Element(..), value) = op else { continue };
+            let weight = Nft::weight(key, value);
+            if bytes + weight > limit {
+                parts.push(first..index);
+                (first, bytes) = (index, 0);
+            }
+            bytes += weight;
+        }
+    }
+    parts.push(first..batch.ops.len());
+    parts
 }
 
 /// Whether a generation comes after another: they are counted up and begin anew after 2^32.

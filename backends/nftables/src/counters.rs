@@ -2,7 +2,7 @@
 //!
 //! Every element of the sets that decide about a connection counts how often a lookup found it ([`crate::sets`]), in the
 //! kernel and by packets alone: reading is the only cost for us. A count begins anew with its element: when the frontend
-//! is new, when it changes between having endpoints and having none, when the table is made anew.
+//! is new, when it changes between having endpoints and having none, when its set is replaced by a larger one.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::{
     backend::{Error, Nftables},
     element::{ElementKey, Fields},
     lower::protocol_family,
-    names::{SetName, TABLE},
+    names::{SetName, TABLE, second},
     sets,
 };
 
@@ -25,24 +25,25 @@ impl Nftables {
         let mut counts: BTreeMap<Vip, FrontendCounts> = BTreeMap::new();
         for family in Family::ALL {
             for set in SetName::ALL.into_iter().filter(|set| sets::shape(*set).counts.is_some()) {
-                for (vip, packets) in self.counted(family, set)? {
-                    let of_frontend = counts.entry(vip).or_default();
-                    *count(of_frontend, set) += packets;
+                for name in [set.as_str(), &second(set)] {
+                    for (vip, packets) in self.counted(family, set, name)? {
+                        let of_frontend = counts.entry(vip).or_default();
+                        *count(of_frontend, set) += packets;
+                    }
                 }
             }
         }
         Ok(counts)
     }
 
-    fn counted(&mut self, family: Family, set: SetName) -> Result<Vec<(Vip, u64)>, Error> {
-        let read =
-            self.connection().elements(protocol_family(family), TABLE, set.as_str(), |all: &mut Vec<_>, found| {
-                let packets = found.counter.map_or(0, |counter| counter.packets);
-                if let Fields::Vip(vip) = ElementKey::found(found.key).read(family, set) {
-                    all.push((vip, packets));
-                }
-                Ok(())
-            });
+    fn counted(&mut self, family: Family, set: SetName, name: &str) -> Result<Vec<(Vip, u64)>, Error> {
+        let read = self.connection().elements(protocol_family(family), TABLE, name, |all: &mut Vec<_>, found| {
+            let packets = found.counter.map_or(0, |counter| counter.packets);
+            if let Fields::Vip(vip) = ElementKey::found(found.key).read(family, set) {
+                all.push((vip, packets));
+            }
+            Ok(())
+        });
         match read {
             Err(error) if error.is_not_found() => Ok(Vec::new()),
             read => Ok(read?),

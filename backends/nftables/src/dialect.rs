@@ -5,10 +5,12 @@ use portolan_core::{
     object::{Dialect, Rank},
 };
 
+use portolan_netlink::wire::Expr;
+
 use crate::{
     key::Key,
     layout, lower,
-    names::{ChainName, SetName},
+    names::{ChainName, PortName, SetName},
     places, render,
     value::{Data, Value},
 };
@@ -76,7 +78,37 @@ impl Dialect for Nft {
                     statement.chain().into_iter().for_each(|chain| visit(Key::Chain(family, chain.clone())));
                 }
             }
+            Value::LiveRules(rules) => {
+                for set in rules.iter().flatten().filter_map(|expr| match expr {
+                    Expr::Lookup { set, .. } => SetName::parse(set),
+                    _ => None,
+                }) {
+                    visit(Key::Set(family, set));
+                }
+            }
             _ => {}
+        }
+    }
+
+    fn grown(value: &Value, need: usize) -> Option<Value> {
+        match value {
+            Value::Set { size: Some(_), counts } => {
+                Some(Value::Set { size: Some(layout::size_for(need)), counts: *counts })
+            }
+            _ => None,
+        }
+    }
+
+    fn writable(key: &Key, value: &Value) -> bool {
+        match (key, value) {
+            (Key::Rules(_, ChainName::Foreign(_)), _) | (_, Value::Strange) => false,
+            // What others have added may belong to this one rule, as an anonymous set does.
+            (_, Value::LiveRules(rules)) => rules.iter().flatten().all(|instruction| match instruction {
+                Expr::Other { .. } => false,
+                Expr::Lookup { set, .. } => SetName::parse(set).is_some() || PortName::parse(set).is_some(),
+                _ => true,
+            }),
+            _ => true,
         }
     }
 

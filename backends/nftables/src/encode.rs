@@ -2,6 +2,8 @@
 //!
 //! Runs of elements of the same set go into one message: a batch is sorted so that there are few of them.
 
+use std::ops::Range;
+
 use portolan_core::{
     addr::Family,
     object::{Batch, Op},
@@ -18,7 +20,7 @@ use crate::{
     element::ElementKey,
     key::Key,
     lower::{self, protocol_family},
-    names::{ChainName, PortName, SetName, TABLE},
+    names::{ChainName, Names, PortName, SetName, TABLE},
     rule::Rule,
     sets::{self, DataKind},
     userdata,
@@ -51,19 +53,27 @@ impl Expectation {
     }
 }
 
-/// Writes a batch into a transaction; a refusal names the operation by its index.
-pub(crate) fn encode(batch: &Batch<Nft>, expectation: Expectation, tx: &mut Transaction) {
-    let mut index = 0;
-    while let Some(op) = batch.ops.get(index) {
+/// Writes a part of a batch into a transaction; a refusal names the operation by its index. A set that is made anew gets its
+/// other name.
+pub(crate) fn encode(
+    batch: &Batch<Nft>,
+    part: Range<usize>,
+    expectation: Expectation,
+    names: &mut Names,
+    tx: &mut Transaction,
+) {
+    let mut index = part.start;
+    while let Some(op) = batch.ops.get(index).filter(|_| index < part.end) {
         let run = match op.key() {
             Key::Element(family, set, _) => {
-                let rest = batch.ops.get(index..).unwrap_or_default();
+                let rest = batch.ops.get(index..part.end).unwrap_or_default();
                 let length = rest.iter().take_while(|other| same_run(op, other)).count();
-                elements(tx, expectation, index, *family, *set, rest.get(..length).unwrap_or_default());
+                let set = names.of(*family, *set);
+                elements(tx, expectation, index, *family, &set, rest.get(..length).unwrap_or_default());
                 length
             }
             _ => {
-                structure(tx, expectation, index, op);
+                structure(tx, expectation, names, index, op);
                 1
             }
         };
@@ -80,25 +90,18 @@ fn same_run(op: &Op<Nft>, other: &Op<Nft>) -> bool {
     }
 }
 
-fn elements(
-    tx: &mut Transaction,
-    expectation: Expectation,
-    first: usize,
-    family: Family,
-    set: SetName,
-    run: &[Op<Nft>],
-) {
+fn elements(tx: &mut Transaction, expectation: Expectation, first: usize, family: Family, set: &str, run: &[Op<Nft>]) {
     let number = protocol_family(family);
     let removes = run.first().is_some_and(|op| !matches!(op, Op::Add(..)));
     let adds = run.first().is_some_and(|op| !matches!(op, Op::Remove(_)));
     // Data cannot be changed in place (EEXIST): delete and add within the transaction, seen by packets as one.
     if removes {
-        tx.elements(first, expectation.delete_element(), 0, number, TABLE, set.as_str(), run, |w, op| {
+        tx.elements(first, expectation.delete_element(), 0, number, TABLE, set, run, |w, op| {
             Element::of(key_bytes(op)).put(w);
         });
     }
     if adds {
-        tx.elements(first, msg::NEWSETELEM, expectation.new_flags(), number, TABLE, set.as_str(), run, put_element);
+        tx.elements(first, msg::NEWSETELEM, expectation.new_flags(), number, TABLE, set, run, put_element);
     }
 }
 
@@ -129,14 +132,23 @@ fn put_element(w: &mut Writer<'_>, op: &Op<Nft>) {
     }
 }
 
-fn structure(tx: &mut Transaction, expectation: Expectation, index: usize, op: &Op<Nft>) {
+fn structure(tx: &mut Transaction, expectation: Expectation, names: &mut Names, index: usize, op: &Op<Nft>) {
     let new = expectation.new_flags();
     let family = op.key().family();
     let number = protocol_family(family);
     match op {
+        // The one that there is stays for those who still read it.
+        Op::Rebuild(Key::Set(_, set)) => {
+            if names.exchange(family, *set) {
+                tx.delete_set(index, number, TABLE, &names.of(family, *set));
+            }
+        }
         Op::Remove(key) | Op::Rebuild(key) => match key {
-            Key::Table(_) => tx.delete_table(index, number, TABLE),
-            Key::Set(_, set) => tx.delete_set(index, number, TABLE, set.as_str()),
+            Key::Table(_) => {
+                names.forget(family);
+                tx.delete_table(index, number, TABLE);
+            }
+            Key::Set(_, set) => tx.delete_set(index, number, TABLE, &names.of(family, *set)),
             Key::Clients(_, set) => tx.delete_set(index, number, TABLE, set.as_str()),
             Key::ForeignSet(_, set) => tx.delete_set(index, number, TABLE, set),
             Key::Chain(_, chain) => tx.delete_chain(index, number, TABLE, &chain.to_string()),
@@ -149,19 +161,21 @@ fn structure(tx: &mut Transaction, expectation: Expectation, index: usize, op: &
                 tx.message(index, msg::NEWTABLE, new, number, |w| table.put(w));
             }
             (Key::Set(_, set), Value::Set { size, counts }) => {
-                new_set(tx, new, index, number, &wire_set(family, *set, *size, *counts));
+                let name = names.of(family, *set).into_owned();
+                new_set(tx, new, index, number, &wire::Set { name, ..wire_set(family, *set, *size, *counts) });
             }
             (Key::Clients(_, set), _) => new_set(tx, new, index, number, &wire_clients(family, set)),
             (Key::Chain(_, chain), Value::Chain(hook)) => {
                 let chain = wire_chain(chain, *hook);
                 tx.message(index, msg::NEWCHAIN, new, number, |w| chain.put(w));
             }
-            (Key::Rules(_, chain), Value::Rules(rules)) => {
+            (Key::Rules(_, chain), Value::Rules(_) | Value::LiveRules(_)) => {
                 if matches!(op, Op::Replace(..)) || expectation == Expectation::Whatever {
                     tx.flush_chain(index, number, TABLE, &chain.to_string());
                 }
-                for rule in rules.iter() {
-                    tx.add_rule(index, number, &wire_rule(family, chain, rule));
+                for mut rule in wire_rules(family, chain, value) {
+                    names.apply(family, &mut rule.exprs);
+                    tx.add_rule(index, number, &rule);
                 }
             }
             _ => {}
@@ -242,6 +256,23 @@ pub(crate) const fn wire_hook(hook: Hook) -> wire::Hook {
 
 fn wire_chain(name: &ChainName, hook: Option<Hook>) -> wire::Chain {
     wire::Chain { table: TABLE.to_owned(), name: name.to_string(), hook: hook.map(wire_hook), userdata: Vec::new() }
+}
+
+fn wire_rules(family: Family, chain: &ChainName, value: &Value) -> Vec<wire::Rule> {
+    match value {
+        Value::Rules(rules) => rules.iter().map(|rule| wire_rule(family, chain, rule)).collect(),
+        Value::LiveRules(rules) => {
+            let rule = |exprs: &Vec<Expr>| wire::Rule {
+                table: TABLE.to_owned(),
+                chain: chain.to_string(),
+                handle: None,
+                exprs: exprs.clone(),
+                userdata: Vec::new(),
+            };
+            rules.iter().map(rule).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn wire_rule(family: Family, chain: &ChainName, rule: &Rule) -> wire::Rule {

@@ -44,11 +44,10 @@ const FILTER_PRIORITY: i32 = -110;
 const FILTER_OUTPUT_PRIORITY: i32 = -90;
 
 /// Elements that the sets of ordinary Services have room for at least. The kernel allocates and clears a hash table for
-/// them at once: for both families 4 MB and 10 ms of the first sync, and of the repair after a flush, at this size; four
-/// times that at 65,536. A cluster of up to 8,000 Services grows without a rebuild.
-const MIN_SIZE: usize = 1 << 14;
+/// them at once, 16 KiB each at this size. What needs more gets a larger set, without anybody noticing.
+const MIN_SIZE: u32 = 768;
 /// The same for the sets of what is special.
-const MIN_SIZE_SPECIAL: usize = 1 << 12;
+const MIN_SIZE_SPECIAL: u32 = 192;
 
 /// All objects of the layout, for both families.
 pub(crate) fn objects(policy: &NodePolicy, need: &dyn Fn(&Key) -> usize) -> Vec<(Key, Value)> {
@@ -88,17 +87,18 @@ fn set_value(set: SetName, need: usize, count_connections: bool) -> Value {
     let size = match (set, shape.data) {
         (SetName::Links, _) => Some(sets::CLIENTS),
         (_, DataKind::Verdict) => None,
-        (_, DataKind::None | DataKind::Endpoint) => Some(size_for(need, least)),
+        (_, DataKind::None | DataKind::Endpoint) => Some(size_for(need).max(least)),
     };
     let counts = shape.counts.is_some_and(|counts| count_connections || counts == Counts::Refusals);
     Value::Set { size, counts }
 }
 
-/// A power of two with room for twice what is needed: a set cannot be resized, and with a size the kernel uses a hash
-/// table that never has to grow inside a transaction (0.65 us an element instead of up to 3).
-fn size_for(need: usize, least: usize) -> u32 {
-    let size = need.saturating_mul(2).max(least).checked_next_power_of_two().unwrap_or(usize::MAX);
-    u32::try_from(size).unwrap_or(u32::MAX)
+/// Room for a quarter more than is needed: a set cannot be resized, and with a size the kernel uses a hash table that never
+/// has to grow inside a transaction (0.65 us an element instead of up to 3). The table has a power of two of places, 4/3 of
+/// the size at least (`nft_hash_buckets`), so that sizes of three times a power of two use all of it.
+pub(crate) fn size_for(need: usize) -> u32 {
+    let places = need.saturating_add(need / 4).div_ceil(3).checked_next_power_of_two();
+    places.and_then(|places| u32::try_from(places.checked_mul(3)?).ok()).unwrap_or(u32::MAX)
 }
 
 /// The chain that picks one of `count` endpoints of a large Service.
@@ -360,10 +360,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sets_have_room_for_twice_what_is_needed() {
-        for (need, size) in [(0, 16_384), (8_192, 16_384), (8_193, 32_768), (100_000, 262_144), (usize::MAX, u32::MAX)]
-        {
-            assert_eq!(size_for(need, MIN_SIZE), size, "{need}");
+    fn sets_have_room_for_a_quarter_more_than_is_needed() {
+        for (need, size) in [(0, 3), (1_000, 1_536), (1_228, 1_536), (1_230, 3_072), (100_000, 196_608)] {
+            assert_eq!(size_for(need), size, "{need}");
         }
+        assert_eq!(size_for(usize::MAX), u32::MAX);
     }
 }

@@ -7,7 +7,7 @@ use portolan_core::addr::Family;
 use portolan_netlink::{
     Connection, DumpError,
     uapi::set,
-    wire::{self, Chain, ListedElement, Rule, Set, Table, Verdict},
+    wire::{self, Chain, Expr, ListedElement, Rule, Set, Table, Verdict},
 };
 
 use crate::{
@@ -15,30 +15,38 @@ use crate::{
     encode::{wire_clients, wire_hook, wire_set},
     key::Key,
     lower::protocol_family,
-    names::{ChainName, PortName, SetName, TABLE},
+    names::{ChainName, Names, PortName, SetName, TABLE, parse, second},
     sets::{self, DataKind},
     value::{Comment, Data, Hook, HookKind, HookPoint, Value},
 };
 
-/// Reads one of our tables; nothing where it is not there.
+/// Reads one of our tables, and which names its sets have; nothing where it is not there.
 ///
 /// # Errors
 /// See [`DumpError`].
-pub(crate) fn observe(connection: &mut Connection, family: Family) -> Result<Vec<(Key, Value)>, DumpError> {
+pub(crate) fn observe(
+    connection: &mut Connection,
+    family: Family,
+    names: &mut Names,
+) -> Result<Vec<(Key, Value)>, DumpError> {
     let number = protocol_family(family);
+    names.forget(family);
     let Some(table) = connection.table(number, TABLE)? else { return Ok(Vec::new()) };
     let mut objects = vec![(Key::Table(family), read_table(&table))];
     for chain in connection.chains(number, TABLE)? {
         objects.push((Key::Chain(family, ChainName::parse(&chain.name)), read_chain(&chain)));
     }
-    read_rules(family, &connection.rules(number, TABLE)?, &mut objects);
+    let rules = connection.rules(number, TABLE)?;
+    let mut sets = connection.sets(number, TABLE)?;
     // An anonymous set belongs to its rule, and comes and goes with it.
-    let is_named = |set: &Set| set.flags & set::F_ANONYMOUS == 0;
-    for set in connection.sets(number, TABLE)?.into_iter().filter(is_named) {
-        if let Some(name) = SetName::parse(&set.name) {
+    sets.retain(|set| set.flags & set::F_ANONYMOUS == 0);
+    find_names(family, &sets, &rules, names);
+    read_rules(family, rules, names, &mut objects);
+    for set in sets {
+        if let Some(name) = parse(&set.name).filter(|name| set.name == names.of(family, *name)) {
             objects.push((Key::Set(family, name), read_set(family, name, &set)));
             if name != SetName::Links {
-                read_elements(connection, family, name, &mut objects)?;
+                read_elements(connection, family, name, &set.name, &mut objects)?;
             }
         } else if let Some(name) = PortName::parse(&set.name) {
             let value = if same(&set, wire_clients(family, &name)) { Value::Clients } else { Value::Strange };
@@ -48,6 +56,27 @@ pub(crate) fn observe(connection: &mut Connection, family: Family) -> Result<Vec
         }
     }
     Ok(objects)
+}
+
+/// Of two sets with the first and the second name of one, that is in use which our rules read: a process that was killed
+/// between two transactions has left the other.
+fn find_names(family: Family, sets: &[Set], rules: &[Rule], names: &mut Names) {
+    let is_read = |name: &str| {
+        let reads = |expr: &Expr| matches!(expr, Expr::Lookup { set, .. } if set == name);
+        let is_ours = |rule: &&Rule| !matches!(ChainName::parse(&rule.chain), ChainName::Foreign(_));
+        rules.iter().filter(is_ours).any(|rule| rule.exprs.iter().any(reads))
+    };
+    for set in SetName::ALL {
+        let is_there = |name: &str| sets.iter().any(|live| live.name == name);
+        let second = second(set);
+        let there = (is_there(set.as_str()), is_there(&second));
+        if there.1 && (!there.0 || is_read(&second)) {
+            names.exchange(family, set);
+        }
+        if there == (true, true) {
+            names.double(family, set);
+        }
+    }
 }
 
 const fn read_table(table: &Table) -> Value {
@@ -67,7 +96,8 @@ fn read_chain(chain: &Chain) -> Value {
 
 /// The rules of a chain are one object, in their order; a chain without rules has an empty one only if somebody
 /// emptied it, which its absence says as well.
-fn read_rules(family: Family, rules: &[Rule], objects: &mut Vec<(Key, Value)>) {
+fn read_rules(family: Family, mut rules: Vec<Rule>, names: &Names, objects: &mut Vec<(Key, Value)>) {
+    rules.iter_mut().for_each(|rule| names.lift(family, &mut rule.exprs));
     for of_chain in rules.chunk_by(|a, b| a.chain == b.chain) {
         let Some(first) = of_chain.first() else { continue };
         let expressions = of_chain.iter().map(|rule| rule.exprs.clone()).collect();
@@ -84,25 +114,25 @@ fn read_set(family: Family, name: SetName, live: &Set) -> Value {
     }
 }
 
-/// User data is for listings; all else decides what packets meet.
+/// User data is for listings, and names are judged before; all else decides what packets meet.
 fn same(live: &Set, ours: Set) -> bool {
-    *live == Set { userdata: live.userdata.clone(), ..ours }
+    *live == Set { userdata: live.userdata.clone(), name: live.name.clone(), ..ours }
 }
 
 fn read_elements(
     connection: &mut Connection,
     family: Family,
     name: SetName,
+    live_name: &str,
     objects: &mut Vec<(Key, Value)>,
 ) -> Result<(), DumpError> {
     let kind = sets::shape(name).data;
     let number = protocol_family(family);
-    let mut elements: Vec<_> =
-        connection.elements(number, TABLE, name.as_str(), |elements: &mut Vec<_>, element| {
-            let key = Key::Element(family, name, ElementKey::found(element.key));
-            elements.push((key, read_element(family, kind, element)));
-            Ok(())
-        })?;
+    let mut elements: Vec<_> = connection.elements(number, TABLE, live_name, |elements: &mut Vec<_>, element| {
+        let key = Key::Element(family, name, ElementKey::found(element.key));
+        elements.push((key, read_element(family, kind, element)));
+        Ok(())
+    })?;
     objects.append(&mut elements);
     Ok(())
 }

@@ -14,6 +14,7 @@ use portolan_netlink::Connection;
 
 use crate::{
     cluster::{self, NODE, POD_CIDR, Shape},
+    kernel_memory::Group,
     process::Process,
     report::{Report, Row, count, short},
     site,
@@ -28,7 +29,7 @@ const IDLE: Duration = Duration::from_secs(32);
 pub(crate) fn measure() -> anyhow::Result<Report> {
     let folder = tempfile::tempdir()?;
     let manifest = folder.path().join("list.json");
-    let megabytes = write_list(&manifest)? >> 20;
+    let megabytes = write_list(&manifest, SERVICES)? >> 20;
 
     site::make()?;
     let agent = start(["--manifests".as_ref(), manifest.as_path()], folder.path())?;
@@ -84,13 +85,33 @@ pub(crate) fn idle(agent: &Process, time: Duration) -> anyhow::Result<Duration> 
     Ok(spent)
 }
 
-fn write_list(path: &Path) -> anyhow::Result<u64> {
+/// What the kernel takes for the rules of so many Services.
+pub(crate) fn measure_kernel_memory(services: u32, target: &str) -> anyhow::Result<Report> {
+    let folder = tempfile::tempdir()?;
+    write_list(&folder.path().join("list.json"), services)?;
+    let mut command = Command::new(env::current_exe()?.with_file_name("portolan"));
+    command.args(["run", "--once", "--mode=nftables", "--hostname-override", NODE, "--cluster-cidr", POD_CIDR]);
+    command.arg("--manifests").arg(folder.path());
+    let group = Group::new()?;
+    let status = group.wrap(&command).status()?;
+    ensure!(status.success(), "portolan run --once: {status}");
+    Ok(Report::of(vec![Row {
+        figure: format!("kernel memory of the rules, {} Services x 2", count(services)),
+        measured: format!("{:.1} MiB", group.of_rules()?),
+        target: target.to_owned(),
+        floor: String::new(),
+        beside: "what the control group of the process that wrote them is charged less when they are flushed"
+            .to_owned(),
+    }]))
+}
+
+fn write_list(path: &Path, services: u32) -> anyhow::Result<u64> {
     let mut out = BufWriter::new(fs::File::create(path)?);
     write!(out, r#"{{"apiVersion":"v1","kind":"List","items":[{}"#, cluster::node_text())?;
-    for i in 0..SERVICES {
+    for i in 0..services {
         write!(out, ",{}", cluster::service_text(i, Shape::USUAL))?;
     }
-    for i in 0..SERVICES {
+    for i in 0..services {
         write!(out, ",{}", cluster::slice_text(i, Shape::USUAL, 0))?;
     }
     write!(out, "]}}")?;

@@ -8,7 +8,7 @@
 //!
 //! All proxies read the same configuration, but for what their row of the table says. A change is measured from the answer
 //! to the PUT to a new TCP connection that reaches the new endpoint. The programs that kube-proxy runs, nft and
-//! iptables-restore, are in its CPU time, but not in its memory.
+//! iptables-restore, are in its CPU time, but not in its memory. What the kernel takes for the rules is a figure of its own.
 
 mod cluster;
 mod rival;
@@ -23,12 +23,12 @@ use portolan_e2e::{
     Lab, Options,
     cluster::{CAST, CONTROL_PLANE},
     controlplane::{Api, Binary, ControlPlane},
-    daemon::Rules as _,
 };
 
 use self::rival::{NODE, RIVALS, Rival};
 use crate::{
     clock::percentile,
+    kernel_memory::Group,
     process::Process,
     report::{count, print_load, print_machine, print_table, short},
     site,
@@ -55,6 +55,8 @@ struct Figures {
     cpu_a_change: Duration,
     /// In MiB.
     memory: f64,
+    /// What the kernel takes for its rules, in MiB.
+    kernel_memory: f64,
 }
 
 /// Compares and prints.
@@ -78,15 +80,16 @@ pub(crate) fn run(binary: &Binary) -> Result<()> {
             eprintln!("measuring: {}, {} Services", rival.name, count(size));
             let folder = tempfile::tempdir()?;
             let log = folder.path().join("log");
-            let mut command = rival.command(binary, &kubeconfig, folder.path())?;
+            let group = Group::new()?;
+            let mut command = group.wrap(&rival.command(binary, &kubeconfig, folder.path())?);
             let begin = Instant::now();
             let mut proxy = node.enter(|| Process::start(&mut command, &log))??;
             let measured = node.enter(|| measure(&mut proxy, begin, &mut plane.api, &mut to_be_moved))?;
             proxy.must_live()?;
             drop(proxy);
-            node.nft("flush ruleset")?;
+            let kernel_memory = node.enter(|| group.of_rules())??;
             let figures = match measured {
-                Ok(figures) => Some(figures),
+                Ok(figures) => Some(Figures { kernel_memory, ..figures }),
                 // That one of them takes too long is a result, too.
                 Err(error) if rival.is_kube_proxy() && error.is::<site::TooLate>() => {
                     eprintln!("{}: {error}", rival.name);
@@ -100,8 +103,17 @@ pub(crate) fn run(binary: &Binary) -> Result<()> {
     }
     print_load("after");
     println!();
-    let heads =
-        ["Services x 2", "proxy", "first sync (CPU)", "one change, p50", "p99", "changes", "CPU a change", "RSS"];
+    let heads = [
+        "Services x 2",
+        "proxy",
+        "first sync (CPU)",
+        "one change, p50",
+        "p99",
+        "changes",
+        "CPU a change",
+        "RSS",
+        "kernel",
+    ];
     print_table(heads, &lines);
     Ok(())
 }
@@ -127,14 +139,14 @@ fn measure(
         }
     }
     let cpu = proxy.cpu()?.saturating_sub(first_sync);
-    Ok(Figures { first_sync, cpu_a_change: cpu / u32::try_from(changes.len())?, changes, memory })
+    Ok(Figures { first_sync, cpu_a_change: cpu / u32::try_from(changes.len())?, changes, memory, kernel_memory: 0.0 })
 }
 
 /// A line of the table, with ratios to Portolan's figures.
-fn cells(rival: &Rival, size: u32, figures: Option<&Figures>, portolan: Option<&Figures>) -> [String; 8] {
+fn cells(rival: &Rival, size: u32, figures: Option<&Figures>, portolan: Option<&Figures>) -> [String; 9] {
     let Some(figures) = figures else {
         let late = format!("> {} s", PATIENCE.as_secs());
-        return [&count(size), rival.name, &late, &late, &late, "0", "", ""].map(str::to_owned);
+        return [&count(size), rival.name, &late, &late, &late, "0", "", "", ""].map(str::to_owned);
     };
     let ratio = |of: &dyn Fn(&Figures) -> f64| {
         portolan.map(|portolan| format!(" ({:.1} x)", of(figures) / of(portolan))).unwrap_or_default()
@@ -150,5 +162,6 @@ fn cells(rival: &Rival, size: u32, figures: Option<&Figures>, portolan: Option<&
         figures.changes.len().to_string(),
         time(&|figures| figures.cpu_a_change),
         format!("{:.0} MiB", figures.memory) + &ratio(&|figures| figures.memory),
+        format!("{:.1} MiB", figures.kernel_memory) + &ratio(&|figures| figures.kernel_memory),
     ]
 }

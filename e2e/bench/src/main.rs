@@ -28,6 +28,7 @@ mod connections;
 mod daemon;
 mod floor;
 mod following;
+mod kernel_memory;
 mod many;
 mod process;
 mod report;
@@ -71,6 +72,7 @@ fn main() -> anyhow::Result<()> {
         Some("many") => many::measure(size()?, arguments.get(2).map_or("", String::as_str))?,
         Some("connections") => connections::measure()?,
         Some("agent") => agent::measure()?,
+        Some("kernel-memory") => agent::measure_kernel_memory(size()?, arguments.get(2).map_or("", String::as_str))?,
         Some("api-server") => following::measure(size()?)?,
         Some("api-server-change") => following::measure_change(size()?)?,
         Some("churn") => churn::measure(size()?)?,
@@ -101,6 +103,9 @@ fn measure_all() -> anyhow::Result<()> {
     }
     rows.extend(run(&["connections"])?.rows);
     rows.extend(run(&["agent"])?.rows);
+    for (services, target) in [("0", "<= 1 MiB"), ("1000", "<= 3 MiB"), ("10000", "<= 8 MiB")] {
+        rows.extend(run(&["kernel-memory", services, target])?.rows);
+    }
     rows.extend(run(&["api-server-change", "1000"])?.rows);
     rows.extend(run(&["api-server", "30000"])?.rows);
     rows.extend(run(&["churn", "10000"])?.rows);

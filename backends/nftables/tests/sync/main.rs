@@ -64,12 +64,20 @@ fn fresh(ports: &BTreeMap<PortId, DesiredPort>) -> BTreeMap<Key, Value> {
     syncer.backend().objects().clone()
 }
 
-/// In what they differ, but for the places of endpoints.
+/// In what they differ, but for the places of endpoints, and for sets that were made for more elements.
 fn differences(live: &BTreeMap<Key, Value>, wanted: &BTreeMap<Key, Value>) -> Vec<String> {
-    let (live, wanted) = (in_order(live), in_order(wanted));
+    let (live, wanted) = (without_sizes(&in_order(live)), without_sizes(&in_order(wanted)));
     let keys: std::collections::BTreeSet<_> = live.keys().chain(wanted.keys()).collect();
     let differ = keys.into_iter().filter(|key| live.get(key) != wanted.get(key));
     differ.map(|key| format!("{key}: {:?} instead of {:?}", live.get(key), wanted.get(key))).collect()
+}
+
+fn without_sizes(objects: &BTreeMap<Key, Value>) -> BTreeMap<Key, Value> {
+    let same_size = |value: &Value| match value {
+        Value::Set { size, counts } => Value::Set { size: size.map(|_| 0), counts: *counts },
+        value => value.clone(),
+    };
+    objects.iter().map(|(key, value)| (key.clone(), same_size(value))).collect()
 }
 
 /// A `pick` chain that nobody needs any more may stay.

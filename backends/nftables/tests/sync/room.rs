@@ -1,9 +1,13 @@
 //! Sets have a size: what does not fit is counted before it is sent.
 
+use std::collections::BTreeSet;
+
+use portolan_netlink::wire::{Expr, Register};
+
 use super::*;
 
 #[test]
-fn an_overflowing_set_is_counted_beforehand_and_the_table_rebuilt_larger() {
+fn an_overflowing_set_is_counted_beforehand_and_replaced_by_a_larger_one() {
     let mut syncer = syncer(Kernel::new());
     syncer.sync().unwrap();
     syncer.backend_mut().edit(|objects| {
@@ -18,10 +22,80 @@ fn an_overflowing_set_is_counted_beforehand_and_the_table_rebuilt_larger() {
     assert_eq!(live_size(&syncer), 10, "a set that is large enough stays");
 
     syncer.update(&change(port(100, Family::V4, 1)));
+    let plan = syncer.diff().unwrap();
+    let [growth, _] = plan.batches.as_slice() else { panic!("{plan:?}") };
+    let (mut written, mut elements) = (Vec::new(), 0);
+    for op in &growth.ops {
+        match op {
+            Op::Add(Key::Element(..), _) => elements += 1,
+            op => written.push(op.key().to_string()),
+        }
+    }
+    // The set, and the rules that read it; neither the tables nor the sets of clients.
+    let set = Key::Set(Family::V4, SetName::Services(Scope::Vip));
+    let reads = |(key, value): (&Key, &Value)| {
+        let mut reads = false;
+        Nft::references(key, value, &mut |named| reads |= named == set);
+        (reads && matches!(key, Key::Rules(..))).then(|| key.to_string())
+    };
+    let rules: BTreeSet<_> = syncer.backend().objects().iter().filter_map(reads).collect();
+    assert!(rules.contains(&Key::Rules(Family::V4, ChainName::NatPrerouting).to_string()), "{rules:?}");
+    assert_eq!(written[..2], [set.to_string(), set.to_string()]);
+    assert_eq!(written[2..].iter().cloned().collect::<BTreeSet<_>>(), rules);
+    assert_eq!(elements, 10, "what was there; what is new comes in its order");
+
     let report = syncer.sync().unwrap();
-    assert_eq!(report.batches, 1);
+    assert_eq!((report.batches, report.quarantined), (2, vec![]));
     assert!(live_size(&syncer) > 10);
-    assert_eq!(report.quarantined, []);
+}
+
+/// From nothing to thousands, and whatever else changes: what is held is what is wanted, and packets find it all the while.
+#[test]
+fn sets_grow_while_everything_changes() {
+    for number in 0..10 {
+        let mut seed = Seed::new(number);
+        let mut syncer = syncer(Kernel::new());
+        syncer.sync().unwrap();
+        let mut ports = BTreeMap::new();
+        for _ in 0..12 {
+            syncer.backend_mut().edit(|objects| {
+                // As if they had been made for what is in them.
+                let mut members = BTreeMap::<Key, u32>::new();
+                objects.keys().filter_map(Nft::parent).for_each(|set| *members.entry(set).or_default() += 1);
+                for (key, value) in objects {
+                    if let Value::Set { size: Some(size), .. } = value {
+                        *size = members.get(key).map_or(1, |members| members + 1);
+                    }
+                }
+            });
+            syncer.resync().unwrap();
+            for _ in 0..4 {
+                let change = random_change(&mut seed);
+                match &change.desired {
+                    Some(desired) => ports.insert(change.id.clone(), desired.clone()),
+                    None => ports.remove(&change.id),
+                };
+                syncer.update(&change);
+            }
+            let plan = syncer.diff().unwrap();
+            let mut kernel = Kernel::new();
+            kernel.edit(|objects| objects.clone_from(syncer.backend().objects()));
+            for batch in plan.batches {
+                assert!(!matches!(batch.ops.first(), Some(Op::Rebuild(Key::Table(_)))), "seed {number}");
+                let before = kernel.objects().clone();
+                kernel.commit(&batch.ops).unwrap();
+                for gate in before.keys().filter(|key| Nft::rank(key) == Rank::Gate) {
+                    let Key::Element(family, _, vip) = gate else { panic!() };
+                    assert!(leads_somewhere(kernel.objects(), *family, *vip), "seed {number}: {gate} after {batch:?}");
+                }
+            }
+            let report = syncer.sync().unwrap();
+            assert_eq!(report.quarantined, []);
+            let live = without_unused_picks(syncer.backend().objects());
+            assert_eq!(differences(&live, &fresh(&ports)), [""; 0], "seed {number}");
+            assert_eq!(syncer.resync().unwrap().operations, 0);
+        }
+    }
 }
 
 fn live_size(syncer: &Syncer<Kernel>) -> u32 {
@@ -31,6 +105,35 @@ fn live_size(syncer: &Syncer<Kernel>) -> u32 {
     }
 }
 
+/// To be replaced by a larger one costs nobody anything, so it is done while not everything is known, too.
+#[test]
+fn a_set_grows_also_where_nothing_may_be_changed() {
+    let mut first = syncer(Kernel::new());
+    first.sync().unwrap();
+    let mut kernel = Kernel::new();
+    kernel.edit(|objects| {
+        objects.clone_from(first.backend().objects());
+        objects.insert(Key::Set(Family::V4, SetName::Direct(2)), Value::Set { size: Some(3), counts: false });
+    });
+    let mut second = syncer(kernel);
+    second.set_additions_only(true);
+    let ports = [(1, 2), (2, 2), (4, 1)].map(|(number, count)| port(number, Family::V4, count));
+    ports.iter().cloned().for_each(|port| second.update(&change(port)));
+    second.sync().unwrap();
+    assert_eq!(
+        without_sizes(second.backend().objects()),
+        without_sizes(&fresh(&ports.map(|port| (id(&port), port)).into()))
+    );
+}
+
+/// A rule that only its writer could write again.
+fn others_rule() -> Vec<Expr> {
+    let set = SetName::Direct(2).to_string();
+    let lookup = Expr::Lookup { set, sreg: Register::FIRST, dreg: Some(Register::FIRST), invert: false };
+    vec![lookup, Expr::Other { name: "mine".to_owned(), data: Vec::new() }]
+}
+
+/// Rules of others in our chains are repaired with the table, so what needs room waits where nothing may be rebuilt.
 #[test]
 fn where_nothing_may_be_rebuilt_what_does_not_fit_waits_whole() {
     let mut first = syncer(Kernel::new());
@@ -39,6 +142,8 @@ fn where_nothing_may_be_rebuilt_what_does_not_fit_waits_whole() {
     kernel.edit(|objects| {
         objects.clone_from(first.backend().objects());
         objects.insert(Key::Set(Family::V4, SetName::Direct(2)), Value::Set { size: Some(3), counts: false });
+        let rules = Key::Rules(Family::V4, ChainName::Services(Scope::Vip));
+        objects.insert(rules, Value::LiveRules([others_rule()].into()));
     });
     let mut second = syncer(kernel);
     second.set_additions_only(true);
@@ -62,13 +167,6 @@ fn where_nothing_may_be_rebuilt_what_does_not_fit_waits_whole() {
 
 fn vip(number: u16) -> portolan_core::desired::Vip {
     port(number, Family::V4, 0).frontends[0].vip
-}
-
-fn without_sizes(objects: &BTreeMap<Key, Value>) -> BTreeMap<Key, Value> {
-    let same_size = |value: &Value| {
-        if let Value::Set { .. } = value { Value::Set { size: None, counts: false } } else { value.clone() }
-    };
-    objects.iter().map(|(key, value)| (key.clone(), same_size(value))).collect()
 }
 
 #[test]

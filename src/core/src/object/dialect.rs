@@ -45,6 +45,13 @@ pub trait Dialect: Clone + PartialEq + fmt::Debug + 'static {
     /// How many objects fit into this one; `None` for no limit.
     fn capacity(value: &Self::Value) -> Option<usize>;
 
+    /// The same container with room for so many objects, if one that is full can be replaced by a larger one together with
+    /// the rules that read it ([`Op::Rebuild`](super::Op::Rebuild)); `None` where only its root can be made anew.
+    fn grown(value: &Self::Value, need: usize) -> Option<Self::Value>;
+
+    /// Whether what the kernel holds under a key could be written as it is.
+    fn writable(key: &Self::Key, value: &Self::Value) -> bool;
+
     /// Calls `visit` with every object that this one names and that must exist as long as it does.
     fn references(key: &Self::Key, value: &Self::Value, visit: &mut dyn FnMut(Self::Key));
 

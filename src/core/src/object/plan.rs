@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   1. rebuilds    a table that cannot be mended in place: removed and made anew in one batch
+//!      growth      a set that has no room: what it holds under another name, with the rules that read it, in one batch
 //!   2. additions   what is missing or changed, by rank; all of one ServicePort in the same batch, but for chains that
 //!                  are new: those come a batch earlier
 //!   3. removals    gates, then policies, then endpoints, then containers: a batch of its own for each step
@@ -30,7 +31,8 @@ pub enum Op<D: Dialect> {
     Replace(D::Key, D::Value),
     /// Remove an object and all that it holds.
     Remove(D::Key),
-    /// Remove a root and all it holds, to be made anew by the operations that follow in the same batch.
+    /// Remove a container and all it holds, to be made anew by the operations that follow in the same batch: a root whole,
+    /// any other together with the rules that read it.
     Rebuild(D::Key),
 }
 
@@ -57,7 +59,7 @@ impl<D: Dialect> Batch<D> {
         self.ops.iter().all(|op| matches!(op, Op::Remove(_)))
     }
 
-    /// Whether it makes a root anew.
+    /// Whether it makes a container anew.
     #[must_use]
     pub fn is_rebuild(&self) -> bool {
         matches!(self.ops.first(), Some(Op::Rebuild(_)))
@@ -88,11 +90,18 @@ impl<D: Dialect> Plan<D> {
     pub fn new(tracker: &Tracker<D>, limits: Limits) -> Self {
         let mut batches = Vec::new();
         let pending: Vec<_> = tracker.pending().collect();
-        let full = overflowing(tracker, &pending);
+        let (mut growth, mut full) = (Vec::new(), BTreeSet::new());
+        for (container, need) in overflowing(tracker, &pending) {
+            match grow(tracker, &container, need) {
+                Some(batch) => growth.push((root_of::<D>(&container), batch)),
+                None => drop(full.insert(container)),
+            }
+        }
         let rebuilt = if limits.additions_only { BTreeSet::new() } else { roots_to_rebuild(&pending, &full) };
         for root in &rebuilt {
             batches.push(rebuild(tracker, root));
         }
+        batches.extend(growth.into_iter().filter(|(root, _)| !rebuilt.contains(root)).map(|(_, batch)| batch));
         let inside_rebuilt = |key: &D::Key| !rebuilt.is_empty() && rebuilt.contains(&root_of::<D>(key));
 
         let mut additions = Vec::new();
@@ -155,17 +164,18 @@ const fn removal_order(rank: Rank) -> u8 {
     }
 }
 
-/// Containers without room for what is missing in them.
-fn overflowing<D: Dialect>(tracker: &Tracker<D>, pending: &[Pending<'_, D>]) -> BTreeSet<D::Key> {
+/// Containers without room for what is missing in them, and how many objects they will hold with it.
+fn overflowing<D: Dialect>(tracker: &Tracker<D>, pending: &[Pending<'_, D>]) -> BTreeMap<D::Key, usize> {
     let mut incoming: BTreeMap<D::Key, usize> = BTreeMap::new();
     for pending in pending.iter().filter(|pending| pending.difference == Difference::Missing) {
         if let Some(container) = D::parent(pending.key) {
             *incoming.entry(container).or_default() += 1;
         }
     }
-    let overflows = |(container, incoming)| {
+    let overflows = |(container, incoming): (D::Key, usize)| {
         let capacity = tracker.present(&container).and_then(D::capacity)?;
-        (tracker.present_members(&container) + incoming > capacity).then_some(container)
+        let need = tracker.present_members(&container) + incoming;
+        (need > capacity).then_some((container, need))
     };
     incoming.into_iter().filter_map(overflows).collect()
 }
@@ -204,6 +214,30 @@ fn rebuild<D: Dialect>(tracker: &Tracker<D>, root: &D::Key) -> Batch<D> {
     let anew = tracker.wanted(root).map(|(_, value)| Op::Add(root.clone(), value.clone()));
     let adds = anew.into_iter().chain(adds.into_iter().map(|(_, op)| op));
     Batch { ops: std::iter::once(Op::Rebuild(root.clone())).chain(adds).collect() }
+}
+
+/// The same container with more room: it holds what it held, and all else is as it was; `None` where that cannot be. What is
+/// missing in it comes afterwards, in its order. Rules that are as they are wanted are written as they are wanted.
+fn grow<D: Dialect>(tracker: &Tracker<D>, container: &D::Key, need: usize) -> Option<Batch<D>> {
+    let larger = D::grown(tracker.present(container)?, need)?;
+    let mut ops = vec![Op::Rebuild(container.clone()), Op::Add(container.clone(), larger)];
+    let members = tracker.present_in(container).filter(|(key, value)| D::writable(key, value));
+    ops.extend(members.map(|(key, value)| Op::Add(key.clone(), value.clone())));
+    for (key, present) in tracker.present_rules() {
+        let mut reads = false;
+        D::references(key, present, &mut |named| reads |= named == *container);
+        if !reads {
+            continue;
+        }
+        let wanted = tracker.wanted(key).map(|(_, wanted)| wanted);
+        match wanted.filter(|wanted| D::serves(key, present, wanted)) {
+            Some(wanted) => ops.push(Op::Replace(key.clone(), wanted.clone())),
+            None if D::writable(key, present) => ops.push(Op::Replace(key.clone(), present.clone())),
+            None if wanted.is_some() => return None,
+            None => {}
+        }
+    }
+    Some(Batch { ops })
 }
 
 /// An object that is to be written. Borrowed, since a first sync sorts hundreds of thousands of them.

@@ -272,13 +272,13 @@ impl<B: Backend> Syncer<B> {
         }
     }
 
-    /// Sizes containers anew when there is less than half as much room again as is needed. That changes nothing in the
-    /// kernel by itself, where a container cannot be resized: only one that is made from now on gets the new size.
+    /// Sizes containers anew when there is less than a quarter more room than is needed. That changes nothing in the kernel by
+    /// itself, where a container cannot be resized: only one that is made from now on gets the new size.
     fn resize(&mut self) {
         let outgrown = self.tracker.containers().any(|container| {
             let need = self.tracker.wanted_members(container);
             let capacity = self.tracker.wanted(container).and_then(|(_, value)| B::Dialect::capacity(value));
-            capacity.is_some_and(|capacity| capacity < need + need / 2)
+            capacity.is_some_and(|capacity| capacity < need + need / 4)
         });
         if outgrown {
             self.claim_base();

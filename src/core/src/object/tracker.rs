@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Claimant, Dialect, Op,
+    Claimant, Dialect, Op, Rank,
     entry::Entry,
     numbered::{Number, Numbered},
 };
@@ -313,6 +313,24 @@ impl<D: Dialect> Tracker<D> {
             self.held_by(container).filter_map(|(key, entry)| Some((key, entry.wanted()?))).collect();
         held.sort_unstable_by_key(|(key, _)| *key);
         held.into_iter()
+    }
+
+    /// Everything that a container is known to hold, directly, in the order of the keys.
+    pub fn present_in<'a>(&'a self, container: &'a D::Key) -> impl Iterator<Item = (&'a D::Key, &'a D::Value)> {
+        let is_member = |key: &D::Key| D::parent(key).as_ref() == Some(container);
+        self.all_present(is_member).into_iter()
+    }
+
+    /// All rules that the kernel is known to hold, in the order of the keys.
+    pub fn present_rules(&self) -> impl Iterator<Item = (&D::Key, &D::Value)> {
+        self.all_present(|key| D::rank(key) == Rank::Rules).into_iter()
+    }
+
+    fn all_present(&self, chosen: impl Fn(&D::Key) -> bool) -> Vec<(&D::Key, &D::Value)> {
+        let present = self.entries.iter().filter(|(key, _)| chosen(key));
+        let mut present: Vec<_> = present.filter_map(|(key, entry)| Some((key, entry.present()?))).collect();
+        present.sort_unstable_by_key(|(key, _)| *key);
+        present
     }
 
     fn held_by<'a>(&'a self, container: &'a D::Key) -> impl Iterator<Item = &'a (D::Key, Entry<D::Value>)> {

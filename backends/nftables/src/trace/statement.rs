@@ -223,7 +223,8 @@ const fn when(matches: bool) -> Next {
 /// Why a rule masquerades a connection, or marks it for that.
 fn masquerade(rule: &Rule, branch: &Branch) -> Masquerade {
     let last = rule.statements.iter().rev().find_map(|statement| match statement {
-        Statement::Marked(_) => branch.marked,
+        // Who takes the mark away masquerades for the reason for which it was set.
+        Statement::Unmark(_) => branch.marked,
         Statement::NotFromPod(_) => Some(Masquerade::NotFromPod),
         Statement::Local(Field::Source) => Some(Masquerade::Node),
         Statement::In(_, SetName::ClusterIps) => Some(Masquerade::All),

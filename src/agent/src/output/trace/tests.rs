@@ -178,7 +178,7 @@ fn refusals_with_their_rule() {
         lines(&local, "192.168.100.1", "10.96.0.11:80"),
         [
             "dropped     10.96.0.11 is in a range of cluster IPs, but no Service has it",
-            "rule        7 of chain filter-forward: ip daddr 10.96.0.0/16 drop",
+            "rule        7 of chain filter-forward: ip daddr 10.96.0.0/16 ip daddr . meta l4proto . th dport != @services drop",
         ]
     );
     assert_eq!(
@@ -236,7 +236,8 @@ fn as_json() {
             "endpoint": "10.244.1.11:8080",
             "masqueraded": "notFromPod",
             "sessionAffinity": {"seconds": 60, "left": 7},
-            "chains": ["nat-prerouting", "services", "affinity-default/web/tcp/http", "filter-forward", "nat-postrouting"],
+            "chains": ["nat-prerouting", "services", "affinity-default/web/tcp/http", "filter-forward", "nat-postrouting",
+                       "marked"],
         }],
         "doubts": [],
         "otherTables": ["inet fw"],

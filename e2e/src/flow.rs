@@ -49,8 +49,8 @@ pub fn run(lab: &Lab, flow: &Flow, proxy: ServiceProxy, socket: Option<&UdpSocke
     let (timeout, count) = match flow.expected_of(proxy) {
         Expected::Endpoints { sources, .. } => (PATIENCE, connections_for(sources.len())),
         Expected::Untouched => (PATIENCE, UNTOUCHED),
-        Expected::Rejected => (AT_ONCE, REFUSALS),
-        Expected::Dropped | Expected::Unreachable => (AT_ONCE, 1),
+        Expected::Rejected { .. } => (AT_ONCE, REFUSALS),
+        Expected::Dropped { .. } | Expected::Unreachable => (AT_ONCE, 1),
     };
     let host = lab.host(flow.from.name)?;
     let ask = || match (socket, flow.to.socket()) {
@@ -63,7 +63,7 @@ pub fn run(lab: &Lab, flow: &Flow, proxy: ServiceProxy, socket: Option<&UdpSocke
     let mut seen = Seen::default();
     for _ in 0..count {
         let outcome = ask()?;
-        let silent = outcome == Outcome::Silent;
+        let silent = outcome.is_silence();
         seen.add(outcome);
         // Silence where there should be answers is waited for only once.
         if silent {
@@ -118,11 +118,16 @@ pub fn mismatch(flow: &Flow, proxy: ServiceProxy, seen: &Seen) -> Option<Mismatc
             answered && right
         }
         Expected::Untouched => seen.only(&Outcome::Echoed) || answered && answers().all(|pair| untouched(flow, pair)),
-        Expected::Rejected => seen.only(&Outcome::Refused),
-        Expected::Dropped => seen.only(&Outcome::Silent),
+        Expected::Rejected { sent } => seen.only(&meets(*sent, Outcome::Refused)),
+        Expected::Dropped { sent } => seen.only(&meets(*sent, Outcome::Silent)),
         Expected::Unreachable => seen.only(&Outcome::Unreachable),
     };
     (!holds).then(|| Mismatch { flow: flow.clone(), expected: expected.clone(), seen: seen.clone() })
+}
+
+/// What a client hears whose send(2) succeeds or not.
+fn meets(sent: bool, heard: Outcome) -> Outcome {
+    if sent { heard } else { Outcome::NotPermitted(Box::new(heard)) }
 }
 
 /// Whether the very destination answered, and saw an address of the client.
@@ -156,6 +161,7 @@ fn word(outcome: &Outcome) -> String {
         Outcome::Refused => "refused at once".to_owned(),
         Outcome::Unreachable => "no route".to_owned(),
         Outcome::Silent => "silence".to_owned(),
+        Outcome::NotPermitted(heard) => format!("EPERM, then {}", word(heard)),
         Outcome::Strange(what) => format!("something strange: {what}"),
     }
 }
@@ -182,8 +188,8 @@ impl fmt::Display for Mismatch {
                 }
             }
             Expected::Untouched => writeln!(f, "      the destination itself, and it sees {}", self.flow.from.name)?,
-            Expected::Rejected => writeln!(f, "      {}", word(&Outcome::Refused))?,
-            Expected::Dropped => writeln!(f, "      {}", word(&Outcome::Silent))?,
+            Expected::Rejected { sent } => writeln!(f, "      {}", word(&meets(*sent, Outcome::Refused)))?,
+            Expected::Dropped { sent } => writeln!(f, "      {}", word(&meets(*sent, Outcome::Silent)))?,
             Expected::Unreachable => writeln!(f, "      {}", word(&Outcome::Unreachable))?,
         }
         writeln!(f, "    seen in {} connections:", self.seen.connections)?;
@@ -239,6 +245,20 @@ mod tests {
         assert!(!holds(&sticky, &[a2, b1], &[]) && !holds(&sticky, &[a2], &["silence"]));
         let (masqueraded, stranger) = (("10.244.1.12:8080", "192.168.100.11"), ("10.244.1.12:8081", "10.244.1.11"));
         assert!(!holds(&sticky, &[masqueraded], &[]) && !holds(&sticky, &[stranger], &[]) && !holds(&sticky, &[], &[]));
+    }
+
+    #[test]
+    fn an_errno_is_expected_or_must_not_be() {
+        let rejected = "from: node-a, to: 10.96.0.10:53/udp, verdict: rejected";
+        let (sent, not_sent) = (&["refused at once"][..], &["EPERM, then refused at once"][..]);
+        for (errno, right, wrong) in
+            [("", sent, not_sent), (", errno: ECONNREFUSED", sent, not_sent), (", errno: EPERM", not_sent, sent)]
+        {
+            let flow = format!("{{{rejected}{errno}}}");
+            assert!(holds(&flow, &[], right) && !holds(&flow, &[], wrong), "{flow}");
+        }
+        let dropped = "{from: node-a, to: 10.96.0.10:53/udp, verdict: dropped, errno: EPERM}";
+        assert!(holds(dropped, &[], &["EPERM, then silence"]) && !holds(dropped, &[], &["silence"]));
     }
 
     #[test]

@@ -29,8 +29,22 @@ pub enum Outcome {
     Unreachable,
     /// Nothing came within the time that the client waited.
     Silent,
+    /// Its datagram or echo request was not even sent: a rule of the output hook took it, and send(2) said EPERM
+    /// (`nf_hook_slow`). What it heard then.
+    NotPermitted(Box<Self>),
     /// Something else: an answer that no server of the lab gives, or an error that a client should never see.
     Strange(String),
+}
+
+impl Outcome {
+    /// Whether the client waited in vain.
+    #[must_use]
+    pub fn is_silence(&self) -> bool {
+        match self {
+            Self::NotPermitted(heard) => heard.is_silence(),
+            other => *other == Self::Silent,
+        }
+    }
 }
 
 /// What a server of the lab tells its client.
@@ -133,11 +147,11 @@ impl Client {
         let socket = made().map_err(|source| self.failed("icmp", source))?;
         // Type, code, checksum, identifier, sequence number.
         let request = [request, 0, 0, 0, 0, 0, 0, 1];
-        Ok(match exchange(&socket, SocketAddr::new(to, 0), self.timeout, &request) {
+        Ok(exchange(&socket, SocketAddr::new(to, 0), self.timeout, &request, |answer| match answer {
             Ok(answer) if answer.first() == Some(&reply) => Outcome::Echoed,
             Ok(answer) => Outcome::Strange(format!("{answer:?}")),
             Err(error) => outcome_of(&error),
-        })
+        }))
     }
 
     const fn failed(&self, protocol: &'static str, source: io::Error) -> Error {
@@ -147,8 +161,9 @@ impl Client {
 
 /// Asks once from a socket for datagrams, wherever it was made.
 pub(crate) fn ask_from(socket: &UdpSocket, to: SocketAddr, timeout: Duration) -> Outcome {
-    let talk = exchange(socket, to, timeout, b"who?");
-    outcome(talk.map(|answer| String::from_utf8_lossy(&answer).into_owned()))
+    exchange(socket, to, timeout, b"who?", |answer| {
+        outcome(answer.map(|answer| String::from_utf8_lossy(&answer).into_owned()))
+    })
 }
 
 fn outcome(talk: io::Result<String>) -> Outcome {
@@ -190,20 +205,33 @@ fn connect(stream: &TcpStream, to: SocketAddr, timeout: Duration) -> io::Result<
     Ok(line)
 }
 
-/// Sends one datagram and waits for one.
-fn exchange(socket: &UdpSocket, to: SocketAddr, timeout: Duration, request: &[u8]) -> io::Result<Vec<u8>> {
+/// Sends one datagram and waits for one; `judge` says what came of it.
+fn exchange(
+    socket: &UdpSocket,
+    to: SocketAddr,
+    timeout: Duration,
+    request: &[u8],
+    judge: impl Fn(io::Result<Vec<u8>>) -> Outcome,
+) -> Outcome {
     // Connected, so that an ICMP error reaches it and an answer from elsewhere does not.
-    socket.connect(to)?;
-    socket.set_read_timeout(Some(timeout))?;
-    match socket.send(request) {
-        // A rule in the output hook took the packet (nf_hook_slow gives EPERM to the sender): whether it refused or
-        // dropped it shows in the ICMP error that follows or does not.
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
-        sent => drop(sent?),
+    let send = || {
+        socket.connect(to)?;
+        socket.set_read_timeout(Some(timeout))?;
+        socket.send(request)
+    };
+    let receive = || {
+        let mut buffer = [0; 256];
+        let length = socket.recv(&mut buffer)?;
+        Ok(buffer.get(..length).unwrap_or_default().to_vec())
+    };
+    match send() {
+        Ok(_) => judge(receive()),
+        // Whether the rule refused or dropped it shows in the ICMP error that follows or does not.
+        Err(error) if error.raw_os_error() == Some(nix::libc::EPERM) => {
+            Outcome::NotPermitted(Box::new(judge(receive())))
+        }
+        Err(error) => judge(Err(error)),
     }
-    let mut buffer = [0; 256];
-    let length = socket.recv(&mut buffer)?;
-    Ok(buffer.get(..length).unwrap_or_default().to_vec())
 }
 
 /// Zero would mean "for ever".

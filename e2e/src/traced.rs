@@ -214,8 +214,8 @@ pub fn mismatch(flow: &Flow, trace: &Trace) -> Option<String> {
                 && chances.len() == 1
         }
         Expected::Untouched => all(&|verdict| *verdict == Verdict::Untouched),
-        Expected::Rejected => all(&|verdict| matches!(verdict, Verdict::Rejected(_))),
-        Expected::Dropped => all(&|verdict| matches!(verdict, Verdict::Dropped(_))),
+        Expected::Rejected { .. } => all(&|verdict| matches!(verdict, Verdict::Rejected(_))),
+        Expected::Dropped { .. } => all(&|verdict| matches!(verdict, Verdict::Dropped(_))),
         // It never comes to a rule.
         Expected::Unreachable => true,
     };

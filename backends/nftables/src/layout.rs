@@ -177,7 +177,8 @@ impl View<'_> {
             ChainName::Marked => self.marked(),
             ChainName::Translated => self.translated(),
             ChainName::FilterInput => self.reject_input(),
-            ChainName::FilterForward | ChainName::FilterOutput => self.reject_passing(),
+            ChainName::FilterForward => self.reject_passing(),
+            ChainName::FilterOutput => self.reject_sent(),
             ChainName::Pick(..) | ChainName::PickLocal(..) | ChainName::OfPort(_) | ChainName::Foreign(_) => Vec::new(),
         }
     }
@@ -309,24 +310,54 @@ impl View<'_> {
     }
 
     fn reject_passing(&self) -> Vec<Rule> {
-        let cluster_ip = || In(vec![Destination], SetName::ClusterIps);
-        let no_endpoints = || In(VIP.to_vec(), SetName::NoEndpoints(Scope::Vip));
-        let mut rules = vec![
-            rule([NotNew, Return]),
-            // On its way to an endpoint, whose address may be somebody's frontend too. If that is a cluster IP nobody
-            // is there: what has been translated is not translated again.
-            rule([Translated, NotIn(vec![Destination], SetName::ClusterIps), Return]),
-            rule([Is(Protocol::Tcp), no_endpoints(), RejectWithReset]),
-            commented("no such port", [Is(Protocol::Tcp), cluster_ip(), RejectWithReset]),
-            rule([no_endpoints(), Reject]),
-            commented("no such port", [cluster_ip(), Reject]),
-        ];
-        // An external IP inside may be its own endpoint.
-        let no_vip = || NotIn(VIP.to_vec(), SetName::Services(Scope::Vip));
-        let cidrs = self.policy.service_cidrs.get(self.family).iter();
-        rules.extend(cidrs.map(|cidr| commented("no such cluster IP", [Within(Destination, *cidr), no_vip(), Drop])));
+        [Vec::from(unless_on_its_way()), Vec::from(refuse()), self.no_such_cluster_ip(&[])].concat()
+    }
+
+    /// What the node sends to itself is refused where it arrives, by `filter-input`: a packet that is refused here fails the
+    /// send(2) of a UDP socket with EPERM, whatever is answered (`nf_hook_slow`), and the program does not learn that
+    /// nobody is there. Inverted lookups do not count what is counted there. A cluster IP is refused here in any case,
+    /// since input lets pass what is translated.
+    fn reject_sent(&self) -> Vec<Rule> {
+        let no_cluster_ip = || NotIn(vec![Destination], SetName::ClusterIps);
+        let served = || NotIn(VIP.to_vec(), SetName::NoEndpoints(Scope::Vip));
+        let not_refused =
+            [rule([no_cluster_ip(), served(), Return]), rule([no_cluster_ip(), Local(Destination), Return])];
+        let mut rules = Vec::from(unless_on_its_way());
+        rules.extend(self.no_such_cluster_ip(&[no_cluster_ip(), served()]));
+        rules.extend(not_refused);
+        rules.extend(refuse());
         rules
     }
+
+    /// Drops what is sent to an address inside a ServiceCIDR, where `known` says that no Service has it.
+    fn no_such_cluster_ip(&self, known: &[Statement]) -> Vec<Rule> {
+        // An external IP inside may be its own endpoint.
+        let no_vip = NotIn(VIP.to_vec(), SetName::Services(Scope::Vip));
+        let last = [known, &[no_vip, Drop]].concat();
+        let cidrs = self.policy.service_cidrs.get(self.family).iter();
+        let whole = |cidr: &IpNet| Rule {
+            statements: iter::once(Within(Destination, *cidr)).chain(last.iter().cloned()).collect(),
+            comment: Some("no such cluster IP"),
+        };
+        cidrs.map(whole).collect()
+    }
+}
+
+/// Only the first packet of a connection is judged, and none that is on its way to an endpoint, whose address may be
+/// somebody's frontend too. If that is a cluster IP nobody is there: what has been translated is not translated again.
+fn unless_on_its_way() -> [Rule; 2] {
+    [rule([NotNew, Return]), rule([Translated, NotIn(vec![Destination], SetName::ClusterIps), Return])]
+}
+
+fn refuse() -> [Rule; 4] {
+    let cluster_ip = || In(vec![Destination], SetName::ClusterIps);
+    let no_endpoints = || In(VIP.to_vec(), SetName::NoEndpoints(Scope::Vip));
+    [
+        rule([Is(Protocol::Tcp), no_endpoints(), RejectWithReset]),
+        commented("no such port", [Is(Protocol::Tcp), cluster_ip(), RejectWithReset]),
+        rule([no_endpoints(), Reject]),
+        commented("no such port", [cluster_ip(), Reject]),
+    ]
 }
 
 fn node_ports() -> Vec<Rule> {

@@ -39,6 +39,9 @@ pub enum FlowError {
     /// A connection that is kept is a TCP connection.
     #[error("`open` is for connections to a port with tcp")]
     Open,
+    /// Only who is refused hears of it, and connect(2) is not told what became of its packet.
+    #[error("`errno` goes with `rejected` (ECONNREFUSED, EPERM) or `dropped` (EPERM); EPERM with udp and icmp only")]
+    Errno,
     /// One that binds to an address of the other family cannot connect.
     #[error("`source` is not of the family of `to`")]
     Source,
@@ -64,6 +67,7 @@ pub(super) struct FlowEntry {
     #[serde(default)]
     sticky: bool,
     verdict: Option<Verdict>,
+    errno: Option<Errno>,
     kube_proxy: Option<DifferenceEntry>,
 }
 
@@ -83,6 +87,7 @@ struct ExpectedEntry {
     masqueraded: Masqueraded,
     sticky: bool,
     verdict: Option<Verdict>,
+    errno: Option<Errno>,
 }
 
 /// By which node or address, for all endpoints or for some.
@@ -108,9 +113,19 @@ enum Verdict {
     Unreachable,
 }
 
+/// What the client's first call that fails says.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum Errno {
+    /// Its send(2).
+    Eperm,
+    /// Its connect(2) or recv(2).
+    Econnrefused,
+}
+
 impl FlowEntry {
     pub(super) fn check(self) -> Result<Flow, FlowError> {
-        let Self { endpoints, masqueraded, sticky, verdict, .. } = self;
+        let Self { endpoints, masqueraded, sticky, verdict, errno, .. } = self;
         let from = member(&self.from)?;
         let to: Destination = self.to.parse()?;
         let family = Family::of(to.ip());
@@ -120,7 +135,7 @@ impl FlowEntry {
         }
         let client = source.unwrap_or_else(|| from.address(family));
         let check = |entry: ExpectedEntry| entry.check(client, to);
-        let expected = check(ExpectedEntry { endpoints, masqueraded, sticky, verdict })?;
+        let expected = check(ExpectedEntry { endpoints, masqueraded, sticky, verdict, errno })?;
         let difference = |entry: DifferenceEntry| {
             let nftables = entry.nftables.map(check).transpose()?;
             let iptables = entry.iptables.map(check).transpose()?;
@@ -140,6 +155,17 @@ impl FlowEntry {
 
 impl ExpectedEntry {
     fn check(self, client: IpAddr, to: Destination) -> Result<Expected, FlowError> {
+        let sent = self.errno != Some(Errno::Eperm);
+        let fits = match (self.errno, &self.verdict) {
+            (None, _) | (Some(Errno::Econnrefused), Some(Verdict::Rejected)) => true,
+            (Some(Errno::Eperm), Some(Verdict::Rejected | Verdict::Dropped)) => {
+                matches!(to.protocol(), None | Some(Protocol::Udp))
+            }
+            _ => false,
+        };
+        if !fits {
+            return Err(FlowError::Errno);
+        }
         match (self.verdict, &self.masqueraded, self.endpoints.is_empty(), self.sticky) {
             (None, masqueraded, false, sticky) if to.protocol().is_some() => {
                 let sources = sources(&self.endpoints, masqueraded, client)?;
@@ -148,8 +174,8 @@ impl ExpectedEntry {
             (None, _, false, _) => Err(FlowError::Echo),
             (Some(verdict), Masqueraded::Some(nobody), true, false) if nobody.is_empty() => Ok(match verdict {
                 Verdict::Untouched => Expected::Untouched,
-                Verdict::Rejected => Expected::Rejected,
-                Verdict::Dropped => Expected::Dropped,
+                Verdict::Rejected => Expected::Rejected { sent },
+                Verdict::Dropped => Expected::Dropped { sent },
                 Verdict::Unreachable => Expected::Unreachable,
             }),
             _ => Err(FlowError::Verdict),
@@ -250,9 +276,9 @@ mod tests {
         )
         .unwrap();
         assert_eq!(flow.to, Destination::Port(Protocol::Udp, "[fd00:10:96::10]:53".parse().unwrap()));
-        assert_eq!(flow.expected_of(ServiceProxy::Portolan), &Expected::Rejected);
-        assert_eq!(flow.expected_of(ServiceProxy::KubeProxyNftables), &Expected::Dropped);
-        assert_eq!(flow.expected_of(ServiceProxy::KubeProxyIptables), &Expected::Rejected);
+        assert_eq!(flow.expected_of(ServiceProxy::Portolan), &Expected::Rejected { sent: true });
+        assert_eq!(flow.expected_of(ServiceProxy::KubeProxyNftables), &Expected::Dropped { sent: true });
+        assert_eq!(flow.expected_of(ServiceProxy::KubeProxyIptables), &Expected::Rejected { sent: true });
     }
 
     #[test]
@@ -268,6 +294,9 @@ mod tests {
             ("from: pod-a1, to: 10.96.0.10:80/tcp, endpoints: [pod-a1]", "\"pod-a1\""),
             ("from: pod-a1, to: 10.96.0.10:80/tcp, endpoints: ['[::1]:80']", "[::1]:80"),
             ("from: pod-a1, to: 10.96.0.10:80/tcp, endpoints: [pod-a1:1], masqueraded: {pod-a2:1: node-a}", "pod-a2"),
+            ("from: pod-a1, to: 10.96.0.10:80/udp, verdict: dropped, errno: ECONNREFUSED", "`errno`"),
+            ("from: pod-a1, to: 10.96.0.10:80/udp, verdict: untouched, errno: EPERM", "`errno`"),
+            ("from: pod-a1, to: 10.96.0.10:80/tcp, verdict: rejected, errno: EPERM", "`errno`"),
             ("from: pod-a1, source: '::1', to: 10.96.0.10:80/tcp, verdict: dropped", "`source`"),
             ("from: pod-a1, to: 10.96.0.10:80/tcp, verdict: dropped, kube-proxy: {reason: none}", "`kube-proxy`"),
             ("from: pod-a1, to: 10.96.0.10:80/tcp, socket: s, verdict: dropped", "`socket`"),

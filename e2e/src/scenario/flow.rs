@@ -41,9 +41,15 @@ pub enum Expected {
     /// The very destination answers, and sees the client.
     Untouched,
     /// Refused at once.
-    Rejected,
+    Rejected {
+        /// Whether send(2) succeeds: it fails with EPERM where the rule is met on the way out.
+        sent: bool,
+    },
     /// Silence.
-    Dropped,
+    Dropped {
+        /// The same.
+        sent: bool,
+    },
     /// No route: the packet never comes to a rule.
     Unreachable,
 }

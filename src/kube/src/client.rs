@@ -18,7 +18,7 @@ use crate::{
     observe::{Request, RequestObserver, Unobserved},
     plugin::Credential,
     proxy,
-    transport::{self, UNANSWERED},
+    transport::{self, PONG, UNANSWERED},
 };
 
 /// How long an answer's head may take. The API server ends requests other than watches after 60 s itself.
@@ -206,6 +206,9 @@ impl Client {
                     current.trouble = Some(trouble);
                 }
             }
+        } else {
+            // The same trouble is news again once it was over.
+            current.trouble = None;
         }
         let Current { credentials, client, told, .. } = &mut *current;
         if let Some(plugin) = &mut credentials.plugin {
@@ -279,10 +282,13 @@ async fn read(mut body: Body, into: &mut Vec<u8>) -> Result<(), Failure> {
 
 /// Appends what comes next of an answer. `false` at its end.
 pub(crate) async fn read_more(body: &mut Body, pause: Duration, into: &mut Vec<u8>) -> Result<bool, Failure> {
+    let since = Instant::now();
     let frame = timeout(pause, body.frame()).await;
     match frame.map_err(|_| Failure::Mute(format!("nothing came for {} s", pause.as_secs())))? {
         None => Ok(false),
-        Some(Err(error)) if is_given_up(&error) => Err(Failure::Mute(UNANSWERED.to_owned())),
+        // An orderly end of the connection looks the same, and may come at any moment; a ping that gets no answer comes last
+        // of a long silence.
+        Some(Err(error)) if is_given_up(&error) && since.elapsed() >= PONG => Err(Failure::Mute(UNANSWERED.to_owned())),
         Some(Err(error)) => Err(Failure::Silent(format!("the answer broke off: {}", chain(&error)))),
         Some(Ok(frame)) => {
             // The other kind, trailers, is no data.

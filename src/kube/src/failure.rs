@@ -59,8 +59,9 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Whether an answer broke off because we gave up its connection, after a ping without an answer. hyper does not say so of
-/// the answers that were on their way: h2 calls their end a broken pipe, which no socket does while it is read from.
+/// Whether an answer broke off as it does where we gave up its connection, after a ping without an answer. hyper does not say
+/// so of the answers that were on their way: h2 calls their end a broken pipe. It does the same where the other side ends the
+/// connection in order.
 pub(crate) fn is_given_up(error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {

@@ -44,7 +44,8 @@ impl fmt::Display for Proxy {
 pub(crate) enum Path {
     /// Nothing.
     Direct,
-    /// Nothing, since what this variable has for a proxy is none. Go leaves it out too.
+    /// Nothing, since what this variable has for a proxy is none. Go leaves out what is no URL too; with one of a scheme that
+    /// it does not know it would reach nobody.
     Ignored(&'static str),
     Through(Proxy),
 }
@@ -63,8 +64,12 @@ impl Path {
         if is_exempt(server, &exceptions) {
             return Self::Direct;
         }
-        // Without a scheme it is http.
-        let text = if text.contains("://") { text } else { format!("http://{text}") };
+        // Without a scheme it is http, and Go's `net/http` takes socks5h for socks5, whose proxies look names up as well.
+        let text = match text.split_once("://") {
+            Some(("socks5h", rest)) => format!("socks5://{rest}"),
+            Some(_) => text,
+            None => format!("http://{text}"),
+        };
         Proxy::parse(&text, name).map_or(Self::Ignored(name), Self::Through)
     }
 }
@@ -180,6 +185,7 @@ mod tests {
             through(server, &[("HTTPS_PROXY", "socks5://[::1]")]),
             "the proxy socks5://[::1]:1080 (HTTPS_PROXY)"
         );
+        assert_eq!(through(server, &[("HTTPS_PROXY", "socks5h://a:1")]), "the proxy socks5://a:1 (HTTPS_PROXY)");
         for nonsense in ["://", "http://", "a b", "ftp://a", "http://a:99999", "[::1"] {
             assert_eq!(through(server, &[("HTTPS_PROXY", nonsense)]), "Ignored(\"HTTPS_PROXY\")", "{nonsense}");
         }

@@ -49,7 +49,7 @@ const KEEPALIVE_RETRIES: u32 = 3;
 /// Where nothing came by HTTP/2 for this long there is a ping, ...
 const PING: Duration = Duration::from_secs(25);
 /// ... and the connection is given up where it gets no answer for this long: 40 s in all. client-go waits 30 s and 15 s.
-const PONG: Duration = Duration::from_secs(15);
+pub(crate) const PONG: Duration = Duration::from_secs(15);
 /// What that is called.
 pub(crate) const UNANSWERED: &str = "nothing comes on its connection, and a ping got no answer within 15 s";
 /// How much may come before we read it, of one answer and of all together: memory of ours, so less than hyper's 2 and

@@ -52,7 +52,7 @@ pub(crate) struct Credentials {
     pub(crate) trust: Trust,
     pub(crate) identity: Option<Identity>,
     pub(crate) path: proxy::Path,
-    /// What tells who we are where nothing else does.
+    /// What tells who we are where nothing else does: neither a token nor a password nor a client certificate.
     pub(crate) plugin: Option<Plugin>,
     /// The fields that are not used, since the server is not reached by TLS.
     pub(crate) unused: Vec<&'static str>,
@@ -82,15 +82,16 @@ impl Credentials {
         if user.auth_provider.is_some() {
             return Err(reader.unusable("auth-provider", None, Unusable::AuthProvider));
         }
-        let exec = user.exec.take();
-        let plugin = match reader.authorization()? {
-            None => exec.map(Plugin::new).transpose().map_err(|error| reader.unusable("exec", None, error.into()))?,
-            Some(value) => {
-                config.headers.push((AUTHORIZATION, value));
-                None
-            }
-        };
-        let (trust, identity) = (reader.trust()?, reader.identity()?);
+        let mut exec = user.exec.take();
+        if let (Some(master), Some(cluster)) = (&options.master, exec.as_mut().and_then(|exec| exec.cluster.as_mut())) {
+            // The plug-in is told the server that is asked, as by client-go.
+            cluster.server = Some(master.clone());
+        }
+        let (trust, identity, authorization) = (reader.trust()?, reader.identity()?, reader.authorization()?);
+        // As client-go (`UpdateTransportConfig` of its exec plug-in): who has something to show runs no plug-in.
+        exec = exec.filter(|_| identity.is_none() && authorization.is_none());
+        let plugin = exec.map(Plugin::new).transpose().map_err(|error| reader.unusable("exec", None, error.into()))?;
+        config.headers.extend(authorization.map(|value| (AUTHORIZATION, value)));
         Ok(Self { config, trust, identity, path, plugin, unused: Vec::new(), files: reader.files })
     }
 

@@ -1,8 +1,9 @@
-//! What a certificate says, of what Go's `crypto/x509` takes into account. What Go cannot read is none here either.
+//! What a certificate says, of what Go's `crypto/x509` takes into account. What of it Go cannot read is no certificate here
+//! either; the contents of extensions that decide nothing are not read.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use jiff::{civil::DateTime, tz::TimeZone};
+use jiff::civil::DateTime;
 
 use super::{
     der::{
@@ -137,8 +138,8 @@ impl<'a> Certificate<'a> {
     /// Whether it is one that we know.
     fn extension(&mut self, number: u8, is_critical: bool, value: &'a [u8]) -> Option<bool> {
         match number {
-            // subjectKeyIdentifier; RFC 5280 has it not critical.
-            14 => (!is_critical).then_some(())?,
+            // subjectKeyIdentifier and authorityKeyIdentifier, which Go refuses where they are critical (RFC 5280, 4.2.1).
+            14 | 35 => (!is_critical).then_some(())?,
             15 => {
                 let (_, bits) = Der(value).take(BIT_STRING)?.split_first()?;
                 let is_set = |byte: usize, mask: u8| bits.get(byte).is_some_and(|bits| bits & mask != 0);
@@ -174,8 +175,8 @@ impl<'a> Certificate<'a> {
                 }
                 self.may_not_serve = is_some && !is_good;
             }
-            // Revocation lists, policies and the issuer's key: read by Go, and of no effect on what is believed.
-            31..=33 | 35 | 54 => {}
+            // Revocation lists and policies: read by Go, and of no effect on what is believed.
+            31..=33 | 54 => {}
             _ => return Some(false),
         }
         Some(true)
@@ -255,7 +256,8 @@ fn time(der: &mut Der<'_>) -> Option<i64> {
     let [month, day, hour, minute, second] = parts;
     rest.is_empty().then_some(())?;
     let time = DateTime::new(year, month, day, hour, minute, second, 0).ok()?;
-    Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second())
+    // Not by a timestamp: the last second of 9999, which RFC 5280 has for no end at all, is beyond those of jiff.
+    Some(time.duration_since(DateTime::constant(1970, 1, 1, 0, 0, 0, 0)).as_secs())
 }
 
 fn digits<T: std::str::FromStr>(text: &str) -> Option<T> {
@@ -296,6 +298,7 @@ mod tests {
         assert_eq!(at(UTC_TIME, "700101000001Z"), Some(1));
         assert_eq!(at(UTC_TIME, "491231235959Z"), at(GENERALIZED_TIME, "20491231235959Z"));
         assert_eq!(at(UTC_TIME, "500101000000Z"), at(GENERALIZED_TIME, "19500101000000Z"));
+        assert_eq!(at(GENERALIZED_TIME, "99991231235959Z"), Some(253_402_300_799));
         for text in ["", "Z", "20490001000000Z", "20490101000000", "+0490101000000Z", "20490101000000ZZ"] {
             assert_eq!(at(GENERALIZED_TIME, text), None, "{text}");
         }

@@ -1,6 +1,6 @@
 //! Credential plug-ins, good ones and bad ones: shell scripts, as a kubeconfig names them.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, mem, path::Path, time::Duration};
 
 use portolan_kube::{Client, ClientOptions, WatchOptions, watch};
 use portolan_scripted::{Answer, Authority, Server, Verb, event, service};
@@ -90,8 +90,11 @@ async fn a_token_is_used_until_it_is_over_or_refused() {
     place.server.allow_token("first");
     let client = place.client(&saying(&json!({"token": "first", "expirationTimestamp": "2999-01-01T00:00:00Z"}))).await;
     assert_eq!(place.runs(), 0, "nothing is run before it is needed");
+    // Watches of Services end at once and are asked for again: one of them comes after the change, whenever that is.
+    place.server.on(SERVICES, Verb::Watch, [Answer::short_watch(&[])]);
+    let mut is_changed = false;
     listen(&client, |told| {
-        if all_listed(told) && told.lines.len() == 4 {
+        if all_listed(told) && !mem::replace(&mut is_changed, true) {
             place.server.allow_token("second");
             fs::write(place.path("plugin"), format!("echo run >>$1\n{}", saying(&json!({"token": "second"})))).unwrap();
             place.server.on(SERVICES, Verb::Watch, [Answer::watch(&[event("ADDED", &service(0))])]);
@@ -127,6 +130,24 @@ async fn a_certificate_is_presented() {
     let requests = place.server.requests();
     assert!(requests.iter().all(|request| request.client_certificate.is_some() && request.token.is_none()));
     assert_eq!(place.runs(), 1);
+}
+
+/// As with client-go: who has a certificate runs no plug-in, which may not even be installed.
+#[tokio::test]
+async fn a_client_certificate_goes_before_a_plug_in() {
+    let place = Place::new();
+    let identity = place.authority.client("node").unwrap();
+    fs::write(place.path("client.crt"), &identity.certificate).unwrap();
+    fs::write(place.path("client.key"), &identity.key).unwrap();
+    let ca = format!(", certificate-authority: '{}'", place.path("ca.crt"));
+    let user = format!(
+        "client-certificate: '{}', client-key: '{}', exec: {{apiVersion: {API}, command: not-installed}}",
+        place.path("client.crt"),
+        place.path("client.key")
+    );
+    let options = kubeconfig(place.folder.path(), &place.server.url(), &ca, &user);
+    listen(&Client::connect(options, None).await.unwrap(), all_listed).await;
+    assert!(place.server.requests().iter().all(|request| request.client_certificate.is_some()));
 }
 
 /// Nobody is at a terminal, which the plug-in is told, and its standard input is empty.

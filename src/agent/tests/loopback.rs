@@ -141,6 +141,24 @@ fn a_reset_is_passed_on_and_so_is_an_endpoint_that_refuses() {
     assert!(is_reset(&connect(node_port)));
 }
 
+/// As a server that refuses an upload by its size: it answers and closes, and what is still on its way meets a reset.
+#[test]
+fn an_answer_that_comes_before_the_request_is_whole_arrives() {
+    let (listener, at) = endpoint();
+    let (mut world, node_port) = (World::new(), free());
+    world.change("web", Some((node_port, &[at])));
+    let (mut client, mut accepted) = connected(node_port, &listener);
+    let mut heard = [0; 1];
+    client.write_all(&[1; 1 << 20]).unwrap();
+    accepted.read_exact(&mut heard).unwrap();
+    accepted.write_all(b"too large").unwrap();
+    // What is unread makes a reset of it.
+    drop(accepted);
+    let mut answer = [0; 9];
+    client.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"too large");
+}
+
 #[test]
 fn connections_outlive_other_endpoints_and_end_with_their_listener() {
     let ((first, at_first), (second, at_second)) = (endpoint(), endpoint());

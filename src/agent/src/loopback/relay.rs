@@ -6,7 +6,8 @@
 //! ```
 //!
 //! A pipe is borrowed only while bytes are on their way, so that an idle connection is two sockets and nothing else. The end
-//! of one direction is passed on as such (FIN), a failure of either as a reset of both.
+//! of one direction is passed on as such (FIN), a failure of either as a reset of both. Where one side takes no more, what it
+//! has sent before still arrives: a server may answer a request that it does not want to read.
 
 use std::{
     io::{self, PipeReader, PipeWriter},
@@ -65,16 +66,17 @@ pub(super) async fn relay(client: &TcpStream, to: SocketAddr, pipes: &Pipes) -> 
         let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE).with_retries(KEEPALIVES);
         SockRef::from(&endpoint).set_tcp_keepalive(&keepalive)?;
         let both = tokio::try_join!(one_way(client, &endpoint, pipes), one_way(&endpoint, client, pipes));
-        if both.is_err() {
+        let result = both.and_then(|(there, back)| there.and(back));
+        if result.is_err() {
             reset(&endpoint);
         }
-        both
+        result
     };
     let result = carried.await;
     if result.is_err() {
         reset(client);
     }
-    result.map(|_| ())
+    result
 }
 
 /// Has the other side told by RST when the socket is closed.
@@ -83,8 +85,9 @@ fn reset(stream: &TcpStream) {
     let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
-/// Until `from` ends, which is told to `to`.
-async fn one_way(from: &TcpStream, to: &TcpStream, pipes: &Pipes) -> io::Result<()> {
+/// Until `from` ends, which is told to `to`. An error is one of `from` or of this machine, and ends the other direction at once;
+/// the error inside says that `to` takes no more, from which there may still be something to read.
+async fn one_way(from: &TcpStream, to: &TcpStream, pipes: &Pipes) -> io::Result<io::Result<()>> {
     loop {
         from.readable().await?;
         let pipe = pipes.take()?;
@@ -94,7 +97,7 @@ async fn one_way(from: &TcpStream, to: &TcpStream, pipes: &Pipes) -> io::Result<
                 pipes.give_back(pipe);
                 // Who is gone already need not be told.
                 let _ = SockRef::from(to).shutdown(Shutdown::Write);
-                return Ok(());
+                return Ok(Ok(()));
             }
             Ok(held) => held,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -106,10 +109,10 @@ async fn one_way(from: &TcpStream, to: &TcpStream, pipes: &Pipes) -> io::Result<
         while held > 0 {
             to.writable().await?;
             match to.try_io(Interest::WRITABLE, || move_bytes(output, to, held)) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(0) => return Ok(Err(io::ErrorKind::WriteZero.into())),
                 Ok(moved) => held = held.saturating_sub(moved),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
+                Err(error) => return Ok(Err(error)),
             }
         }
         pipes.give_back(pipe);

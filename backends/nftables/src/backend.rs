@@ -214,10 +214,13 @@ impl Nftables {
         let mut names = self.names.clone();
         for part in parts(batch, self.batch_bytes()) {
             let (before, part) = (names.clone(), &part);
-            self.transact(|tx| {
+            let sent = self.transact(|tx| {
                 names.clone_from(&before);
                 encode(batch, part.clone(), Expectation::AsKnown, &mut names, tx);
-            })?;
+            });
+            // What the parts before have made is not known to anybody yet.
+            self.moved |= sent.is_err() && part.start > 0;
+            sent?;
         }
         self.names = names;
         Ok(())
@@ -335,18 +338,30 @@ impl Backend for Nftables {
     }
 }
 
-/// What of a batch is one transaction: all of it, but for a larger set, which nobody reads before the last one.
+/// What of a batch is one transaction: all of it, but for a larger set, which nobody reads before the last one. The rules that
+/// are to read it are in the last one together, whatever they weigh.
 fn parts(batch: &Batch<Nft>, limit: usize) -> Vec<Range<usize>> {
     let (mut parts, mut first, mut bytes) = (Vec::new(), 0, 0);
     if matches!(batch.ops.first(), Some(Op::Rebuild(Key::Set(..)))) {
+        let (mut end, mut rules) = (0, 0);
         for (index, op) in batch.ops.iter().enumerate() {
-            let Op::Add(key @ Key::Element(..), value) = op else { continue };
-            let weight = Nft::weight(key, value);
-            if bytes + weight > limit {
-                parts.push(first..index);
-                (first, bytes) = (index, 0);
+            match op {
+                Op::Add(key @ Key::Element(..), value) => {
+                    let weight = Nft::weight(key, value);
+                    if bytes + weight > limit {
+                        parts.push(first..index);
+                        (first, bytes) = (index, 0);
+                    }
+                    bytes += weight;
+                    end = index + 1;
+                }
+                Op::Add(key, value) | Op::Replace(key, value) => rules += Nft::weight(key, value),
+                Op::Remove(_) | Op::Rebuild(_) => {}
             }
-            bytes += weight;
+        }
+        if bytes > 0 && bytes + rules > limit && end < batch.ops.len() {
+            parts.push(first..end);
+            first = end;
         }
     }
     parts.push(first..batch.ops.len());

@@ -66,7 +66,8 @@ fn find_names(family: Family, sets: &[Set], rules: &[Rule], names: &mut Names) {
         let is_ours = |rule: &&Rule| !matches!(ChainName::parse(&rule.chain), ChainName::Foreign(_));
         rules.iter().filter(is_ours).any(|rule| rule.exprs.iter().any(reads))
     };
-    for set in SetName::ALL {
+    // Links are put into their set by a rule, which knows the first name only; and it never grows.
+    for set in SetName::ALL.into_iter().filter(|set| *set != SetName::Links) {
         let is_there = |name: &str| sets.iter().any(|live| live.name == name);
         let second = second(set);
         let there = (is_there(set.as_str()), is_there(&second));

@@ -38,13 +38,23 @@ impl Reporter {
         self.send(regarding, NoticeType::Warning, reason, "Read", lines.join("\n"));
     }
 
+    /// What is wrong with the Service with this UID since another object changed, such as a ServiceCIDR.
+    pub fn found_anew(&self, finding: &Finding, uid: Option<Uid>) {
+        let reason = if finding.is_rejection() { "Rejected" } else { "ServedOtherwise" };
+        self.about_service(finding, uid, reason);
+    }
+
     /// The Service with this UID lost an address and port to another. All nodes write the same, and the Service's name and
     /// the address name the Event.
     pub fn conflict(&self, conflict: &Finding, uid: Option<Uid>) {
-        let object = conflict.object();
-        let version = format!("{}/{} {}", object.namespace, object.name, conflict.value());
+        self.about_service(conflict, uid, "Conflict");
+    }
+
+    fn about_service(&self, finding: &Finding, uid: Option<Uid>, reason: &'static str) {
+        let object = finding.object();
+        let version = format!("{}/{} {}", object.namespace, object.name, finding.value());
         let regarding = Regarding::object(object, &Identity { uid: text(uid), version: version.into() });
-        self.send(regarding, NoticeType::Warning, "Conflict", "Read", conflict.to_string());
+        self.send(regarding, NoticeType::Warning, reason, "Read", finding.to_string());
     }
 
     /// A health-check node port of a Service cannot be opened on this node.

@@ -210,6 +210,14 @@ impl<B: Backend> SyncLoop<B> {
             let uid = self.cluster.uid(&ServiceName { namespace, name });
             self.telemetry.reporter.conflict(&conflict, uid);
         }
+        let reread = self.cluster.take_reread();
+        self.telemetry.count(&reread);
+        for finding in &reread {
+            tracing::warn!("{finding}");
+            let ObjectRef { namespace, name, .. } = finding.object().clone();
+            let uid = self.cluster.uid(&ServiceName { namespace, name });
+            self.telemetry.reporter.found_anew(finding, uid);
+        }
         self.settle(Syncer::sync);
     }
 

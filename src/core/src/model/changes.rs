@@ -23,6 +23,12 @@ impl Cluster {
         dirty.into_iter().map(|(id, family)| self.change(id, family))
     }
 
+    /// What was found in Services that were read anew because a ServiceCIDR came, changed or went, since it was last asked for.
+    #[must_use]
+    pub fn take_reread(&mut self) -> Vec<Finding> {
+        std::mem::take(&mut self.reread)
+    }
+
     /// The Services that lost a VIP to another by the last [`Cluster::take_changes`]; a second call gives none.
     pub fn take_conflicts(&mut self) -> Vec<Finding> {
         std::mem::take(&mut self.new_conflicts)

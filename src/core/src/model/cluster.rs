@@ -44,6 +44,8 @@ pub struct Cluster {
     pub(super) service_cidrs: BTreeMap<Arc<str>, Box<[IpNet]>>,
     /// The Services that ServiceCIDRs make good or bad, to be read anew when these change: none, as a rule.
     ranged: BTreeMap<ObjectRef, ServiceObject>,
+    /// What was found when they were.
+    pub(super) reread: Vec<Finding>,
     /// The addresses of NodePorts.
     pub(super) node_addrs: PerFamily<Vec<IpAddr>>,
     /// How many Services have NodePorts in each family.
@@ -106,6 +108,7 @@ impl Cluster {
             node_eligible: false,
             service_cidrs: BTreeMap::new(),
             ranged: BTreeMap::new(),
+            reread: Vec::new(),
             node_port_services: PerFamily::default(),
             health_checked: BTreeSet::new(),
             told: Vec::new(),
@@ -127,21 +130,20 @@ impl Cluster {
             Object::Node(node) => self.apply_node(node, &reference),
             Object::ServiceCidr(cidr) => self.apply_service_cidr(cidr, &reference),
         };
-        let mut new = self.note(reference, findings);
+        let new = self.note(reference, findings);
         if let Object::ServiceCidr(_) = object {
-            new.extend(self.read_ranged());
+            self.read_ranged();
         }
         new
     }
 
     /// Reads those Services anew that ServiceCIDRs make good or bad.
-    fn read_ranged(&mut self) -> Vec<Finding> {
-        let mut new = Vec::new();
+    fn read_ranged(&mut self) {
         for (reference, object) in self.ranged.clone() {
             let findings = self.apply_service(&object, &reference);
-            new.extend(self.note(reference, findings));
+            let new = self.note(reference, findings);
+            self.reread.extend(new);
         }
-        new
     }
 
     /// Forgets an object; one that is not known changes nothing.
@@ -156,7 +158,6 @@ impl Cluster {
             Kind::Node => {}
             Kind::ServiceCidr => {
                 self.service_cidrs.remove(&reference.name);
-                // Who is refused by this is in `findings`.
                 self.read_ranged();
             }
         }

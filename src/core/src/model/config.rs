@@ -110,7 +110,8 @@ impl NodeConfig {
     #[must_use]
     pub fn node_port_addresses(&self, node: Option<&Node>, family: Family) -> Vec<IpAddr> {
         let chosen = &self.nodeport_addresses;
-        let primary = self.primary(node, family).filter(|_| chosen.primary);
+        // A `bindAddress` may be a loopback address, which only `localhost` and CIDRs open.
+        let primary = self.primary(node, family).filter(|addr| chosen.primary && !addr.is_loopback());
         let unspecified = match family {
             Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
             Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
@@ -148,10 +149,15 @@ impl NodePortAddresses {
         !self.primary && self.cidrs(family).next().is_none()
     }
 
+    /// The CIDRs of one family, with those made one that are one: 0.0.0.0/1 and 128.0.0.0/1 are everything.
+    fn aggregated(&self, family: Family) -> Vec<IpNet> {
+        IpNet::aggregate(&self.cidrs(family).collect())
+    }
+
     /// Whether all addresses of a family are chosen.
     #[must_use]
     pub fn is_everywhere(&self, family: Family) -> bool {
-        self.is_silent(family) || self.cidrs(family).any(|cidr| cidr.prefix_len() == 0)
+        self.is_silent(family) || self.aggregated(family).iter().any(|cidr| cidr.prefix_len() == 0)
     }
 
     /// Whether an address is chosen otherwise than by being the primary one, if it is the node's own.
@@ -171,7 +177,7 @@ impl NodePortAddresses {
         } else if self.cidrs(family).all(|cidr| is_loopback(&cidr)) {
             NodePortsAt::Frontends
         } else {
-            NodePortsAt::Local(IpNet::aggregate(&self.cidrs(family).collect()))
+            NodePortsAt::Local(self.aggregated(family))
         }
     }
 }

@@ -85,7 +85,7 @@ fn where_node_ports_are() {
     }
 }
 
-/// Loopback is never open, but a list of it alone does not open the rest.
+/// Rules never open loopback, but a list of it alone does not open the rest.
 #[test]
 fn node_ports_at_the_primary_address() {
     let (v4, v6) = ("192.0.2.1:30080/tcp", "[fd00::1]:30080/tcp");
@@ -100,6 +100,8 @@ fn node_ports_at_the_primary_address() {
         (false, &["127.0.0.0/8"], &["192.0.2.1", "fd00::1"], None, Some(&[][..]), &[every_v6]),
         (true, &["10.0.0.0/8"], &["192.0.2.1", "fd00::1"], Some(&["10.0.0.0/8"][..]), None, &[v4, every_v4, v6]),
         (true, &["0.0.0.0/0", "::/0"], &["192.0.2.1"], Some(&[]), Some(&[]), &[v4, every_v4, every_v6]),
+        // Together they are everything, which the kernel compares with no bytes.
+        (false, &["0.0.0.0/1", "128.0.0.0/1"], &["192.0.2.1"], Some(&[]), Some(&[]), &[every_v4, every_v6]),
     ] {
         let mut world = World::new(NodePortAddresses { primary, cidrs: cidrs(list) });
         assert_eq!(world.cluster.policy().node_ports, PerFamily { v4: at(v4s), v6: at(v6s) }, "{primary} {list:?}");
@@ -233,6 +235,9 @@ fn a_bind_address_stands_for_the_node_in_its_family() {
     world.change(node(&["192.0.2.1", "fd00::1"]));
     assert_eq!(world.cluster.node_port_addresses(Family::V4), &["198.51.100.7".parse::<std::net::IpAddr>().unwrap()]);
     assert_eq!(world.cluster.node_port_addresses(Family::V6), &["fd00::1".parse::<std::net::IpAddr>().unwrap()]);
+    // One at loopback opens nothing there.
+    let config = NodeConfig { bind_address: Some("127.0.0.5".parse().unwrap()), ..NodeConfig::of("node-a") };
+    assert!(World::with(config).cluster.node_port_addresses(Family::V4).is_empty());
 }
 
 #[test]

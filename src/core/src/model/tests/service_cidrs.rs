@@ -13,7 +13,9 @@ fn a_link_local_cluster_ip_is_good_inside_a_service_cidr() {
 
     let mut world = World::of([web(), endpoints]);
     assert_eq!(world.shown(), [""; 0]);
-    let told = world.apply(range.clone());
+    assert_eq!(world.apply(range.clone()), [""; 0], "the ServiceCIDR itself is good");
+    let reread = |world: &mut World| world.cluster.take_reread().iter().map(ToString::to_string).collect::<Vec<_>>();
+    let told = reread(&mut world);
     assert!(
         matches!(told.as_slice(), [one] if one.contains("externalIPs")),
         "an external IP is none the better: {told:?}"
@@ -24,6 +26,7 @@ fn a_link_local_cluster_ip_is_good_inside_a_service_cidr() {
     world.delete(Kind::ServiceCidr, "", "kubernetes");
     world.sync();
     assert_eq!(world.shown(), [""; 0]);
+    assert!(reread(&mut world).iter().any(|line| line.contains("`169.254.30.1` is a link-local address")));
     assert!(world.findings().iter().any(|line| line.contains("`169.254.30.1` is a link-local address")));
     world.apply(service_cidr("kubernetes", &["169.254.31.0/24"]));
     world.sync();

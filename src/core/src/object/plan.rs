@@ -80,7 +80,7 @@ pub struct Limits {
     pub bytes: usize,
     /// Whether each ServicePort gets a batch of its own, to find the one that the kernel refuses.
     pub isolate: bool,
-    /// Whether objects may be changed or removed; if not, only what is missing is added, as far as there is room.
+    /// Whether objects may be changed or removed; if not, only what is missing is added; a set that is full is replaced for it.
     pub additions_only: bool,
 }
 

@@ -263,13 +263,14 @@ impl View<'_> {
         rules
     }
 
-    /// Who keeps the address as far as the frontend is concerned, but would not be answered then.
+    /// Masquerades two kinds of connections that no frontend marks for it, because the client would never see an answer.
     fn translated(&self) -> Vec<Rule> {
         // A pod that is sent to itself would answer itself directly, and drop the answer.
         let mut rules = vec![rule([In(vec![Source, Destination], SetName::Hairpin), Masquerade])];
-        // Another node's pod took the short-cut of this node's, which an address does not tell apart. Its link does: an
-        // endpoint elsewhere would answer past this node. (At a cluster IP it is taken for a pod as well; there its own
-        // node is asked.) Endpoints of this node are in `hairpin`, each beside itself.
+        // A pod of another node takes the short-cut past policy Local too, since its address does not tell it from a pod of
+        // this node; an endpoint elsewhere would answer it past this node. The link does tell: its packet leaves by the one
+        // by which it came. Cluster IPs are left out, because a pod's own node translates those. Endpoints of this node are
+        // left out, because they answer through it; `hairpin` has each of them beside itself.
         rules.extend(self.pods().map(|pods| {
             rule([
                 FromPod(pods.clone()),

@@ -22,8 +22,9 @@ pub(crate) const ENDPOINT: [Field; 2] = [Field::Destination, Field::Port];
 /// The key of a set of clients.
 pub(crate) const CLIENT: [Field; 1] = [Field::Source];
 
-/// Clients that are remembered for each endpoint; whoever comes when the set is full is served without affinity. The kernel makes the hash table of a set that packets fill for the low 16 bits of its size: for none of 65,536, but for
-/// nft's default of 65,535 at once, which is 2 MB.
+/// Clients that are remembered for each endpoint; whoever comes when the set is full is served without affinity. The kernel
+/// makes the hash table of a set that packets fill for the low 16 bits of its size: for none of 65,536, but for nft's default of
+/// 65,535 at once, which is 2 MB.
 pub(crate) const CLIENTS: u32 = 65_536;
 
 /// Keys and data of a set.

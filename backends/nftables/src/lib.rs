@@ -6,37 +6,28 @@
 //!                                          <--- observe   netlink, from the kernel
 //! ```
 //!
+//! | module | what |
+//! | --- | --- |
+//! | `table` | the machinery: rules, sets and elements as words, as text, as instructions; observing and writing them |
+//! | `services` | the layout of Services, which stands on it |
+//!
 //! docs/design/nftables.md explains the layout and what it costs.
 
-mod affinity;
-mod backend;
-mod counters;
-mod dialect;
-mod element;
-mod encode;
-mod key;
-mod layout;
-mod listing;
-mod lower;
-mod names;
-mod observe;
-mod places;
-mod raise;
-mod render;
-mod rule;
-mod sets;
+mod services;
+mod table;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod text;
-pub mod trace;
-mod userdata;
-mod value;
 
-pub use backend::{Error, Nftables};
-pub use dialect::Nft;
-pub use element::{ElementKey, Fields};
-pub use key::Key;
-pub use listing::frontends;
-pub use names::{ChainName, PortName, Scope, SetName, TABLE};
-pub use text::{Seconds, text};
-pub use value::{Comment, Data, Hook, HookKind, HookPoint, Value};
+pub use services::{
+    dialect::Nft,
+    listing::frontends,
+    names::{ChainName, PortName, Scope, SetName, TABLE},
+    trace,
+};
+pub use table::{
+    backend::{Error, Nftables},
+    element::{ElementKey, Fields},
+    key::Key,
+    text::{Seconds, text},
+    value::{Comment, Data, Hook, HookKind, HookPoint, Value},
+};

@@ -14,7 +14,11 @@ use portolan_core::{
     testing::Seed,
 };
 
-use crate::{Key, Nft, Value, layout, lower, places};
+use crate::{
+    Key, Nft, Value,
+    services::{layout, places},
+    table::lower,
+};
 
 /// A policy with a local detector for both families.
 ///

@@ -17,12 +17,13 @@ use portolan_core::{
     model::TrafficPolicy,
 };
 
-use crate::{
-    affinity,
+use super::{
+    affinity, layout,
+    names::{ChainName, DIRECT, PortName, Scope, SetName},
+};
+use crate::table::{
     element::ElementKey,
     key::Key,
-    layout,
-    names::{ChainName, DIRECT, PortName, Scope, SetName},
     value::{Comment, Data, Value},
 };
 

@@ -13,10 +13,8 @@
 use portolan_core::addr::Family;
 use portolan_netlink::uapi::key;
 
-use crate::{
-    rule::Field,
-    sets::{self, DataKind, Shape},
-};
+use super::rule::Field;
+use crate::services::sets::{self, DataKind, Shape};
 
 const KEY_BYTE_ORDER: u8 = 0;
 const DATA_BYTE_ORDER: u8 = 1;
@@ -135,7 +133,7 @@ fn put(out: &mut Vec<u8>, kind: u8, value: impl FnOnce(&mut Vec<u8>)) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::names::{Scope, SetName};
+    use crate::services::names::{Scope, SetName};
 
     fn hex(family: Family, set: SetName) -> String {
         of_set(family, &sets::shape(set)).iter().map(|byte| format!("{byte:02x}")).collect()

@@ -7,10 +7,12 @@ use portolan_netlink::{DumpError, uapi::NFPROTO_INET};
 
 use super::{Trace, Verdict};
 use crate::{
-    backend::{Error, Nftables},
-    element::ElementKey,
-    lower::protocol_family,
-    names::{PortName, TABLE, keyword},
+    services::names::{PortName, TABLE, keyword},
+    table::{
+        backend::{Error, Nftables},
+        element::ElementKey,
+        lower::protocol_family,
+    },
 };
 
 impl Nftables {

@@ -7,11 +7,14 @@ use portolan_core::{
 
 use portolan_netlink::wire::Expr;
 
-use crate::{
-    key::Key,
-    layout, lower,
+use super::{
+    layout,
     names::{ChainName, PortName, SetName},
     places, render,
+};
+use crate::table::{
+    key::Key,
+    lower,
     value::{Data, Value},
 };
 

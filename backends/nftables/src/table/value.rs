@@ -8,10 +8,8 @@ use std::{
 use portolan_core::name::ServicePortName;
 use portolan_netlink::wire::Expr;
 
-use crate::{
-    names::{ChainName, shorten},
-    rule::Rule,
-};
+use super::rule::Rule;
+use crate::services::names::{ChainName, shorten};
 
 /// The value of a [`Key`](crate::Key).
 #[derive(Debug, Clone, PartialEq)]

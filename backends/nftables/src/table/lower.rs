@@ -1,6 +1,6 @@
 //! From words to instructions: what the kernel runs for a rule, and how sets and elements are laid out in bytes.
 //!
-//! The same instructions as nft generates for [`text`](mod@crate::text), so that the two can be compared and
+//! The same instructions as nft generates for [`text`](mod@super::text), so that the two can be compared and
 //! `nft list ruleset` prints what we would write. Every field of a key starts at a word of 4 bytes:
 //!
 //! ```text
@@ -18,11 +18,8 @@ use portolan_netlink::{
     wire::{CmpOp, DynsetOp, Expr, Register, Reject, Verdict},
 };
 
-use crate::{
-    names::SetName,
-    rule::{Field, Rule, Statement},
-    sets,
-};
+use super::rule::{Field, Rule, Statement};
+use crate::services::{names::SetName, sets};
 
 /// ICMP's and ICMPv6's numbers for "port unreachable".
 const PORT_UNREACHABLE: u8 = 3;

@@ -2,7 +2,6 @@
 
 mod chain;
 mod port;
-mod second;
 mod set;
 
 use portolan_core::addr::Family;
@@ -12,7 +11,6 @@ pub use port::PortName;
 pub use set::SetName;
 
 pub(crate) use port::shorten;
-pub(crate) use second::{Names, parse, second};
 
 /// The name of both our tables, `table ip portolan` and `table ip6 portolan`. Nothing outside them is ever touched.
 pub const TABLE: &str = "portolan";

@@ -17,9 +17,12 @@ use portolan_core::{
     desired::{DesiredPort, LocalDetector, NodePolicy, NodePortsAt},
 };
 
-use crate::{
-    key::Key,
+use super::{
     names::{ChainName, DIRECT, PortName, Scope, SetName},
+    sets::{self, Counts, DataKind},
+};
+use crate::table::{
+    key::Key,
     rule::{
         Field::{self, Destination, Source},
         Rule, Statement,
@@ -29,7 +32,6 @@ use crate::{
         },
         VIP, frontend, frontend_and,
     },
-    sets::{self, Counts, DataKind},
     value::{Hook, HookKind, HookPoint, Value},
 };
 

@@ -4,20 +4,24 @@ use portolan_core::desired::{Endpoint, LocalDetector, Vip};
 
 use super::*;
 use crate::{
-    element::ElementKey,
-    layout::rule,
-    names::{Scope, SetName},
-    rule::{
-        Field::{Destination, Random, Source},
-        Rule, Statement,
-        Statement::{
-            Drop, FromPod, Goto, In, Is, Jump, Known, Local, Lookup, Mark, Marked, Masquerade as Snat, NotFromPod,
-            NotNew, OneIn, Outside, Reject, RejectWithReset, Remember, Return, Translate, TranslateTo, Translated,
-            Unmark, Within,
-        },
-        VIP, frontend_and,
+    services::{
+        layout::rule,
+        names::{Scope, SetName},
     },
-    value::{Data, Hook, HookKind, HookPoint},
+    table::{
+        element::ElementKey,
+        rule::{
+            Field::{Destination, Random, Source},
+            Rule, Statement,
+            Statement::{
+                Drop, FromPod, Goto, In, Is, Jump, Known, Local, Lookup, Mark, Marked, Masquerade as Snat, NotFromPod,
+                NotNew, OneIn, Outside, Reject, RejectWithReset, Remember, Return, Translate, TranslateTo, Translated,
+                Unmark, Within,
+            },
+            VIP, frontend_and,
+        },
+        value::{Data, Hook, HookKind, HookPoint},
+    },
 };
 
 const CLIENT: &str = "10.244.1.11";

@@ -10,10 +10,10 @@ use portolan_core::{
     object::{FrontendNote, LiveFrontend},
 };
 
-use crate::{
+use super::names::{ChainName, SetName};
+use crate::table::{
     element::Fields,
     key::Key,
-    names::{ChainName, SetName},
     value::{Data, Value},
 };
 

@@ -23,12 +23,14 @@ use super::{
     Verdict, World,
 };
 use crate::{
-    key::Key,
-    names::{ChainName, Scope, SetName},
-    raise::raise,
-    rule::{Field, Rule, Statement},
-    text::Line,
-    value::{HookPoint, Value},
+    services::names::{ChainName, Scope, SetName},
+    table::{
+        key::Key,
+        raise::raise,
+        rule::{Field, Rule, Statement},
+        text::Line,
+        value::{HookPoint, Value},
+    },
 };
 
 /// `NFT_JUMP_STACK_SIZE` of the kernel, which refuses rules that lead deeper.

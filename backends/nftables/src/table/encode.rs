@@ -15,16 +15,19 @@ use portolan_netlink::{
     wire::{self, Counter, Element, Expr, Policy, SetData, Verdict, userdata as wire_userdata},
 };
 
-use crate::{
-    dialect::Nft,
+use super::{
     element::ElementKey,
     key::Key,
     lower::{self, protocol_family},
-    names::{ChainName, Names, PortName, SetName, TABLE},
     rule::Rule,
-    sets::{self, DataKind},
+    second::Names,
     userdata,
     value::{Data, Hook, HookKind, HookPoint, Value},
+};
+use crate::services::{
+    dialect::Nft,
+    names::{ChainName, PortName, SetName, TABLE},
+    sets::{self, DataKind},
 };
 
 /// What the kernel is taken to hold.

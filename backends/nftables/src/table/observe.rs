@@ -10,14 +10,17 @@ use portolan_netlink::{
     wire::{self, Chain, Expr, ListedElement, Rule, Set, Table, Verdict},
 };
 
-use crate::{
+use super::{
     element::{ElementKey, read_endpoint},
     encode::{wire_clients, wire_hook, wire_set},
     key::Key,
     lower::protocol_family,
-    names::{ChainName, Names, PortName, SetName, TABLE, parse, second},
-    sets::{self, DataKind},
+    second::{Names, parse, second},
     value::{Comment, Data, Hook, HookKind, HookPoint, Value},
+};
+use crate::services::{
+    names::{ChainName, PortName, SetName, TABLE},
+    sets::{self, DataKind},
 };
 
 /// Reads one of our tables, and which names its sets have; nothing where it is not there.

@@ -108,7 +108,7 @@ mod tests {
     use portolan_core::addr::Protocol;
 
     use super::*;
-    use crate::names::ChainName;
+    use crate::services::names::ChainName;
 
     #[test]
     fn affinity_is_named_after_its_service_port() {

@@ -19,9 +19,9 @@ use std::{iter, sync::Arc};
 
 use portolan_core::{desired::DesiredPort, model::TrafficPolicy};
 
-use crate::{
+use super::names::{ChainName, PortName};
+use crate::table::{
     key::Key,
-    names::{ChainName, PortName},
     rule::{
         Rule, Statement,
         Statement::{Is, Known, OneIn, Remember, TranslateTo},

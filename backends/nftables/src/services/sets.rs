@@ -1,9 +1,7 @@
 //! The shape of each set: what its keys are made of and what its elements lead to.
 
-use crate::{
-    names::{DIRECT, Scope, SetName},
-    rule::{Field, frontend, frontend_and},
-};
+use super::names::{DIRECT, Scope, SetName};
+use crate::table::rule::{Field, frontend, frontend_and};
 
 /// What the elements of a set lead to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,9 +13,9 @@
 
 use std::net::IpAddr;
 
-use crate::{
+use super::names::SetName;
+use crate::table::{
     key::Key,
-    names::SetName,
     value::{Data, Value},
 };
 

@@ -1,7 +1,7 @@
 //! The rules we write, as words: what a packet is compared with, and what is done with it.
 //!
-//! One vocabulary with three readers: [`text`](mod@crate::text) writes it as nft would, [`lower`](crate::lower) as the
-//! expressions that the kernel runs, and [`trace`](crate::trace) follows a packet through it. Only what nft itself could
+//! One vocabulary with three readers: [`text`](mod@super::text) writes it as nft would, [`lower`](super::lower) as the
+//! expressions that the kernel runs, and [`trace`](crate::services::trace) follows a packet through it. Only what nft itself could
 //! have written is in it: a nested lookup makes `nft list ruleset` abort, and with it everything that calls it.
 
 use ipnet::IpNet;
@@ -10,10 +10,8 @@ use portolan_core::{
     desired::{Endpoint, LocalDetector},
 };
 
-use crate::{
-    key::Key,
-    names::{ChainName, PortName, Scope, SetName},
-};
+use super::key::Key;
+use crate::services::names::{ChainName, PortName, Scope, SetName};
 
 /// One rule: its statements are met from left to right, until one does not match.
 #[derive(Debug, Clone, PartialEq, Eq)]

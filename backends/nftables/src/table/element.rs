@@ -1,7 +1,7 @@
 //! The keys of elements: bytes as the kernel holds them, read as fields where somebody wants to know.
 //!
 //! There are hundreds of thousands of them and they are compared all the time, so they are kept as the bytes that are
-//! sent ([`lower`](crate::lower) draws their layout), whose order is that of the fields: address, protocol, port, slot.
+//! sent ([`lower`](super::lower) draws their layout), whose order is that of the fields: address, protocol, port, slot.
 
 use std::{
     cmp::Ordering,
@@ -15,9 +15,9 @@ use portolan_core::{
     desired::Vip,
 };
 
-use crate::{
+use super::rule::Field;
+use crate::services::{
     names::{Scope, SetName},
-    rule::Field,
     sets,
 };
 

@@ -50,10 +50,12 @@ use portolan_core::{
 
 pub use self::chance::Chance;
 use crate::{
-    key::Key,
-    names::{ChainName, PortName, Scope},
-    rule::Statement,
-    value::{Comment, Value},
+    services::names::{ChainName, PortName, Scope},
+    table::{
+        key::Key,
+        rule::Statement,
+        value::{Comment, Value},
+    },
 };
 
 /// The objects of a kernel, or of a rendering, by their keys. Both families may be in it.

@@ -22,15 +22,15 @@ use portolan_netlink::{
     Author, CommitError, Connection, DumpError, Errno, Heard, OpenError, Transaction, Watch, WatchError,
 };
 
-use crate::{
-    dialect::Nft,
+use super::{
     encode::{Expectation, encode},
     key::Key,
     lower::protocol_family,
-    names::{Names, TABLE},
     observe,
+    second::Names,
     value::Value,
 };
+use crate::services::{dialect::Nft, names::TABLE};
 
 /// Bytes that one transaction may have. The kernel works on 2 MiB for about 12 ms (32 of them for 100,000 Services took it
 /// 0.4 s), during which no other program can change its rules.

@@ -13,7 +13,7 @@ use std::{borrow::Cow, collections::BTreeSet};
 use portolan_core::addr::Family;
 use portolan_netlink::wire::Expr;
 
-use super::SetName;
+use crate::services::names::SetName;
 
 /// Which names sets have in the kernel.
 #[derive(Debug, Clone, Default)]
@@ -99,7 +99,7 @@ mod tests {
     use portolan_netlink::wire::Register;
 
     use super::*;
-    use crate::names::Scope;
+    use crate::services::names::Scope;
 
     #[test]
     fn rules_are_sent_and_read_under_the_name_that_a_set_has() {

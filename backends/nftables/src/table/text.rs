@@ -12,12 +12,14 @@ use std::{
 use ipnet::IpNet;
 use portolan_core::{addr::Family, desired::LocalDetector};
 
-use crate::{
+use super::{
     key::Key,
-    names::{ChainName, PortName, SetName, TABLE, keyword},
     rule::{Field, Rule, Statement},
-    sets::{self, DataKind},
     value::{Comment, Data, Hook, HookKind, HookPoint, Value},
+};
+use crate::services::{
+    names::{ChainName, PortName, SetName, TABLE, keyword},
+    sets::{self, DataKind},
 };
 
 /// Writes objects as a file for `nft -f`. They must be sorted by key, as a tracker gives them.

@@ -1,6 +1,6 @@
 //! What the kernel counted for each frontend.
 //!
-//! Every element of the sets that decide about a connection counts how often a lookup found it ([`crate::sets`]), in the
+//! Every element of the sets that decide about a connection counts how often a lookup found it ([`sets`]), in the
 //! kernel and by packets alone: reading is the only cost for us. A count begins anew with its element: when the frontend
 //! is new, when it changes between having endpoints and having none, when its set is replaced by a larger one.
 
@@ -8,12 +8,15 @@ use std::collections::BTreeMap;
 
 use portolan_core::{addr::Family, desired::Vip, object::FrontendCounts};
 
-use crate::{
+use super::{
+    names::{SetName, TABLE},
+    sets,
+};
+use crate::table::{
     backend::{Error, Nftables},
     element::{ElementKey, Fields},
     lower::protocol_family,
-    names::{SetName, TABLE, second},
-    sets,
+    second::second,
 };
 
 impl Nftables {

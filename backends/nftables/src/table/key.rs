@@ -4,10 +4,8 @@ use std::{fmt, sync::Arc};
 
 use portolan_core::addr::Family;
 
-use crate::{
-    element::ElementKey,
-    names::{ChainName, PortName, SetName, TABLE, keyword},
-};
+use super::element::ElementKey;
+use crate::services::names::{ChainName, PortName, SetName, TABLE, keyword};
 
 /// One object in one of our tables.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

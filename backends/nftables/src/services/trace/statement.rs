@@ -9,11 +9,13 @@ use super::{
     walk::{Branch, Next, Walk},
 };
 use crate::{
-    element::{ElementKey, Fields},
-    key::Key,
-    names::{Scope, SetName},
-    rule::{Field, Rule, Statement},
-    value::{Comment, Data, Value},
+    services::names::{Scope, SetName},
+    table::{
+        element::{ElementKey, Fields},
+        key::Key,
+        rule::{Field, Rule, Statement},
+        value::{Comment, Data, Value},
+    },
 };
 
 impl<'a> Walk<'a> {

@@ -1,7 +1,7 @@
 //! From instructions back to words: what a rule that the kernel lists says.
 //!
 //! No decompiler: the first instructions of a statement suggest what it may be, and it is that if we would write it with
-//! exactly the instructions that are there. So a rule is raised to nothing that does not [lower](crate::lower) to it, and
+//! exactly the instructions that are there. So a rule is raised to nothing that does not [lower](super::lower) to it, and
 //! one that we would not write is not raised at all.
 //!
 //! ```text
@@ -21,11 +21,13 @@ use portolan_netlink::{
     wire::{Expr, Register, Verdict},
 };
 
-use crate::{
+use super::{
     element::read_endpoint,
     lower::{load, lower, words},
-    names::{ChainName, PortName, SetName},
     rule::{Field, Rule, Statement},
+};
+use crate::services::{
+    names::{ChainName, PortName, SetName},
     sets,
 };
 
@@ -176,7 +178,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::lower::expressions;
+    use crate::table::lower::expressions;
 
     fn a_family() -> impl Strategy<Value = Family> {
         prop::sample::select(&Family::ALL)
@@ -216,7 +218,7 @@ mod tests {
     }
 
     fn a_chain() -> impl Strategy<Value = ChainName> {
-        let made = (0..u32::MAX).prop_map(|count| ChainName::Pick(crate::names::Scope::NodePort, count));
+        let made = (0..u32::MAX).prop_map(|count| ChainName::Pick(crate::services::names::Scope::NodePort, count));
         prop_oneof![prop::sample::select(&ChainName::BASE), made, clients().prop_map(ChainName::OfPort)]
     }
 

@@ -1,0 +1,21 @@
+//! The layout of Services: which sets, chains and rules there are, what they are called, and what each Service adds to
+//! them. It stands on the [tables](crate::table).
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `names`, `sets` | what sets and chains are called, and what is in the sets |
+//! | `layout` | the ruleset that is there whatever the Services are |
+//! | `render`, `affinity`, `places` | what a ServicePort adds |
+//! | `dialect` | in which order things come and go |
+//! | `listing`, `counters`, `trace` | what the objects of a kernel say: Frontends, counts, a packet's way |
+
+pub(crate) mod affinity;
+pub(crate) mod counters;
+pub(crate) mod dialect;
+pub(crate) mod layout;
+pub(crate) mod listing;
+pub(crate) mod names;
+pub(crate) mod places;
+pub(crate) mod render;
+pub(crate) mod sets;
+pub mod trace;

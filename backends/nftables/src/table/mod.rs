@@ -1,0 +1,24 @@
+//! The machinery of tables: rules, sets, chains and elements as words, as nft syntax and as the kernel's instructions; how
+//! they are observed and written.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `key`, `value`, `element`, `rule` | the objects of a table, as words |
+//! | `text` | as nft syntax |
+//! | `lower`, `raise` | rules as instructions, and back |
+//! | `encode`, `userdata` | a batch as netlink messages |
+//! | `observe`, `second` | the kernel's tables as objects; the other name that a set may have there |
+//! | `backend` | transactions, and what others change |
+
+pub(crate) mod backend;
+pub(crate) mod element;
+pub(crate) mod encode;
+pub(crate) mod key;
+pub(crate) mod lower;
+pub(crate) mod observe;
+pub(crate) mod raise;
+pub(crate) mod rule;
+pub(crate) mod second;
+pub(crate) mod text;
+pub(crate) mod userdata;
+pub(crate) mod value;

@@ -180,7 +180,7 @@ pub fn node_config(line: impl IntoIterator<Item = String>) -> Result<NodeConfig,
 #[must_use]
 pub fn wanted(cluster: &mut Cluster) -> Tracker<Nft> {
     let ports: Vec<_> = cluster.take_changes().filter_map(|change| change.desired).collect();
-    Tracker::rendered(&cluster.policy(), &ports)
+    Tracker::rendered(&Nft, &cluster.policy(), &ports)
 }
 
 /// The node that a member is, or lives on.

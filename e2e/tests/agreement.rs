@@ -97,7 +97,9 @@ fn same(batch: &Batch<Nft>, in_memory: Option<&Refusal>, in_kernel: Option<&Refu
 fn outcome(result: Result<(), ApplyError>) -> Result<Option<Refusal>> {
     match result {
         Ok(()) => Ok(None),
-        Err(ApplyError::Refused(refusals)) => Ok(Some(refusals.into_iter().next().context("refused for no reason")?)),
+        Err(ApplyError::Refused { refusals, .. }) => {
+            Ok(Some(refusals.into_iter().next().context("refused for no reason")?))
+        }
         Err(error) => bail!("{error}"),
     }
 }

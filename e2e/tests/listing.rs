@@ -77,7 +77,7 @@ fn other(id: &PortId) -> PortId {
 }
 
 fn rendered() -> String {
-    text(Tracker::<Nft>::rendered(&policy(), &ports()).all_wanted())
+    text(Tracker::rendered(&Nft, &policy(), &ports()).all_wanted())
 }
 
 fn same_listing(ours: &Host, nfts: &Host) -> Result<()> {

@@ -187,7 +187,7 @@ fn universe(seed: &mut Seed) -> Vec<(Key, Value)> {
     let containers = objects.clone();
     for number in 0..4 {
         let endpoints = u16::try_from(seed.below(7)).unwrap_or_default();
-        Nft::render(&special_port(seed, number, Family::V4, endpoints), &mut objects);
+        Nft.render(&policy(), &special_port(seed, number, Family::V4, endpoints), &mut objects);
     }
     objects.extend(containers.into_iter().filter(|(key, _)| !matches!(key, Key::Rules(..))));
     objects

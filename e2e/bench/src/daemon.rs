@@ -5,7 +5,7 @@ use std::{os::fd::BorrowedFd, time::Duration};
 use portolan_core::{
     ingest::{Object, ObjectRef},
     model::Cluster,
-    object::{self, ApplyError, Backend, BackendError, Batch, Editor, SyncReport, Syncer},
+    object::{self, ApplyError, Backend, BackendError, Batch, Editor, Moved, SyncReport, Syncer},
 };
 use portolan_nftables::Nftables;
 
@@ -98,6 +98,10 @@ struct Timed {
 impl Backend for Timed {
     type Dialect = <Nftables as Backend>::Dialect;
 
+    fn dialect(&self) -> &Self::Dialect {
+        self.nftables.dialect()
+    }
+
     fn observe(&mut self) -> Result<Vec<object::Object<Self>>, BackendError> {
         let (result, spent) = spent(|| self.nftables.observe());
         self.observe += spent.cpu;
@@ -118,7 +122,7 @@ impl Backend for Timed {
         self.nftables.editor()
     }
 
-    fn moved(&mut self) -> Result<bool, BackendError> {
+    fn moved(&mut self) -> Result<Moved, BackendError> {
         self.nftables.moved()
     }
 
@@ -126,7 +130,7 @@ impl Backend for Timed {
         self.nftables.batch_bytes()
     }
 
-    fn notifications(&self) -> Option<BorrowedFd<'_>> {
-        self.nftables.notifications()
+    fn wakers(&self) -> Vec<BorrowedFd<'_>> {
+        self.nftables.wakers()
     }
 }

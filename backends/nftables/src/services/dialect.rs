@@ -19,18 +19,21 @@ use crate::table::{
 };
 
 /// The vocabulary of this backend.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Nft;
 
 impl Dialect for Nft {
     type Key = Key;
     type Value = Value;
 
+    /// Whom a policy concerns is in the base; what ServicePorts render to refers to its chains.
+    const RENDER_READS_POLICY: bool = false;
+
     fn rank(key: &Key) -> Rank {
         match key {
-            Key::Table(_) => Rank::Table,
-            Key::Set(..) | Key::Clients(..) | Key::ForeignSet(..) => Rank::Set,
-            Key::Chain(..) => Rank::Chain,
+            Key::Table(_) => Rank::Root,
+            Key::Set(..) | Key::Clients(..) | Key::ForeignSet(..) => Rank::Container,
+            Key::Chain(..) => Rank::Path,
             Key::Rules(..) => Rank::Rules,
             Key::Element(_, set, _) => match set {
                 SetName::Services(_) => Rank::Gate,
@@ -146,11 +149,11 @@ impl Dialect for Nft {
         }
     }
 
-    fn base(policy: &NodePolicy, need: &dyn Fn(&Key) -> usize) -> Vec<(Key, Value)> {
+    fn base(&self, policy: &NodePolicy, need: &dyn Fn(&Key) -> usize) -> Vec<(Key, Value)> {
         layout::objects(policy, need)
     }
 
-    fn render(port: &DesiredPort, objects: &mut Vec<(Key, Value)>) {
+    fn render(&self, _policy: &NodePolicy, port: &DesiredPort, objects: &mut Vec<(Key, Value)>) {
         render::render(port, objects);
     }
 

@@ -16,7 +16,7 @@ use std::{
 
 use portolan_core::{
     addr::Family,
-    object::{ApplyError, Backend, BackendError, Batch, Cause, Dialect as _, Editor, Op, Refusal},
+    object::{ApplyError, Backend, BackendError, Batch, CarriedOut, Cause, Dialect as _, Editor, Moved, Op, Refusal},
 };
 use portolan_netlink::{
     Author, CommitError, Connection, DumpError, Errno, Heard, OpenError, Transaction, Watch, WatchError,
@@ -283,6 +283,10 @@ impl Nftables {
 impl Backend for Nftables {
     type Dialect = Nft;
 
+    fn dialect(&self) -> &Nft {
+        &Nft
+    }
+
     fn observe(&mut self) -> Result<Vec<(Key, Value)>, BackendError> {
         self.observe_tables().map_err(BackendError::new)
     }
@@ -319,8 +323,9 @@ impl Backend for Nftables {
         self.connection.commit(tx).map_err(apply_error)
     }
 
-    fn moved(&mut self) -> Result<bool, BackendError> {
-        self.has_moved().map_err(BackendError::new)
+    fn moved(&mut self) -> Result<Moved, BackendError> {
+        let moved = self.has_moved().map_err(BackendError::new)?;
+        Ok(if moved { Moved::Yes } else { Moved::No })
     }
 
     fn editor(&mut self) -> Option<Editor> {
@@ -333,8 +338,8 @@ impl Backend for Nftables {
         BATCH_BYTES.min(self.connection.capacity())
     }
 
-    fn notifications(&self) -> Option<BorrowedFd<'_>> {
-        self.watch.as_ref().map(AsFd::as_fd)
+    fn wakers(&self) -> Vec<BorrowedFd<'_>> {
+        self.watch.iter().map(AsFd::as_fd).collect()
     }
 }
 
@@ -388,14 +393,15 @@ fn failed(error: Error) -> ApplyError {
 
 fn apply_error(error: CommitError) -> ApplyError {
     match error {
-        CommitError::Refused(refusals) => ApplyError::Refused(
-            refusals
+        CommitError::Refused(refusals) => ApplyError::Refused {
+            refusals: refusals
                 .into_iter()
                 .map(|refusal| Refusal { op: refusal.op, cause: cause(refusal.errno, refusal.text) })
                 .collect(),
-        ),
+            carried_out: CarriedOut::Nothing,
+        },
         CommitError::Stale => ApplyError::Moved,
-        CommitError::TooLarge { bytes, capacity } => ApplyError::TooLarge { bytes, capacity },
+        CommitError::TooLarge { .. } => ApplyError::TooLarge(BackendError::new(Error::from(error))),
         CommitError::Unknown(_) => ApplyError::Unknown(BackendError::new(Error::from(error))),
         CommitError::Denied | CommitError::Unsupported | CommitError::NotSent(_) | CommitError::Encode(_) => {
             ApplyError::Failed(BackendError::new(Error::from(error)))

@@ -15,7 +15,7 @@ pub fn render(flags: &Flags) -> Result<Exit, CommandError> {
     let (manifests, node) = desired(flags)?;
     let wanted = read(&manifests, node)?;
     let ports: Vec<_> = wanted.changes.into_iter().filter_map(|change| change.desired).collect();
-    let objects = Tracker::<Nft>::rendered(&wanted.policy, &ports);
+    let objects = Tracker::rendered(&Nft, &wanted.policy, &ports);
     let rules = text(objects.all_wanted());
     print(|out| out.write_all(rules.as_bytes())).map_err(CommandError::Print)?;
     Ok(if wanted.refused { Exit::Refused } else { Exit::Success })

@@ -164,7 +164,7 @@ impl<B: Backend> SyncLoop<B> {
         let mut fds = vec![PollFd::new(inbox.as_fd(), PollFlags::POLLIN)];
         if self.lists.may_write() && !self.pace.is_held() {
             // Not before there is something to repair, and not while a failed sync, or a repair, waits to be tried again.
-            fds.extend(self.syncer.backend().notifications().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+            fds.extend(self.syncer.backend().wakers().into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         }
         let now = Instant::now();
         let flows = self.flows.due().filter(|_| !self.pace.is_failing());
@@ -178,7 +178,7 @@ impl<B: Backend> SyncLoop<B> {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => tracing::error!(%error, "waiting for events failed"),
         }
-        fds.get(1).and_then(PollFd::any).unwrap_or(false)
+        fds.iter().skip(1).any(|fd| fd.any().unwrap_or(false))
     }
 }
 
@@ -195,7 +195,9 @@ impl<B: Backend> SyncLoop<B> {
         self.syncer.set_additions_only(!may_remove);
         self.flows.hold(!may_remove);
         let policy = self.cluster.policy();
-        self.syncer.set_policy(&policy);
+        if self.syncer.set_policy(&policy) {
+            self.cluster.decide_all();
+        }
         self.policy = Some(policy);
         for change in self.cluster.take_changes() {
             self.no_local.update(&change);

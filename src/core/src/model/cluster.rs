@@ -195,6 +195,12 @@ impl Cluster {
         !self.dirty.ports.is_empty() || !self.dirty.vips.is_empty() || self.vips.is_open()
     }
 
+    /// Has [`Cluster::take_changes`] hand out every ServicePort again.
+    pub fn decide_all(&mut self) {
+        let services = self.services.values().filter_map(|entry| entry.service.as_ref());
+        services.for_each(|service| mark(&mut self.dirty, service, |_, _| true));
+    }
+
     /// What the cluster is seen from.
     #[must_use]
     pub const fn config(&self) -> &NodeConfig {

@@ -13,20 +13,23 @@ pub trait Backend: Sized {
     /// What its objects are.
     type Dialect: Dialect;
 
+    /// The vocabulary in which it is written to.
+    fn dialect(&self) -> &Self::Dialect;
+
     /// Reads every object of ours that the kernel holds, and strange ones inside our own containers.
     ///
     /// # Errors
     /// When the kernel does not let us read, or is changed faster than it can be read.
     fn observe(&mut self) -> Result<Vec<Object<Self>>, BackendError>;
 
-    /// Writes one batch, whole or not at all.
+    /// Writes one batch: whole, or what [`ApplyError`] says of it.
     ///
     /// # Errors
     /// [`ApplyError`] says what is known about the outcome.
     fn apply(&mut self, batch: &Batch<Self::Dialect>) -> Result<(), ApplyError>;
 
     /// Writes one batch although others may have changed our objects: what it adds may be there already, and what it removes
-    /// may be gone. What others did stays unknown, and [`moved`](Self::moved) true, until the next
+    /// may be gone. What others did stays unknown, and [`moved`](Self::moved) does not say [`Moved::No`], until the next
     /// [`observe`](Self::observe).
     ///
     /// # Errors
@@ -38,7 +41,7 @@ pub trait Backend: Sized {
     ///
     /// # Errors
     /// When the kernel cannot be asked.
-    fn moved(&mut self) -> Result<bool, BackendError>;
+    fn moved(&mut self) -> Result<Moved, BackendError>;
 
     /// Who changed our objects last, as far as the kernel tells; told once.
     fn editor(&mut self) -> Option<Editor>;
@@ -46,12 +49,23 @@ pub trait Backend: Sized {
     /// Bytes that one batch may have ([`Dialect::weight`]).
     fn batch_bytes(&self) -> usize;
 
-    /// Readable when [`moved`](Self::moved) is worth a call; `None` where the kernel notifies nobody.
-    fn notifications(&self) -> Option<BorrowedFd<'_>>;
+    /// One of them is readable when [`moved`](Self::moved) is worth a call; none where the kernel notifies nobody.
+    fn wakers(&self) -> Vec<BorrowedFd<'_>>;
 }
 
 /// An object of a backend: key and value.
 pub type Object<B> = (<<B as Backend>::Dialect as Dialect>::Key, <<B as Backend>::Dialect as Dialect>::Value);
+
+/// Whether our objects may have been changed by others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moved {
+    /// They have not been.
+    No,
+    /// They may have been: the kernel says so, or what it says of others was lost.
+    Yes,
+    /// The kernel tells nobody. They are looked at from time to time, but not after each sync.
+    Unheard,
+}
 
 /// Who changed our objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,29 +108,37 @@ impl Error for BackendError {
 /// Why a batch was not applied, or what is not known about it.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// The kernel refused some operations; nothing of the batch was applied.
-    #[error("the kernel refused {} of the changes", .0.len())]
-    Refused(Vec<Refusal>),
+    /// The kernel refused some operations.
+    #[error("the kernel refused {} of the changes", refusals.len())]
+    Refused {
+        /// Which operations, and why.
+        refusals: Vec<Refusal>,
+        /// What has been done all the same.
+        carried_out: CarriedOut,
+    },
     /// Others have changed our objects since they were last observed; nothing of the batch was applied.
     #[error("another program changed our objects")]
     Moved,
-    /// It does not fit; nothing of the batch was applied.
-    #[error(
-        "a change of {bytes} bytes does not fit into the netlink socket, which carries {capacity}: \
-         run with CAP_NET_ADMIN in the host's user namespace, or raise net.core.wmem_max"
-    )]
-    TooLarge {
-        /// Size of the batch.
-        bytes: usize,
-        /// What the socket carries.
-        capacity: usize,
-    },
+    /// It is more than the kernel takes at once, as the backend says in its own words; nothing of the batch was applied.
+    #[error(transparent)]
+    TooLarge(BackendError),
     /// Whether the batch was applied is not known: observe before anything else is done.
     #[error("it is not known whether the change was applied")]
     Unknown(#[source] BackendError),
     /// Nothing can be written at all; nothing of the batch was applied.
     #[error(transparent)]
     Failed(BackendError),
+}
+
+/// What was done of a batch of which the kernel refused something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CarriedOut {
+    /// Nothing: the batch is a transaction.
+    Nothing,
+    /// All operations that were not refused: each stands for itself, and each refusal names its operation.
+    Others,
+    /// The operations with these numbers: some groups of operations are each a transaction.
+    These(Vec<usize>),
 }
 
 /// One operation that the kernel refused.

@@ -8,17 +8,17 @@ use crate::desired::{DesiredPort, NodePolicy};
 /// The order in which objects are created, so that no packet meets a half-made Service: whatever leads somewhere is
 /// created after the place it leads to. Removal is the reverse.
 ///
-/// The names are those of nftables. IPVS uses `Table` for its link, `Set` for virtual servers, `Endpoint` for
-/// destinations and `Gate` for the addresses on the link; iptables uses `Chain` and `Gate`.
+/// A dialect uses those that it has: nftables has tables (`Root`), sets (`Container`), chains (`Path`) and their rules, and
+/// elements of sets, which are `Endpoint`, `Policy` or `Gate` by what packets are told there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rank {
     /// What holds everything else.
-    Table,
-    /// A named set or map, without its elements.
-    Set,
-    /// A chain, without its rules.
-    Chain,
-    /// The rules of a chain.
+    Root,
+    /// What holds objects of the ranks below, without them. Nothing else leads to what it holds, so that goes with it.
+    Container,
+    /// A path that packets can be sent along, without what happens to them there.
+    Path,
+    /// What happens to packets on a path: looked up once by each packet, which then meets all of it as it was at that moment.
     Rules,
     /// Where a connection can be sent to, and what packets that are already on their way are asked about.
     Endpoint,
@@ -28,12 +28,16 @@ pub enum Rank {
     Gate,
 }
 
-/// The vocabulary of one backend.
+/// The vocabulary of one backend. A value, since what is rendered may depend on what a backend has found out about its
+/// kernel; what the keys and values are among each other does not.
 pub trait Dialect: Clone + PartialEq + fmt::Debug + 'static {
     /// Names an object. Its `Display` is read by users, in logs and in `portolan diff`.
     type Key: Clone + Ord + Hash + fmt::Debug + fmt::Display;
     /// Everything else there is to an object.
     type Value: Clone + PartialEq + fmt::Debug;
+
+    /// Whether what ServicePorts render to depends on the policy, so that another policy has all of them rendered again.
+    const RENDER_READS_POLICY: bool;
 
     /// When an object is created and removed.
     fn rank(key: &Self::Key) -> Rank;
@@ -70,10 +74,10 @@ pub trait Dialect: Clone + PartialEq + fmt::Debug + 'static {
 
     /// The objects that this node needs whatever its Services. `need` says how many objects a container is going to
     /// hold, so that it can be made large enough.
-    fn base(policy: &NodePolicy, need: &dyn Fn(&Self::Key) -> usize) -> Vec<(Self::Key, Self::Value)>;
+    fn base(&self, policy: &NodePolicy, need: &dyn Fn(&Self::Key) -> usize) -> Vec<(Self::Key, Self::Value)>;
 
     /// The objects of one ServicePort in one family, appended to `objects`; no key twice.
-    fn render(port: &DesiredPort, objects: &mut Vec<(Self::Key, Self::Value)>);
+    fn render(&self, policy: &NodePolicy, port: &DesiredPort, objects: &mut Vec<(Self::Key, Self::Value)>);
 
     /// Where it does not matter which of a ServicePort's objects has which value, exchanges values so that as many as
     /// possible stay where the kernel holds them: an order is a thing of the kernel's, and no wish of anybody's.

@@ -29,7 +29,8 @@ mod syncer;
 mod tracker;
 
 pub use backend::{
-    ApplyError, Backend, BackendError, Cause, Editor, FrontendCounts, FrontendNote, LiveFrontend, Object, Refusal,
+    ApplyError, Backend, BackendError, CarriedOut, Cause, Editor, FrontendCounts, FrontendNote, LiveFrontend, Moved,
+    Object, Refusal,
 };
 pub use claims::Claimant;
 pub use dialect::{Dialect, Rank};

@@ -1,9 +1,9 @@
 //! From differences to batches, in an order in which no packet meets a half-made Service.
 //!
 //! ```text
-//!   1. rebuilds    a table that cannot be mended in place: removed and made anew in one batch
-//!      growth      a set that has no room: what it holds under another name, with the rules that read it, in one batch
-//!   2. additions   what is missing or changed, by rank; all of one ServicePort in the same batch, but for chains that
+//!   1. rebuilds    a root that cannot be mended in place: removed and made anew in one batch
+//!      growth      a container that has no room: what it holds in a larger one, with the rules that read it, in one batch
+//!   2. additions   what is missing or changed, by rank; all of one ServicePort in the same batch, but for paths that
 //!                  are new: those come a batch earlier
 //!   3. removals    gates, then policies, then endpoints, then containers: a batch of its own for each step
 //! ```
@@ -80,7 +80,7 @@ pub struct Limits {
     pub bytes: usize,
     /// Whether each ServicePort gets a batch of its own, to find the one that the kernel refuses.
     pub isolate: bool,
-    /// Whether objects may be changed or removed; if not, only what is missing is added; a set that is full is replaced for it.
+    /// Whether objects may be changed or removed; if not, only what is missing is added; a container that is full is replaced for it.
     pub additions_only: bool,
 }
 
@@ -124,8 +124,8 @@ impl<D: Dialect> Plan<D> {
             leave_out_what_does_not_fit(&mut additions, &full);
         }
         let at_once = !limits.isolate && additions.iter().map(Addition::weight).sum::<usize>() <= limits.bytes;
-        let (chains, additions) = additions.into_iter().partition(|addition| is_led_to(tracker, addition, at_once));
-        add_in_batches(chains, limits, &mut batches);
+        let (paths, additions) = additions.into_iter().partition(|addition| is_led_to(tracker, addition, at_once));
+        add_in_batches(paths, limits, &mut batches);
         add_in_batches(additions, limits, &mut batches);
         for (_, mut step) in removals {
             step.sort_by_key(|(rank, key)| (removal_order(*rank), *key));
@@ -146,21 +146,21 @@ const fn removal_step(rank: Rank) -> u8 {
         Rank::Gate => 0,
         Rank::Policy => 1,
         Rank::Endpoint => 2,
-        Rank::Rules | Rank::Chain | Rank::Set | Rank::Table => 3,
+        Rank::Rules | Rank::Path | Rank::Container | Rank::Root => 3,
     }
 }
 
-/// Whoever may name another goes first: rules name sets and chains, and a set of somebody else, which is removed with its
-/// elements, may name chains by them.
+/// Whoever may name another goes first: rules name containers and paths, and a container of somebody else, which is removed
+/// with what it holds, may name paths by that.
 const fn removal_order(rank: Rank) -> u8 {
     match rank {
         Rank::Gate => 0,
         Rank::Policy => 1,
         Rank::Endpoint => 2,
         Rank::Rules => 3,
-        Rank::Set => 4,
-        Rank::Chain => 5,
-        Rank::Table => 6,
+        Rank::Container => 4,
+        Rank::Path => 5,
+        Rank::Root => 6,
     }
 }
 
@@ -200,11 +200,12 @@ fn root_of<D: Dialect>(key: &D::Key) -> D::Key {
     containers_of::<D>(key).last().unwrap_or_else(|| key.clone())
 }
 
-/// Whether the object is removed together with a table or set that nobody wants either. Rules are not left to their
-/// chain: two unwanted chains may name each other.
+/// Whether the object is removed together with a root or container that nobody wants either. Rules are not left to their
+/// path: two unwanted paths may name each other.
 fn goes_with_its_container<D: Dialect>(tracker: &Tracker<D>, key: &D::Key) -> bool {
-    containers_of::<D>(key)
-        .any(|container| matches!(D::rank(&container), Rank::Table | Rank::Set) && tracker.wanted(&container).is_none())
+    containers_of::<D>(key).any(|container| {
+        matches!(D::rank(&container), Rank::Root | Rank::Container) && tracker.wanted(&container).is_none()
+    })
 }
 
 fn rebuild<D: Dialect>(tracker: &Tracker<D>, root: &D::Key) -> Batch<D> {
@@ -260,20 +261,20 @@ impl<D: Dialect> Addition<'_, D> {
     }
 }
 
-/// Whether packets can be led to it before they see what is in it: a chain is entered with the rules of the generation
-/// that the packet met first, while lookups find elements of the newest (`nft_do_chain`). So a new chain is there, with its
-/// rules, a commit before anything that leads to it. In a table that is new itself, and whole after one commit, nothing is on
-/// its way.
+/// Whether packets can be led to it before they see what is in it. nf_tables has a chain entered with the rules of the
+/// generation that the packet met first, while lookups find elements of the newest (`nft_do_chain`). So a new path is there,
+/// with its rules, a commit before anything that leads to it. In a root that is new itself, and whole after one commit,
+/// nothing is on its way.
 fn is_led_to<D: Dialect>(tracker: &Tracker<D>, addition: &Addition<'_, D>, at_once: bool) -> bool {
-    let is_container = matches!(addition.rank, Rank::Table | Rank::Set | Rank::Chain | Rank::Rules);
-    let is_of_new_table = || tracker.present(&root_of::<D>(addition.key)).is_none();
-    is_container && !addition.replaces && !(at_once && is_of_new_table())
+    let is_container = addition.rank <= Rank::Rules;
+    let is_of_new_root = || tracker.present(&root_of::<D>(addition.key)).is_none();
+    is_container && !addition.replaces && !(at_once && is_of_new_root())
 }
 
 /// Packs whole claimants into batches, and in each puts together what belongs together in the kernel: by rank, then by
-/// container. Containers and rules are in the order of their keys, in which the kernel lists them; of what is in sets there
-/// is a hundred times more, and no order. What several ServicePorts share is claimed by the first of them in order, so it is never in a later batch
-/// than the others need it.
+/// container. Containers and rules are in the order of their keys, in which the kernel lists them; of what is in containers
+/// there is a hundred times more, and no order. What several ServicePorts share is claimed by the first of them in order, so
+/// it is never in a later batch than the others need it.
 fn add_in_batches<D: Dialect>(mut additions: Vec<Addition<'_, D>>, limits: Limits, batches: &mut Vec<Batch<D>>) {
     additions.sort_by_key(|addition| addition.who);
     let mut rest = additions.as_slice();

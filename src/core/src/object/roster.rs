@@ -17,6 +17,11 @@ impl Roster {
         Claimant(self.0.number(id).0.saturating_add(1))
     }
 
+    /// Whether no ServicePort has objects.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.iter().next().is_none()
+    }
+
     /// The ServicePort behind a number.
     pub(super) fn name(&self, claimant: Claimant) -> Option<&PortId> {
         self.0.key(place_of(claimant)?)

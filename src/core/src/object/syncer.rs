@@ -23,8 +23,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    ApplyError, Backend, BackendError, Batch, Cause, Claimant, Dialect, Drift, Editor, Limits, Plan, Quarantined,
-    Refusal, Stats, Stuck, SyncError, SyncReport, Tracker, roster::Roster,
+    ApplyError, Backend, BackendError, Batch, CarriedOut, Cause, Claimant, Dialect, Drift, Editor, Limits, Moved, Op,
+    Plan, Quarantined, Refusal, Stats, Stuck, SyncError, SyncReport, Tracker, roster::Roster,
 };
 use crate::desired::{DesiredPort, NodePolicy, PortChange, PortId};
 
@@ -51,7 +51,7 @@ const REFUSALS: u32 = 3;
 pub struct Syncer<B: Backend> {
     backend: B,
     tracker: Tracker<B::Dialect>,
-    policy: Option<NodePolicy>,
+    policy: NodePolicy,
     observed: bool,
     additions_only: bool,
     contested: bool,
@@ -68,10 +68,10 @@ pub struct Syncer<B: Backend> {
 impl<B: Backend> Syncer<B> {
     /// A syncer that knows nothing of the kernel yet: its first sync observes, and adopts what it finds.
     pub fn new(backend: B) -> Self {
-        Self {
+        let mut syncer = Self {
             backend,
             tracker: Tracker::default(),
-            policy: None,
+            policy: NodePolicy::default(),
             observed: false,
             additions_only: false,
             contested: false,
@@ -80,7 +80,9 @@ impl<B: Backend> Syncer<B> {
             quarantine: BTreeMap::new(),
             report: SyncReport::default(),
             stats: Stats::default(),
-        }
+        };
+        syncer.claim_base();
+        syncer
     }
 
     /// The backend.
@@ -124,12 +126,15 @@ impl<B: Backend> Syncer<B> {
         self.contested = contested;
     }
 
-    /// Sets what holds for every Service on this node.
-    pub fn set_policy(&mut self, policy: &NodePolicy) {
-        if self.policy.as_ref() != Some(policy) {
-            self.policy = Some(policy.clone());
-            self.claim_base();
+    /// Sets what holds for every Service on this node. Whether every ServicePort has to be [updated](Self::update) again
+    /// before the next sync, since it renders to something else now: nobody here keeps what they were.
+    pub fn set_policy(&mut self, policy: &NodePolicy) -> bool {
+        if self.policy == *policy {
+            return false;
         }
+        self.policy = policy.clone();
+        self.claim_base();
+        B::Dialect::RENDER_READS_POLICY && !self.roster.is_empty()
     }
 
     /// Takes over what became of one ServicePort.
@@ -171,7 +176,7 @@ impl<B: Backend> Syncer<B> {
             }
             if failures.is_empty() {
                 // Somebody may have been waiting for us to finish, and nobody is told of what happened meanwhile.
-                if beside || plan.batches.is_empty() || !self.backend.moved()? {
+                if beside || plan.batches.is_empty() || self.backend.moved()? != Moved::Yes {
                     return Ok(std::mem::take(&mut self.report));
                 }
                 self.observed = false;
@@ -187,7 +192,7 @@ impl<B: Backend> Syncer<B> {
                         moves += 1;
                     }
                     ApplyError::Unknown(_) => self.observed = false,
-                    ApplyError::Refused(refused) => {
+                    ApplyError::Refused { refusals: refused, .. } => {
                         refusals += 1;
                         if looks == 0 && refused.iter().all(|refusal| refusal.cause.is_stale_view()) {
                             self.observed = false;
@@ -197,9 +202,9 @@ impl<B: Backend> Syncer<B> {
                             self.set_aside(batch, &refused)?;
                         }
                     }
-                    ApplyError::TooLarge { .. } if batch.is_rebuild() => return Err(SyncError::Apply(error)),
-                    ApplyError::TooLarge { .. } if !isolate => isolate = true,
-                    ApplyError::TooLarge { .. } => {
+                    ApplyError::TooLarge(_) if batch.is_rebuild() => return Err(SyncError::Apply(error)),
+                    ApplyError::TooLarge(_) if !isolate => isolate = true,
+                    ApplyError::TooLarge(_) => {
                         let refusal = Refusal { op: None, cause: Cause::Other(error.to_string()) };
                         self.set_aside(batch, &[refusal])?;
                     }
@@ -217,18 +222,17 @@ impl<B: Backend> Syncer<B> {
     }
 
     /// Looks whether others have changed our objects, and puts right what they did. Reads and writes nothing when they
-    /// have not.
+    /// have not, or when the kernel does not tell.
     ///
     /// # Errors
     /// As [`sync`](Self::sync).
     pub fn check(&mut self) -> Result<SyncReport, SyncError> {
-        if self.backend.moved()? {
-            self.observed = false;
-        }
+        self.observed &= self.backend.moved()? != Moved::Yes;
         self.sync()
     }
 
-    /// A [`check`](Self::check) that also gives ServicePorts in quarantine another try.
+    /// A [`check`](Self::check) that also gives ServicePorts in quarantine another try, and looks where the kernel does not
+    /// tell.
     ///
     /// # Errors
     /// As [`sync`](Self::sync).
@@ -237,7 +241,8 @@ impl<B: Backend> Syncer<B> {
             self.claim(who, objects);
         }
         self.tracker.retry();
-        self.check()
+        self.observed &= self.backend.moved()? == Moved::No;
+        self.sync()
     }
 
     /// Observes the kernel and says what would be done. Writes nothing.
@@ -255,7 +260,7 @@ impl<B: Backend> Syncer<B> {
         let mut objects = Vec::new();
         if let Some(desired) = desired {
             self.stats.rendered += 1;
-            B::Dialect::render(desired, &mut objects);
+            self.backend.dialect().render(&self.policy, desired, &mut objects);
         }
         objects
     }
@@ -266,10 +271,9 @@ impl<B: Backend> Syncer<B> {
     }
 
     fn claim_base(&mut self) {
-        if let Some(policy) = &self.policy {
-            let base = B::Dialect::base(policy, &|container| self.tracker.wanted_members(container));
-            self.tracker.claim(Claimant::BASE, base);
-        }
+        let need = |container: &_| self.tracker.wanted_members(container);
+        let base = self.backend.dialect().base(&self.policy, &need);
+        self.tracker.claim(Claimant::BASE, base);
     }
 
     /// Sizes containers anew when there is less than a quarter more room than is needed. That changes nothing in the kernel by
@@ -330,9 +334,12 @@ impl<B: Backend> Syncer<B> {
             }
             let result = if beside { self.backend.apply_beside(batch) } else { self.backend.apply(batch) };
             match result {
-                Ok(()) => self.applied(batch),
+                Ok(()) => self.applied(&batch.ops),
                 Err(error) => {
-                    let go_on = isolate && matches!(error, ApplyError::Refused(_) | ApplyError::TooLarge { .. });
+                    if let ApplyError::Refused { refusals, carried_out } = &error {
+                        self.applied(carried_out_of(batch, refusals, carried_out));
+                    }
+                    let go_on = isolate && matches!(error, ApplyError::Refused { .. } | ApplyError::TooLarge(_));
                     failures.push((batch, error));
                     if !go_on {
                         break;
@@ -346,14 +353,17 @@ impl<B: Backend> Syncer<B> {
         failures
     }
 
-    fn applied(&mut self, batch: &Batch<B::Dialect>) {
-        for op in &batch.ops {
+    /// Takes note of a batch, or of what was carried out of it.
+    fn applied<'o>(&mut self, ops: impl IntoIterator<Item = &'o Op<B::Dialect>>) {
+        let mut operations = 0;
+        for op in ops {
             self.tracker.applied(op);
+            operations += 1;
         }
-        let operations = u64::try_from(batch.ops.len()).unwrap_or(u64::MAX);
-        self.stats.batches += 1;
+        let batches = operations.min(1);
+        self.stats.batches += batches;
         self.stats.operations += operations;
-        self.report.batches += 1;
+        self.report.batches += batches;
         self.report.operations += operations;
     }
 
@@ -370,7 +380,10 @@ impl<B: Backend> Syncer<B> {
     /// be removed.
     fn set_aside(&mut self, batch: &Batch<B::Dialect>, refusals: &[Refusal]) -> Result<(), SyncError> {
         let mut ports = BTreeMap::new();
-        for refusal in refusals {
+        // Where something is disliked, what is missing for others may be just that: they are tried again.
+        let is_consequence = |refusal: &Refusal| refusal.cause.is_stale_view();
+        let all_alike = refusals.iter().all(is_consequence);
+        for refusal in refusals.iter().filter(|refusal| all_alike || !is_consequence(refusal)) {
             let refused = refusal.op.and_then(|op| batch.ops.get(op));
             for op in refused.map_or(batch.ops.as_slice(), std::slice::from_ref) {
                 match self.tracker.wanted(op.key()) {
@@ -406,5 +419,21 @@ impl<B: Backend> Syncer<B> {
             }
         }
         Ok(())
+    }
+}
+
+/// What was carried out of a batch that was refused.
+fn carried_out_of<'b, D: Dialect>(
+    batch: &'b Batch<D>,
+    refusals: &[Refusal],
+    carried_out: &CarriedOut,
+) -> Vec<&'b Op<D>> {
+    match carried_out {
+        CarriedOut::Nothing => Vec::new(),
+        CarriedOut::Others => {
+            let refused: BTreeSet<_> = refusals.iter().filter_map(|refusal| refusal.op).collect();
+            batch.ops.iter().enumerate().filter(|(number, _)| !refused.contains(number)).map(|(_, op)| op).collect()
+        }
+        CarriedOut::These(numbers) => numbers.iter().filter_map(|number| batch.ops.get(*number)).collect(),
     }
 }

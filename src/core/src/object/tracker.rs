@@ -82,14 +82,14 @@ impl<D: Dialect> Default for Tracker<D> {
 impl<D: Dialect> Tracker<D> {
     /// What these ServicePorts want on this node, without a kernel.
     #[must_use]
-    pub fn rendered(policy: &NodePolicy, ports: &[DesiredPort]) -> Self {
+    pub fn rendered(dialect: &D, policy: &NodePolicy, ports: &[DesiredPort]) -> Self {
         let mut tracker = Self::default();
         for (number, port) in (1..).zip(ports) {
             let mut objects = Vec::new();
-            D::render(port, &mut objects);
+            dialect.render(policy, port, &mut objects);
             tracker.claim(Claimant(number), objects);
         }
-        let base = D::base(policy, &|container| tracker.wanted_members(container));
+        let base = dialect.base(policy, &|container| tracker.wanted_members(container));
         tracker.claim(Claimant::BASE, base);
         tracker
     }

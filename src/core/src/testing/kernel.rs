@@ -7,12 +7,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
     os::fd::BorrowedFd,
 };
 
 use super::Seed;
-use crate::object::{ApplyError, Backend, BackendError, Batch, Cause, Dialect, Editor, Op, Rank, Refusal};
+use crate::object::{
+    ApplyError, Backend, BackendError, Batch, CarriedOut, Cause, Dialect, Editor, Moved, Op, Rank, Refusal,
+};
 
 /// How often a [`MemoryKernel`] misbehaves: once in so many calls, 0 for never.
 #[derive(Debug, Clone, Default)]
@@ -26,19 +27,18 @@ pub struct Faults {
 }
 
 /// The outcome of a batch was forgotten.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("the answer was lost")]
 struct Forgotten;
 
-impl fmt::Display for Forgotten {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the answer was lost")
-    }
-}
-
-impl std::error::Error for Forgotten {}
+/// A batch has so many bytes.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} bytes are too many")]
+struct TooLarge(usize);
 
 /// A kernel in memory.
 pub struct MemoryKernel<D: Dialect> {
+    dialect: D,
     objects: BTreeMap<D::Key, D::Value>,
     faults: Faults,
     seed: Seed,
@@ -50,7 +50,7 @@ pub struct MemoryKernel<D: Dialect> {
     refuse: BTreeSet<D::Key>,
 }
 
-impl<D: Dialect> MemoryKernel<D> {
+impl<D: Dialect + Default> MemoryKernel<D> {
     /// An empty kernel that behaves.
     #[must_use]
     pub fn new() -> Self {
@@ -61,6 +61,7 @@ impl<D: Dialect> MemoryKernel<D> {
     #[must_use]
     pub fn with_faults(faults: Faults, seed: u64) -> Self {
         Self {
+            dialect: D::default(),
             objects: BTreeMap::new(),
             faults,
             seed: Seed::new(seed),
@@ -127,14 +128,18 @@ impl<D: Dialect> MemoryKernel<D> {
     }
 }
 
-impl<D: Dialect> Default for MemoryKernel<D> {
+impl<D: Dialect + Default> Default for MemoryKernel<D> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<D: Dialect> Backend for MemoryKernel<D> {
+impl<D: Dialect + Default> Backend for MemoryKernel<D> {
     type Dialect = D;
+
+    fn dialect(&self) -> &D {
+        &self.dialect
+    }
 
     fn observe(&mut self) -> Result<Vec<(D::Key, D::Value)>, BackendError> {
         (self.moved, self.edited) = (false, false);
@@ -154,9 +159,9 @@ impl<D: Dialect> Backend for MemoryKernel<D> {
         }
         let bytes = batch.ops.iter().map(op_bytes).sum();
         if bytes > self.batch_bytes && batch.ops.iter().all(|op| !matches!(op, Op::Rebuild(_))) {
-            return Err(ApplyError::TooLarge { bytes, capacity: self.batch_bytes });
+            return Err(ApplyError::TooLarge(BackendError::new(TooLarge(bytes))));
         }
-        self.commit(&batch.ops).map_err(|refusal| ApplyError::Refused(vec![refusal]))?;
+        self.commit(&batch.ops).map_err(nothing_but)?;
         if forget { Err(ApplyError::Unknown(BackendError::new(Forgotten))) } else { Ok(()) }
     }
 
@@ -169,7 +174,7 @@ impl<D: Dialect> Backend for MemoryKernel<D> {
                 Op::Replace(..) | Op::Rebuild(_) => false,
             };
             if !is_done {
-                next.commit(std::slice::from_ref(op)).map_err(|refusal| ApplyError::Refused(vec![refusal]))?;
+                next.commit(std::slice::from_ref(op)).map_err(nothing_but)?;
             }
         }
         self.objects = next.objects;
@@ -177,9 +182,9 @@ impl<D: Dialect> Backend for MemoryKernel<D> {
         Ok(())
     }
 
-    fn moved(&mut self) -> Result<bool, BackendError> {
+    fn moved(&mut self) -> Result<Moved, BackendError> {
         // Whoever asks compares generations, which an edit always raises, notified or not.
-        Ok(self.edited)
+        Ok(if self.edited { Moved::Yes } else { Moved::No })
     }
 
     fn editor(&mut self) -> Option<Editor> {
@@ -190,9 +195,14 @@ impl<D: Dialect> Backend for MemoryKernel<D> {
         self.batch_bytes
     }
 
-    fn notifications(&self) -> Option<BorrowedFd<'_>> {
-        None
+    fn wakers(&self) -> Vec<BorrowedFd<'_>> {
+        Vec::new()
     }
+}
+
+/// A refusal for which nothing of the batch was done.
+fn nothing_but(refusal: Refusal) -> ApplyError {
+    ApplyError::Refused { refusals: vec![refusal], carried_out: CarriedOut::Nothing }
 }
 
 fn op_bytes<D: Dialect>(op: &Op<D>) -> usize {
@@ -228,7 +238,7 @@ fn carry_out<D: Dialect>(objects: &mut BTreeMap<D::Key, D::Value>, op: &Op<D>) -
             if !objects.contains_key(key) {
                 return Err(Cause::Missing);
             }
-            if D::rank(key) != Rank::Table && is_referred_to::<D>(objects, key) {
+            if D::rank(key) != Rank::Root && is_referred_to::<D>(objects, key) {
                 return Err(Cause::Busy);
             }
             remove_with_members::<D>(objects, key);

@@ -54,7 +54,7 @@ fn traced(port: &DesiredPort, from: &str, to: &str, left: Option<u64>) -> [Strin
         service_cidrs: PerFamily { v4: vec!["10.96.0.0/16".parse().unwrap()], v6: Vec::new() },
         ..NodePolicy::default()
     };
-    let rendered = Tracker::<Nft>::rendered(&policy, std::slice::from_ref(port));
+    let rendered = Tracker::rendered(&Nft, &policy, std::slice::from_ref(port));
     let objects: Objects<'_> = rendered.all_wanted().collect();
     let source = from.parse().unwrap();
     let origin = if from.starts_with("10.") { Origin::Pod } else { Origin::Outside };

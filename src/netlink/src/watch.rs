@@ -13,7 +13,7 @@ use crate::{
     error::WatchError,
     message::Messages,
     socket::Socket,
-    uapi::{NFNLGRP_NFTABLES, NFTA_GEN_ID, NFTA_GEN_PROC_NAME, NFTA_GEN_PROC_PID, msg},
+    uapi::{NFNLGRP_NFTABLES, NFTA_GEN_ID, NFTA_GEN_PROC_NAME, NFTA_GEN_PROC_PID, chain, msg, rule, table},
 };
 
 /// Room for the notifications between two drains; what overruns it is told as lost.
@@ -35,6 +35,8 @@ pub struct Change<'a> {
     pub family: u8,
     /// The table that it is, or is in.
     pub table: &'a str,
+    /// The chain that it is, or is a rule of.
+    pub chain: Option<&'a str>,
     /// What happened to what: `uapi::msg::NEW*` and `DEL*`.
     pub msg_type: u8,
 }
@@ -106,9 +108,15 @@ impl Watch {
                     }
                     Some(msg_type) => {
                         // Every object of nf_tables has its table's name as attribute 1, a table its own.
-                        if let Some(table) = message.attrs().get(crate::uapi::table::NAME) {
-                            let table = table.str();
-                            report(Heard::Change(Change { family: message.family(), table, msg_type }));
+                        if let Some(table) = message.attrs().get(table::NAME) {
+                            let name_of_chain = match msg_type {
+                                msg::NEWCHAIN | msg::DELCHAIN => Some(chain::NAME),
+                                msg::NEWRULE | msg::DELRULE => Some(rule::CHAIN),
+                                _ => None,
+                            };
+                            let chain = name_of_chain.and_then(|kind| message.attrs().get(kind)).map(|name| name.str());
+                            let (family, table) = (message.family(), table.str());
+                            report(Heard::Change(Change { family, table, chain, msg_type }));
                         }
                     }
                     None => {}

@@ -16,6 +16,7 @@ use crate::support::{TABLE, Test, keys, nft, open, with_sets};
 pub(crate) const TESTS: &[Test] = &[
     ("own_changes_are_passed_over", own_changes_are_passed_over),
     ("foreign_changes_are_told", foreign_changes_are_told),
+    ("which_chain_a_change_is_in_is_told", which_chain_a_change_is_in_is_told),
     ("who_committed_is_told_after_the_objects", who_committed_is_told_after_the_objects),
     ("a_table_dies_with_its_owner_in_silence", a_table_dies_with_its_owner_in_silence),
     ("lost_notifications_are_told", lost_notifications_are_told),
@@ -63,6 +64,22 @@ fn foreign_changes_are_told() {
     nft("flush ruleset");
     let (seen, _) = drain(&mut watch, connection.port_id());
     assert!(seen.contains(&(NFPROTO_IPV4, TABLE.to_owned(), msg::DELTABLE)), "{seen:?}");
+}
+
+fn which_chain_a_change_is_in_is_told() {
+    let mut watch = Watch::open().expect("subscribed");
+    let connection = with_sets();
+    nft("add chain ip t c\nadd rule ip t c accept\nadd element ip t s { 10.0.0.1 }");
+    let mut heard = Vec::new();
+    watch
+        .drain(connection.port_id(), |what| {
+            if let Heard::Change(change) = what {
+                heard.push((change.msg_type, change.chain.map(str::to_owned)));
+            }
+        })
+        .expect("the socket is well");
+    let chain = Some("c".to_owned());
+    assert_eq!(heard, [(msg::NEWCHAIN, chain.clone()), (msg::NEWRULE, chain), (msg::NEWSETELEM, None)]);
 }
 
 fn who_committed_is_told_after_the_objects() {

@@ -1,0 +1,17 @@
+//! The iptables backend: chains and rules as kube-proxy names and writes them, handed to iptables-restore as text, and
+//! compared with what iptables-save prints.
+//!
+//! ```text
+//!   DesiredPort --render--> (Key, Value) --+--> text     what iptables-restore takes
+//!   NodePolicy --layout-->                 <--- parse    what iptables-save prints
+//! ```
+
+mod key;
+mod names;
+mod rule;
+mod value;
+
+pub use key::{Key, Match};
+pub use names::{BuiltIn, ChainName, Hash, Level, Part, Table, Tree};
+pub use rule::{AddressSide, Condition, Is, Link, RejectWith, Rule, State, Target};
+pub use value::Value;

@@ -6,12 +6,18 @@
 //!   NodePolicy --layout-->                 <--- parse    what iptables-save prints
 //! ```
 
+mod dispatch;
 mod key;
+pub mod listing;
 mod names;
+mod parse;
 mod rule;
+mod text;
 mod value;
 
 pub use key::{Key, Match};
 pub use names::{BuiltIn, ChainName, Hash, Level, Part, Table, Tree};
+pub use parse::rule as parse;
 pub use rule::{AddressSide, Condition, Is, Link, RejectWith, Rule, State, Target};
+pub use text::Text;
 pub use value::Value;

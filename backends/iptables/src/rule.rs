@@ -1,7 +1,7 @@
 //! One rule: what it asks a packet, and what it does with one for which all of that holds.
 //!
-//! One vocabulary with three readers: one writes it for iptables-restore, one reads what iptables-save prints, and one
-//! follows a packet through it. Only what Portolan or kube-proxy write is in it. A rule of anybody else's is kept as text.
+//! One vocabulary with several readers: [`text`](mod@crate::text) writes it for iptables-restore, [`parse`](mod@crate::parse)
+//! reads what iptables-save prints. Only what Portolan or kube-proxy write is in it. A rule of anybody else's is kept as text.
 
 use std::{net::SocketAddr, sync::Arc};
 

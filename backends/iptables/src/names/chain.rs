@@ -115,6 +115,21 @@ impl ChainName {
         }
     }
 
+    /// Whether packets come from a built-in chain.
+    #[must_use]
+    pub const fn is_entered(self) -> bool {
+        match self {
+            Self::Services
+            | Self::ExternalServices
+            | Self::NodePorts
+            | Self::ProxyFirewall
+            | Self::Forward
+            | Self::Firewall
+            | Self::Postrouting => true,
+            Self::MarkMasquerade | Self::Level(..) | Self::Of(..) => false,
+        }
+    }
+
     const fn fixed(&self) -> Option<&'static str> {
         Some(match self {
             Self::Services => "KUBE-SERVICES",

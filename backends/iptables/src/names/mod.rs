@@ -30,6 +30,12 @@ impl Table {
             Self::Nat => "nat",
         }
     }
+
+    /// The table with this name; `None` for one where nothing is ours.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|table| table.as_str() == name)
+    }
 }
 
 impl fmt::Display for Table {

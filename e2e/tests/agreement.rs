@@ -218,9 +218,9 @@ fn foreign_edit(node: &Host, seed: &mut Seed) -> Result<Option<String>> {
 /// Deletes an element, or gives it other data or another comment.
 fn element_edit(objects: &[(Key, Value)], seed: &mut Seed) -> Option<String> {
     let elements: Vec<_> = objects.iter().filter(|(key, _)| matches!(key, Key::Element(..))).collect();
-    let (Key::Element(family, set, element), Value::Element(data, _)) = seed.pick(&elements)? else { return None };
+    let (named @ Key::Element(family, set, _), Value::Element(data, _)) = seed.pick(&elements)? else { return None };
     let place = format!("element {} portolan {set}", if *family == Family::V4 { "ip" } else { "ip6" });
-    let key = element.read(*family, *set);
+    let key = named.fields()?;
     let delete = format!("delete {place} {{ {key} }}");
     let other = match data {
         Data::Endpoint(addr, _) => format!("{key} : {addr} . 9"),

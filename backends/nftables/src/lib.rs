@@ -19,15 +19,15 @@ mod table;
 pub mod testing;
 
 pub use services::{
-    dialect::Nft,
+    Data, Key, Nft, Nftables, Value,
     listing::frontends,
-    names::{ChainName, PortName, Scope, SetName, TABLE},
+    names::{ChainName, PortName, SetName, TABLE},
     trace,
 };
 pub use table::{
-    backend::{Error, Nftables},
+    backend::Error,
     element::{ElementKey, Fields},
-    key::Key,
+    field::Scope,
     text::{Seconds, text},
-    value::{Comment, Data, Hook, HookKind, HookPoint, Value},
+    value::{Comment, Hook, HookKind, HookPoint},
 };

@@ -19,15 +19,11 @@ use std::{iter, sync::Arc};
 
 use portolan_core::{desired::DesiredPort, model::TrafficPolicy};
 
-use super::names::{ChainName, PortName};
-use crate::table::{
-    key::Key,
-    rule::{
-        Rule, Statement,
-        Statement::{Is, Known, OneIn, Remember, TranslateTo},
-    },
-    value::Value,
+use super::{
+    Key, Rule, Statement, Value,
+    names::{ChainName, PortName},
 };
+use crate::table::rule::Statement::{Is, Known, OneIn, Remember, TranslateTo};
 
 /// Appends the chain and the sets for one list of endpoints.
 pub(crate) fn render(port: &DesiredPort, list: TrafficPolicy, objects: &mut Vec<(Key, Value)>) {

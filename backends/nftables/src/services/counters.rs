@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use portolan_core::{addr::Family, desired::Vip, object::FrontendCounts};
 
 use super::{
+    Nft, Nftables,
     names::{SetName, TABLE},
     sets,
 };
 use crate::table::{
-    backend::{Error, Nftables},
+    backend::Error,
     element::{ElementKey, Fields},
     lower::protocol_family,
     second::second,
@@ -27,8 +28,8 @@ impl Nftables {
     pub fn counts(&mut self) -> Result<BTreeMap<Vip, FrontendCounts>, Error> {
         let mut counts: BTreeMap<Vip, FrontendCounts> = BTreeMap::new();
         for family in Family::ALL {
-            for set in SetName::ALL.into_iter().filter(|set| sets::shape(*set).counts.is_some()) {
-                for name in [set.as_str(), &second(set)] {
+            for set in SetName::ALL.into_iter().filter(|set| sets::counts(*set).is_some()) {
+                for name in [set.as_str(), &second::<Nft>(set)] {
                     for (vip, packets) in self.counted(family, set, name)? {
                         let of_frontend = counts.entry(vip).or_default();
                         *count(of_frontend, set) += packets;
@@ -40,9 +41,10 @@ impl Nftables {
     }
 
     fn counted(&mut self, family: Family, set: SetName, name: &str) -> Result<Vec<(Vip, u64)>, Error> {
+        let key = sets::shape(set).key;
         let read = self.connection().elements(protocol_family(family), TABLE, name, |all: &mut Vec<_>, found| {
             let packets = found.counter.map_or(0, |counter| counter.packets);
-            if let Fields::Vip(vip) = ElementKey::found(found.key).read(family, set) {
+            if let Fields::Vip(vip) = ElementKey::found(found.key).read(family, &key) {
                 all.push((vip, packets));
             }
             Ok(())

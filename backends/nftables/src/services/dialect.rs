@@ -1,25 +1,19 @@
-//! nftables as a [`Dialect`]: the order of creation, who holds whom, what refers to what.
+//! The layout of Services as a [`Dialect`]: the order of creation, what lingers; and its names as a [`Layout`] of tables.
 
 use portolan_core::{
     desired::{DesiredPort, NodePolicy},
     object::{Dialect, Rank},
 };
 
-use portolan_netlink::wire::Expr;
-
 use super::{
-    layout,
+    Key, Value, layout,
     names::{ChainName, PortName, SetName},
-    places, render,
+    places, render, sets,
 };
-use crate::table::{
-    key::Key,
-    lower,
-    value::{Data, Value},
-};
+use crate::table::{layout::Layout, shape::Shape};
 
 /// The vocabulary of this backend.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Nft;
 
 impl Dialect for Nft {
@@ -57,81 +51,31 @@ impl Dialect for Nft {
     }
 
     fn parent(key: &Key) -> Option<Key> {
-        match key {
-            Key::Table(_) => None,
-            Key::Set(family, _) | Key::Clients(family, _) | Key::ForeignSet(family, _) | Key::Chain(family, _) => {
-                Some(Key::Table(*family))
-            }
-            Key::Rules(family, chain) => Some(Key::Chain(*family, chain.clone())),
-            Key::Element(family, set, _) => Some(Key::Set(*family, *set)),
-        }
+        key.parent()
     }
 
     fn capacity(value: &Value) -> Option<usize> {
-        match value {
-            Value::Set { size: Some(size), .. } => usize::try_from(*size).ok(),
-            _ => None,
-        }
+        value.capacity()
     }
 
     fn references(key: &Key, value: &Value, visit: &mut dyn FnMut(Key)) {
-        let family = key.family();
-        match value {
-            Value::Element(Data::Jump(chain) | Data::Goto(chain), _) => visit(Key::Chain(family, chain.clone())),
-            Value::Rules(rules) => {
-                for statement in rules.iter().flat_map(|rule| &rule.statements) {
-                    statement.set(family).into_iter().for_each(&mut *visit);
-                    statement.chain().into_iter().for_each(|chain| visit(Key::Chain(family, chain.clone())));
-                }
-            }
-            Value::LiveRules(rules) => {
-                for set in rules.iter().flatten().filter_map(|expr| match expr {
-                    Expr::Lookup { set, .. } => SetName::parse(set),
-                    _ => None,
-                }) {
-                    visit(Key::Set(family, set));
-                }
-            }
-            _ => {}
-        }
+        value.references(key, visit);
     }
 
     fn grown(value: &Value, need: usize) -> Option<Value> {
-        match value {
-            Value::Set { size: Some(_), counts } => {
-                Some(Value::Set { size: Some(layout::size_for(need)), counts: *counts })
-            }
-            _ => None,
-        }
+        value.grown(need)
     }
 
     fn writable(key: &Key, value: &Value) -> bool {
-        match (key, value) {
-            (Key::Rules(_, ChainName::Foreign(_)), _) | (_, Value::Strange) => false,
-            // What others have added may belong to this one rule, as an anonymous set does.
-            (_, Value::LiveRules(rules)) => rules.iter().flatten().all(|instruction| match instruction {
-                Expr::Other { .. } => false,
-                Expr::Lookup { set, .. } => SetName::parse(set).is_some() || PortName::parse(set).is_some(),
-                _ => true,
-            }),
-            _ => true,
-        }
+        value.is_writable(key)
     }
 
     fn serves(key: &Key, live: &Value, wanted: &Value) -> bool {
-        match (live, wanted) {
-            // Whether there is room is counted apart: a set that is larger or smaller than we would make it now is fine.
-            (Value::Set { size: live, counts: live_counts }, Value::Set { size, counts }) => {
-                live.is_some() == size.is_some() && live_counts == counts
-            }
-            (Value::LiveRules(live), Value::Rules(wanted)) => lower::is_same(key.family(), live, wanted),
-            (Value::Strange, _) => false,
-            (live, wanted) => live == wanted,
-        }
+        live.serves(key, wanted)
     }
 
     fn replaceable(key: &Key) -> bool {
-        matches!(key, Key::Rules(..) | Key::Element(..))
+        key.is_replaceable()
     }
 
     fn lingers(key: &Key) -> bool {
@@ -139,14 +83,8 @@ impl Dialect for Nft {
         matches!(key, Key::Chain(_, Pick(..) | PickLocal(..)) | Key::Rules(_, Pick(..) | PickLocal(..)))
     }
 
-    fn weight(key: &Key, value: &Value) -> usize {
-        match (key, value) {
-            // Header, key and data at their largest, and the comment.
-            (_, Value::Element(_, comment)) => 160 + comment.as_ref().map_or(0, |comment| comment.as_str().len()),
-            // Five expressions at most for each, and a name.
-            (_, Value::Rules(rules)) => rules.iter().map(|rule| 256 + 512 * rule.statements.len()).sum(),
-            _ => 1024,
-        }
+    fn weight(_key: &Key, value: &Value) -> usize {
+        value.weight()
     }
 
     fn base(&self, policy: &NodePolicy, need: &dyn Fn(&Key) -> usize) -> Vec<(Key, Value)> {
@@ -159,5 +97,38 @@ impl Dialect for Nft {
 
     fn keep_places<'kernel>(objects: &mut [(Key, Value)], present: &dyn Fn(usize) -> Option<&'kernel Value>) {
         places::keep(objects, present);
+    }
+}
+
+impl Layout for Nft {
+    const TABLE: &str = super::names::TABLE;
+    const SETS: &[SetName] = &SetName::ALL;
+
+    type Set = SetName;
+    type Chain = ChainName;
+    type Clients = PortName;
+
+    fn shape(set: SetName) -> Shape {
+        sets::shape(set)
+    }
+
+    fn chain(name: &str) -> ChainName {
+        ChainName::parse(name)
+    }
+
+    fn is_foreign(chain: &ChainName) -> bool {
+        matches!(chain, ChainName::Foreign(_))
+    }
+
+    fn clients(name: &str) -> Option<PortName> {
+        PortName::parse(name)
+    }
+
+    fn set(name: &str) -> Option<SetName> {
+        SetName::parse(name)
+    }
+
+    fn set_name(set: SetName) -> &'static str {
+        set.as_str()
     }
 }

@@ -18,21 +18,22 @@ use portolan_core::{
 };
 
 use super::{
-    names::{ChainName, DIRECT, PortName, Scope, SetName},
-    sets::{self, Counts, DataKind},
+    Key, Rule, Statement, Value,
+    names::{ChainName, DIRECT, PortName, SetName},
+    sets::{self, Counts},
 };
 use crate::table::{
-    key::Key,
-    rule::{
+    dialect::size_for,
+    field::{
         Field::{self, Destination, Source},
-        Rule, Statement,
-        Statement::{
-            Drop, FromPod, Goto, In, Is, Jump, Local, Lookup, Mark, Marked, Masquerade, NotFromPod, NotIn, NotNew,
-            Outside, Reject, RejectWithReset, Return, Translate, Translated, Unmark, Within,
-        },
-        VIP, frontend, frontend_and,
+        Scope, VIP, frontend, frontend_and,
     },
-    value::{Hook, HookKind, HookPoint, Value},
+    rule::Statement::{
+        Drop, FromPod, Goto, In, Is, Jump, LeavesAsItCame, Local, Lookup, Mark, Marked, Masquerade, NotFromPod, NotIn,
+        NotNew, Outside, Reject, RejectWithReset, Return, Translate, Translated, Unmark, Within,
+    },
+    shape::{CLIENTS, DataKind},
+    value::{Hook, HookKind, HookPoint},
 };
 
 /// One behind kube-proxy's -100: whoever translates first wins, so a table of ours that was left behind loses to a
@@ -86,21 +87,13 @@ fn set_value(set: SetName, need: usize, count_connections: bool) -> Value {
     };
     // For each verdict that is added the kernel looks at every place of the map, also at the empty ones, once for each
     // base chain: 180 us where there are 32,768. Without a size the map has as many places as it needs.
-    let size = match (set, shape.data) {
-        (SetName::Links, _) => Some(sets::CLIENTS),
-        (_, DataKind::Verdict) => None,
-        (_, DataKind::None | DataKind::Endpoint) => Some(size_for(need).max(least)),
+    let size = match shape.data {
+        _ if shape.filled_by_packets => Some(CLIENTS),
+        DataKind::Verdict => None,
+        DataKind::None | DataKind::Endpoint => Some(size_for(need).max(least)),
     };
-    let counts = shape.counts.is_some_and(|counts| count_connections || counts == Counts::Refusals);
+    let counts = sets::counts(set).is_some_and(|counts| count_connections || counts == Counts::Refusals);
     Value::Set { size, counts }
-}
-
-/// Room for a quarter more than is needed: a set cannot be resized, and with a size the kernel uses a hash table that never
-/// has to grow inside a transaction (0.65 us an element instead of up to 3). The table has a power of two of places, 4/3 of
-/// the size at least (`nft_hash_buckets`), so that sizes of three times a power of two use all of it.
-pub(crate) fn size_for(need: usize) -> u32 {
-    let places = need.saturating_add(need / 4).div_ceil(3).checked_next_power_of_two();
-    places.and_then(|places| u32::try_from(places.checked_mul(3)?).ok()).unwrap_or(u32::MAX)
 }
 
 /// The chain that picks one of `count` endpoints of a large Service.
@@ -278,7 +271,7 @@ impl View<'_> {
                 FromPod(pods.clone()),
                 NotIn(vec![Field::Asked], SetName::ClusterIps),
                 NotIn(vec![Destination; 2], SetName::Hairpin),
-                Statement::LeavesAsItCame,
+                LeavesAsItCame(SetName::Links),
                 Masquerade,
             ])
         }));
@@ -387,17 +380,4 @@ pub(crate) fn rule<const N: usize>(statements: [Statement; N]) -> Rule {
 
 fn commented<const N: usize>(comment: &'static str, statements: [Statement; N]) -> Rule {
     Rule { comment: Some(comment), ..rule(statements) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sets_have_room_for_a_quarter_more_than_is_needed() {
-        for (need, size) in [(0, 3), (1_000, 1_536), (1_228, 1_536), (1_230, 3_072), (100_000, 196_608)] {
-            assert_eq!(size_for(need), size, "{need}");
-        }
-        assert_eq!(size_for(usize::MAX), u32::MAX);
-    }
 }

@@ -10,24 +10,23 @@ use portolan_core::{
     object::{FrontendNote, LiveFrontend},
 };
 
-use super::names::{ChainName, SetName};
-use crate::table::{
-    element::Fields,
-    key::Key,
-    value::{Data, Value},
+use super::{
+    Data, Key, Value,
+    names::{ChainName, SetName},
 };
+use crate::table::element::Fields;
 
 /// The frontends among objects, sorted by VIP.
 #[must_use]
 pub fn frontends<'a>(objects: impl IntoIterator<Item = &'a (Key, Value)>) -> Vec<LiveFrontend> {
     let mut found = Found::default();
     for (key, value) in objects {
-        let (Key::Element(family, set, element), Value::Element(data, comment)) = (key, value) else { continue };
+        let (Key::Element(_, set, _), Value::Element(data, comment)) = (key, value) else { continue };
         let comment = comment.as_ref().map(|comment| comment.as_str());
-        match element.read(*family, *set) {
-            Fields::Vip(vip) => found.vip(*set, vip, data, comment.unwrap_or_default()),
-            Fields::Slot(vip, slot) => found.endpoint(*set, vip, slot, data),
-            Fields::Address(_) | Fields::Pair(..) | Fields::Strange(_) => {}
+        match key.fields() {
+            Some(Fields::Vip(vip)) => found.vip(*set, vip, data, comment.unwrap_or_default()),
+            Some(Fields::Slot(vip, slot)) => found.endpoint(*set, vip, slot, data),
+            Some(Fields::Address(_) | Fields::Pair(..) | Fields::Strange(_)) | None => {}
         }
     }
     found.listed()

@@ -19,3 +19,18 @@ pub(crate) mod places;
 pub(crate) mod render;
 pub(crate) mod sets;
 pub mod trace;
+
+pub use dialect::Nft;
+
+use crate::table;
+
+/// Names an object in one of our tables.
+pub type Key = table::key::Key<Nft>;
+/// What an object in our tables is, apart from its name.
+pub type Value = table::value::Value<Nft>;
+/// What an element leads to.
+pub type Data = table::value::Data<Nft>;
+/// Our tables in the kernel.
+pub type Nftables = table::backend::Tables<Nft>;
+pub(crate) type Rule = table::rule::Rule<Nft>;
+pub(crate) type Statement = table::rule::Statement<Nft>;

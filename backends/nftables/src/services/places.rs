@@ -13,11 +13,7 @@
 
 use std::net::IpAddr;
 
-use super::names::SetName;
-use crate::table::{
-    key::Key,
-    value::{Data, Value},
-};
+use super::{Data, Key, Value, names::SetName};
 
 /// Gives the endpoints of each frontend the places that they have in the kernel. `present` is what it holds at the place of
 /// the object with this number.

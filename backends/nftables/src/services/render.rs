@@ -18,14 +18,10 @@ use portolan_core::{
 };
 
 use super::{
-    affinity, layout,
-    names::{ChainName, DIRECT, PortName, Scope, SetName},
+    Data, Key, Value, affinity, layout,
+    names::{ChainName, DIRECT, PortName, SetName},
 };
-use crate::table::{
-    element::ElementKey,
-    key::Key,
-    value::{Comment, Data, Value},
-};
+use crate::table::{element::ElementKey, field::Scope, value::Comment};
 
 /// Appends the objects of one ServicePort; no key twice.
 pub(crate) fn render(port: &DesiredPort, objects: &mut Vec<(Key, Value)>) {

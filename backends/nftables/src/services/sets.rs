@@ -1,67 +1,23 @@
-//! The shape of each set: what its keys are made of and what its elements lead to.
+//! What is in each set of the layout.
 
-use super::names::{DIRECT, Scope, SetName};
-use crate::table::rule::{Field, frontend, frontend_and};
-
-/// What the elements of a set lead to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DataKind {
-    /// Nothing: a plain set.
-    None,
-    /// An endpoint, address and port.
-    Endpoint,
-    /// A chain. Changing an element makes the kernel validate every such map of the table.
-    Verdict,
-}
-
-/// The fields of an endpoint. A map's data has no fields of a packet: nft writes the expressions of the same type.
-pub(crate) const ENDPOINT: [Field; 2] = [Field::Destination, Field::Port];
-
-/// The key of a set of clients.
-pub(crate) const CLIENT: [Field; 1] = [Field::Source];
-
-/// Clients that are remembered for each endpoint; whoever comes when the set is full is served without affinity. The kernel
-/// makes the hash table of a set that packets fill for the low 16 bits of its size: for none of 65,536, but for nft's default of
-/// 65,535 at once, which is 2 MB.
-pub(crate) const CLIENTS: u32 = 65_536;
-
-/// Keys and data of a set.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Shape {
-    /// What its keys are made of.
-    pub key: Vec<Field>,
-    /// What its elements lead to.
-    pub data: DataKind,
-    /// What a lookup that finds an element says about the connection, if its elements can count.
-    pub counts: Option<Counts>,
-}
-
-/// What is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Counts {
-    /// New connections: only where that is wanted, since it costs each of them a little.
-    Connections,
-    /// Packets that are refused: always.
-    Refusals,
-}
+use super::names::{DIRECT, SetName};
+use crate::table::{
+    field::{Field, Scope, frontend, frontend_and},
+    shape::{DataKind, Shape},
+};
 
 /// The shape of one of our sets.
 #[must_use]
 pub(crate) fn shape(set: SetName) -> Shape {
     let scope = set.scope();
-    let of = |key, data| Shape { key, data, counts: None };
+    let of = |key, data| Shape { key, data, filled_by_packets: false };
     let slot = |count| of(frontend_and(scope, Field::Random(count)), DataKind::Endpoint);
-    let connections = |scope_of_count| (scope == scope_of_count).then_some(Counts::Connections);
     match set {
-        // Where a connection is looked up once: at the policy, since every NodePort has one, or else at the gate.
-        SetName::Services(_) => Shape { counts: connections(Scope::Vip), ..of(frontend(scope), DataKind::None) },
-        SetName::Policies(_) => {
-            Shape { counts: connections(Scope::NodePort), ..of(frontend(scope), DataKind::Verdict) }
+        SetName::Services(_) | SetName::NoEndpoints(_) | SetName::NoLocalEndpoints(_) | SetName::Restricted => {
+            of(frontend(scope), DataKind::None)
         }
-        SetName::NoEndpoints(_) | SetName::NoLocalEndpoints(_) | SetName::Restricted => {
-            Shape { counts: Some(Counts::Refusals), ..of(frontend(scope), DataKind::None) }
-        }
-        SetName::Large(_)
+        SetName::Policies(_)
+        | SetName::Large(_)
         | SetName::LocalServices(_)
         | SetName::Affinities(_)
         | SetName::LocalAffinities(_)
@@ -73,6 +29,26 @@ pub(crate) fn shape(set: SetName) -> Shape {
         SetName::Endpoints(Scope::NodePort) | SetName::LocalEndpoints(_) => slot(2),
         SetName::ClusterIps => of(vec![Field::Destination], DataKind::None),
         SetName::Hairpin => of(vec![Field::Source, Field::Destination], DataKind::None),
-        SetName::Links => of(vec![Field::CameBy, Field::LeavesBy], DataKind::None),
+        SetName::Links => Shape { filled_by_packets: true, ..of(vec![Field::CameBy, Field::LeavesBy], DataKind::None) },
+    }
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counts {
+    /// New connections: only where that is wanted, since it costs each of them a little.
+    Connections,
+    /// Packets that are refused: always.
+    Refusals,
+}
+
+/// What a lookup that finds an element says about the connection, if the elements of a set can count.
+#[must_use]
+pub(crate) const fn counts(set: SetName) -> Option<Counts> {
+    match set {
+        // Where a connection is looked up once: at the policy, since every NodePort has one, or else at the gate.
+        SetName::Services(Scope::Vip) | SetName::Policies(Scope::NodePort) => Some(Counts::Connections),
+        SetName::NoEndpoints(_) | SetName::NoLocalEndpoints(_) | SetName::Restricted => Some(Counts::Refusals),
+        _ => None,
     }
 }

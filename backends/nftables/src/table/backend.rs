@@ -16,21 +16,21 @@ use std::{
 
 use portolan_core::{
     addr::Family,
-    object::{ApplyError, Backend, BackendError, Batch, CarriedOut, Cause, Dialect as _, Editor, Moved, Op, Refusal},
+    object::{ApplyError, Backend, BackendError, Batch, CarriedOut, Cause, Editor, Moved, Op, Refusal},
 };
 use portolan_netlink::{
     Author, CommitError, Connection, DumpError, Errno, Heard, OpenError, Transaction, Watch, WatchError,
 };
 
 use super::{
+    dialect::TableDialect,
     encode::{Expectation, encode},
     key::Key,
     lower::protocol_family,
-    observe,
+    observe::{self, Observed},
     second::Names,
     value::Value,
 };
-use crate::services::{dialect::Nft, names::TABLE};
 
 /// Bytes that one transaction may have. The kernel works on 2 MiB for about 12 ms (32 of them for 100,000 Services took it
 /// 0.4 s), during which no other program can change its rules.
@@ -43,15 +43,16 @@ const WATCHED_OPS: usize = 1000;
 /// How often in a row the commits of others may come first. Each try takes the kernel microseconds.
 const TRIES: u32 = 16;
 
-/// nf_tables in the network namespace of the thread that opened it.
+/// The tables of a layout in the nf_tables of the network namespace of the thread that opened it.
 #[derive(Debug)]
-pub struct Nftables {
+pub struct Tables<L: TableDialect> {
+    layout: L,
     connection: Connection,
     watching: bool,
     watch: Option<Watch>,
     expected: u32,
     /// Of our sets, as they were last observed or written.
-    names: Names,
+    names: Names<L>,
     /// Something of ours may not be as we know it.
     moved: bool,
     /// Changes of ours were heard of that are part of a commit whose end was not.
@@ -67,17 +68,17 @@ pub enum Error {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The ruleset cannot be read.
-    #[error("cannot read table {TABLE}: {0}")]
+    #[error("cannot read Portolan's tables of nf_tables: {0}")]
     Dump(#[from] DumpError),
     /// The ruleset cannot be changed.
-    #[error("cannot change table {TABLE}: {0}")]
+    #[error("cannot change Portolan's tables of nf_tables: {0}")]
     Commit(#[from] CommitError),
     /// Changes by others cannot be heard of.
     #[error(transparent)]
     Watch(#[from] WatchError),
 }
 
-impl Nftables {
+impl<L: TableDialect> Tables<L> {
     /// For commands that read or write once.
     ///
     /// # Errors
@@ -99,7 +100,17 @@ impl Nftables {
         let watch = if watching { Some(Watch::open()?) } else { None };
         let expected = connection.generation()?;
         let names = Names::default();
-        Ok(Self { connection, watching, watch, expected, names, moved: true, touching: false, editor: None })
+        Ok(Self {
+            layout: L::default(),
+            connection,
+            watching,
+            watch,
+            expected,
+            names,
+            moved: true,
+            touching: false,
+            editor: None,
+        })
     }
 
     /// The connection, for what else is read by it.
@@ -114,7 +125,7 @@ impl Nftables {
     pub fn tables(&mut self) -> Result<Vec<Family>, Error> {
         let mut there = Vec::new();
         for family in Family::ALL {
-            if self.connection.table(protocol_family(family), TABLE)?.is_some() {
+            if self.connection.table(protocol_family(family), L::TABLE)?.is_some() {
                 there.push(family);
             }
         }
@@ -129,7 +140,7 @@ impl Nftables {
         let there = self.tables()?;
         if !there.is_empty() {
             let mut tx = self.connection.transaction(None);
-            there.iter().for_each(|family| tx.delete_table(0, protocol_family(*family), TABLE));
+            there.iter().for_each(|family| tx.delete_table(0, protocol_family(*family), L::TABLE));
             self.connection.commit(tx)?;
         }
         Ok(there)
@@ -143,7 +154,7 @@ impl Nftables {
         let drained = watch.drain(self.connection.port_id(), |heard| match heard {
             Heard::Change(change) => {
                 let ours = Family::ALL.iter().any(|family| protocol_family(*family) == change.family);
-                *touching |= ours && change.table == TABLE;
+                *touching |= ours && change.table == L::TABLE;
                 touched |= *touching;
             }
             Heard::Commit(Author { process, program }) => {
@@ -166,7 +177,7 @@ impl Nftables {
         Ok(())
     }
 
-    fn observe_tables(&mut self) -> Result<Vec<(Key, Value)>, Error> {
+    fn observe_tables(&mut self) -> Result<Observed<L>, Error> {
         if self.watching && self.watch.is_none() {
             self.watch = Some(Watch::open()?);
         }
@@ -185,7 +196,7 @@ impl Nftables {
     }
 
     /// A table that goes while it is read is read again: it is not there, or another is.
-    fn observe_table(&mut self, family: Family) -> Result<Vec<(Key, Value)>, Error> {
+    fn observe_table(&mut self, family: Family) -> Result<Observed<L>, Error> {
         for _ in 1..TRIES {
             match observe::observe(&mut self.connection, family, &mut self.names) {
                 Err(error) if error.is_not_found() => {}
@@ -210,7 +221,7 @@ impl Nftables {
         Ok(true)
     }
 
-    fn commit(&mut self, batch: &Batch<Nft>) -> Result<(), ApplyError> {
+    fn commit(&mut self, batch: &Batch<L>) -> Result<(), ApplyError> {
         let mut names = self.names.clone();
         for part in parts(batch, self.batch_bytes()) {
             let (before, part) = (names.clone(), &part);
@@ -252,7 +263,7 @@ impl Nftables {
 
     /// Removes what sets were before they were replaced by larger ones: nothing reads them any more. Whether it succeeds or
     /// not, the batch was applied; what is left is found when the kernel is observed.
-    fn remove_replaced(&mut self, batch: &Batch<Nft>) {
+    fn remove_replaced(&mut self, batch: &Batch<L>) {
         let names = self.names.clone();
         let replaced: Vec<_> = batch
             .ops
@@ -263,7 +274,7 @@ impl Nftables {
             })
             .collect();
         let delete = |tx: &mut Transaction| {
-            replaced.iter().for_each(|(family, name)| tx.delete_set(0, protocol_family(*family), TABLE, name));
+            replaced.iter().for_each(|(family, name)| tx.delete_set(0, protocol_family(*family), L::TABLE, name));
         };
         if !replaced.is_empty() && self.transact(delete).is_err() {
             self.moved = true;
@@ -280,18 +291,18 @@ impl Nftables {
     }
 }
 
-impl Backend for Nftables {
-    type Dialect = Nft;
+impl<L: TableDialect> Backend for Tables<L> {
+    type Dialect = L;
 
-    fn dialect(&self) -> &Nft {
-        &Nft
+    fn dialect(&self) -> &L {
+        &self.layout
     }
 
-    fn observe(&mut self) -> Result<Vec<(Key, Value)>, BackendError> {
+    fn observe(&mut self) -> Result<Vec<(Key<L>, Value<L>)>, BackendError> {
         self.observe_tables().map_err(BackendError::new)
     }
 
-    fn apply(&mut self, batch: &Batch<Nft>) -> Result<(), ApplyError> {
+    fn apply(&mut self, batch: &Batch<L>) -> Result<(), ApplyError> {
         if batch.ops.len() > WATCHED_OPS {
             self.hear().map_err(failed)?;
             if self.moved {
@@ -310,7 +321,7 @@ impl Backend for Nftables {
         result
     }
 
-    fn apply_beside(&mut self, batch: &Batch<Nft>) -> Result<(), ApplyError> {
+    fn apply_beside(&mut self, batch: &Batch<L>) -> Result<(), ApplyError> {
         // Nor is a set replaced while it is not known what is in it.
         let grows = matches!(batch.ops.first(), Some(Op::Rebuild(Key::Set(..))));
         if batch.ops.len() > WATCHED_OPS || grows {
@@ -345,14 +356,14 @@ impl Backend for Nftables {
 
 /// What of a batch is one transaction: all of it, but for a larger set, which nobody reads before the last one. The rules that
 /// are to read it are in the last one together, whatever they weigh.
-fn parts(batch: &Batch<Nft>, limit: usize) -> Vec<Range<usize>> {
+fn parts<L: TableDialect>(batch: &Batch<L>, limit: usize) -> Vec<Range<usize>> {
     let (mut parts, mut first, mut bytes) = (Vec::new(), 0, 0);
     if matches!(batch.ops.first(), Some(Op::Rebuild(Key::Set(..)))) {
         let (mut end, mut rules) = (0, 0);
         for (index, op) in batch.ops.iter().enumerate() {
             match op {
                 Op::Add(key @ Key::Element(..), value) => {
-                    let weight = Nft::weight(key, value);
+                    let weight = L::weight(key, value);
                     if bytes + weight > limit {
                         parts.push(first..index);
                         (first, bytes) = (index, 0);
@@ -360,7 +371,7 @@ fn parts(batch: &Batch<Nft>, limit: usize) -> Vec<Range<usize>> {
                     bytes += weight;
                     end = index + 1;
                 }
-                Op::Add(key, value) | Op::Replace(key, value) => rules += Nft::weight(key, value),
+                Op::Add(key, value) | Op::Replace(key, value) => rules += L::weight(key, value),
                 Op::Remove(_) | Op::Rebuild(_) => {}
             }
         }

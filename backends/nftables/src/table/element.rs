@@ -15,13 +15,9 @@ use portolan_core::{
     desired::Vip,
 };
 
-use super::rule::Field;
-use crate::services::{
-    names::{Scope, SetName},
-    sets,
-};
+use super::field::{Field, Scope};
 
-/// The key of an element of a set of ours.
+/// The key of an element of a set.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ElementKey {
     bytes: [u8; Self::MAX],
@@ -35,7 +31,7 @@ impl Hash for ElementKey {
     }
 }
 
-/// What a key says, by the kinds of key that our sets have.
+/// What a key says, by the kinds of key that sets have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fields {
     /// `ip daddr . meta l4proto . th dport`, or `meta l4proto . th dport` of NodePorts, whose address is the unspecified
@@ -135,12 +131,12 @@ impl ElementKey {
         }
     }
 
-    /// Reads it as a key of this set. What does not read as exactly the bytes that we would write is not ours.
+    /// Reads it as a key of these fields. What does not read as exactly the bytes that we would write is not ours.
     #[must_use]
-    pub fn read(&self, family: Family, set: SetName) -> Fields {
+    pub fn read(&self, family: Family, key: &[Field]) -> Fields {
         let mut rest = self.as_slice();
-        let scope = set.scope();
-        let read = match *sets::shape(set).key {
+        let scope = if key.first() == Some(&Field::Protocol) { Scope::NodePort } else { Scope::Vip };
+        let read = match *key {
             [Field::Destination] => address(family, &mut rest).map(|addr| (Self::address(addr), Fields::Address(addr))),
             [Field::Source, Field::Destination] => address(family, &mut rest)
                 .and_then(|from| Some((from, address(family, &mut rest)?)))
@@ -243,6 +239,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::services::{names::SetName, sets::shape};
 
     fn an_address(family: Family) -> BoxedStrategy<IpAddr> {
         match family {
@@ -256,7 +253,7 @@ mod tests {
         fn any_bytes_are_a_key_of_ours_or_stay_bytes(bytes: Vec<u8>, set in prop::sample::select(&SetName::ALL)) {
             for family in Family::ALL {
                 let found = ElementKey::found(&bytes);
-                let again = match found.read(family, set) {
+                let again = match found.read(family, &shape(set).key) {
                     Fields::Vip(vip) => ElementKey::frontend(set.scope(), vip),
                     Fields::Slot(vip, slot) => ElementKey::slot(set.scope(), vip, slot),
                     Fields::Address(addr) => ElementKey::address(addr),
@@ -285,7 +282,7 @@ mod tests {
                 (SetName::ClusterIps, ElementKey::address(a), Fields::Address(a)),
                 (SetName::Hairpin, ElementKey::pair(a, b), Fields::Pair(a, b)),
             ] {
-                prop_assert_eq!(ElementKey::found(key.as_slice()).read(family, set), fields);
+                prop_assert_eq!(ElementKey::found(key.as_slice()).read(family, &shape(set).key), fields);
             }
             prop_assert_eq!(read_endpoint(family, ElementKey::endpoint(a, port).as_slice()), Some((a, port)));
         }

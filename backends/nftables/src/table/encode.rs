@@ -16,18 +16,16 @@ use portolan_netlink::{
 };
 
 use super::{
+    dialect::TableDialect,
     element::ElementKey,
     key::Key,
+    layout::Layout,
     lower::{self, protocol_family},
     rule::Rule,
     second::Names,
+    shape::{self, DataKind},
     userdata,
     value::{Data, Hook, HookKind, HookPoint, Value},
-};
-use crate::services::{
-    dialect::Nft,
-    names::{ChainName, PortName, SetName, TABLE},
-    sets::{self, DataKind},
 };
 
 /// What the kernel is taken to hold.
@@ -58,11 +56,11 @@ impl Expectation {
 
 /// Writes a part of a batch into a transaction; a refusal names the operation by its index. A set that is made anew gets its
 /// other name.
-pub(crate) fn encode(
-    batch: &Batch<Nft>,
+pub(crate) fn encode<L: TableDialect>(
+    batch: &Batch<L>,
     part: Range<usize>,
     expectation: Expectation,
-    names: &mut Names,
+    names: &mut Names<L>,
     tx: &mut Transaction,
 ) {
     let mut index = part.start;
@@ -84,7 +82,7 @@ pub(crate) fn encode(
     }
 }
 
-fn same_run(op: &Op<Nft>, other: &Op<Nft>) -> bool {
+fn same_run<L: TableDialect>(op: &Op<L>, other: &Op<L>) -> bool {
     match (op.key(), other.key()) {
         (Key::Element(family, set, _), Key::Element(other_family, other_set, _)) => {
             family == other_family && set == other_set && std::mem::discriminant(op) == std::mem::discriminant(other)
@@ -93,29 +91,36 @@ fn same_run(op: &Op<Nft>, other: &Op<Nft>) -> bool {
     }
 }
 
-fn elements(tx: &mut Transaction, expectation: Expectation, first: usize, family: Family, set: &str, run: &[Op<Nft>]) {
+fn elements<L: TableDialect>(
+    tx: &mut Transaction,
+    expectation: Expectation,
+    first: usize,
+    family: Family,
+    set: &str,
+    run: &[Op<L>],
+) {
     let number = protocol_family(family);
     let removes = run.first().is_some_and(|op| !matches!(op, Op::Add(..)));
     let adds = run.first().is_some_and(|op| !matches!(op, Op::Remove(_)));
     // Data cannot be changed in place (EEXIST): delete and add within the transaction, seen by packets as one.
     if removes {
-        tx.elements(first, expectation.delete_element(), 0, number, TABLE, set, run, |w, op| {
+        tx.elements(first, expectation.delete_element(), 0, number, L::TABLE, set, run, |w, op| {
             Element::of(key_bytes(op)).put(w);
         });
     }
     if adds {
-        tx.elements(first, msg::NEWSETELEM, expectation.new_flags(), number, TABLE, set, run, put_element);
+        tx.elements(first, msg::NEWSETELEM, expectation.new_flags(), number, L::TABLE, set, run, put_element);
     }
 }
 
-fn key_bytes(op: &Op<Nft>) -> &[u8] {
+fn key_bytes<L: TableDialect>(op: &Op<L>) -> &[u8] {
     match op.key() {
         Key::Element(_, _, element) => element.as_slice(),
         _ => &[],
     }
 }
 
-fn put_element(w: &mut Writer<'_>, op: &Op<Nft>) {
+fn put_element<L: TableDialect>(w: &mut Writer<'_>, op: &Op<L>) {
     let (Op::Add(_, Value::Element(data, comment)) | Op::Replace(_, Value::Element(data, comment))) = op else {
         return;
     };
@@ -135,7 +140,13 @@ fn put_element(w: &mut Writer<'_>, op: &Op<Nft>) {
     }
 }
 
-fn structure(tx: &mut Transaction, expectation: Expectation, names: &mut Names, index: usize, op: &Op<Nft>) {
+fn structure<L: TableDialect>(
+    tx: &mut Transaction,
+    expectation: Expectation,
+    names: &mut Names<L>,
+    index: usize,
+    op: &Op<L>,
+) {
     let new = expectation.new_flags();
     let family = op.key().family();
     let number = protocol_family(family);
@@ -143,38 +154,38 @@ fn structure(tx: &mut Transaction, expectation: Expectation, names: &mut Names, 
         // The one that there is stays for those who still read it.
         Op::Rebuild(Key::Set(_, set)) => {
             if names.exchange(family, *set) {
-                tx.delete_set(index, number, TABLE, &names.of(family, *set));
+                tx.delete_set(index, number, L::TABLE, &names.of(family, *set));
             }
         }
         Op::Remove(key) | Op::Rebuild(key) => match key {
             Key::Table(_) => {
                 names.forget(family);
-                tx.delete_table(index, number, TABLE);
+                tx.delete_table(index, number, L::TABLE);
             }
-            Key::Set(_, set) => tx.delete_set(index, number, TABLE, &names.of(family, *set)),
-            Key::Clients(_, set) => tx.delete_set(index, number, TABLE, set.as_str()),
-            Key::ForeignSet(_, set) => tx.delete_set(index, number, TABLE, set),
-            Key::Chain(_, chain) => tx.delete_chain(index, number, TABLE, &chain.to_string()),
-            Key::Rules(_, chain) => tx.flush_chain(index, number, TABLE, &chain.to_string()),
+            Key::Set(_, set) => tx.delete_set(index, number, L::TABLE, &names.of(family, *set)),
+            Key::Clients(_, set) => tx.delete_set(index, number, L::TABLE, &set.to_string()),
+            Key::ForeignSet(_, set) => tx.delete_set(index, number, L::TABLE, set),
+            Key::Chain(_, chain) => tx.delete_chain(index, number, L::TABLE, &chain.to_string()),
+            Key::Rules(_, chain) => tx.flush_chain(index, number, L::TABLE, &chain.to_string()),
             Key::Element(..) => {}
         },
         Op::Add(key, value) | Op::Replace(key, value) => match (key, value) {
             (Key::Table(_), _) => {
-                let table = wire::Table { name: TABLE.to_owned(), ..wire::Table::default() };
+                let table = wire::Table { name: L::TABLE.to_owned(), ..wire::Table::default() };
                 tx.message(index, msg::NEWTABLE, new, number, |w| table.put(w));
             }
             (Key::Set(_, set), Value::Set { size, counts }) => {
                 let name = names.of(family, *set).into_owned();
-                new_set(tx, new, index, number, &wire::Set { name, ..wire_set(family, *set, *size, *counts) });
+                new_set(tx, new, index, number, &wire::Set { name, ..wire_set::<L>(family, *set, *size, *counts) });
             }
-            (Key::Clients(_, set), _) => new_set(tx, new, index, number, &wire_clients(family, set)),
+            (Key::Clients(_, set), _) => new_set(tx, new, index, number, &wire_clients::<L>(family, set)),
             (Key::Chain(_, chain), Value::Chain(hook)) => {
-                let chain = wire_chain(chain, *hook);
+                let chain = wire_chain::<L>(chain, *hook);
                 tx.message(index, msg::NEWCHAIN, new, number, |w| chain.put(w));
             }
             (Key::Rules(_, chain), Value::Rules(_) | Value::LiveRules(_)) => {
                 if matches!(op, Op::Replace(..)) || expectation == Expectation::Whatever {
-                    tx.flush_chain(index, number, TABLE, &chain.to_string());
+                    tx.flush_chain(index, number, L::TABLE, &chain.to_string());
                 }
                 for mut rule in wire_rules(family, chain, value) {
                     names.apply(family, &mut rule.exprs);
@@ -194,21 +205,21 @@ fn new_set(tx: &mut Transaction, flags: u16, index: usize, family: u8, set: &wir
 
 /// A set of ours as it is sent.
 #[must_use]
-pub(crate) fn wire_set(family: Family, name: SetName, size: Option<u32>, counts: bool) -> wire::Set {
-    let shape = sets::shape(name);
+pub(crate) fn wire_set<L: Layout>(family: Family, name: L::Set, size: Option<u32>, counts: bool) -> wire::Set {
+    let shape = L::shape(name);
     let data = match shape.data {
         DataKind::None => None,
         DataKind::Verdict => Some(SetData::Verdict),
         DataKind::Endpoint => Some(SetData::Value {
-            kind: lower::key_type(family, &sets::ENDPOINT),
-            len: lower::key_len(family, &sets::ENDPOINT),
+            kind: lower::key_type(family, &shape::ENDPOINT),
+            len: lower::key_len(family, &shape::ENDPOINT),
         }),
     };
     wire::Set {
-        table: TABLE.to_owned(),
+        table: L::TABLE.to_owned(),
         name: name.to_string(),
-        flags: match (name, &data) {
-            (SetName::Links, _) => set::F_EVAL,
+        flags: match (shape.filled_by_packets, &data) {
+            (true, _) => set::F_EVAL,
             (_, Some(_)) => set::F_MAP,
             (_, None) => 0,
         },
@@ -224,14 +235,14 @@ pub(crate) fn wire_set(family: Family, name: SetName, size: Option<u32>, counts:
 
 /// A set that packets fill, as it is sent.
 #[must_use]
-pub(crate) fn wire_clients(family: Family, name: &PortName) -> wire::Set {
+pub(crate) fn wire_clients<L: Layout>(family: Family, name: &L::Clients) -> wire::Set {
     wire::Set {
-        table: TABLE.to_owned(),
+        table: L::TABLE.to_owned(),
         name: name.to_string(),
         flags: set::F_EVAL | set::F_TIMEOUT,
-        key_type: lower::key_type(family, &sets::CLIENT),
-        key_len: lower::key_len(family, &sets::CLIENT),
-        size: Some(sets::CLIENTS),
+        key_type: lower::key_type(family, &shape::CLIENT),
+        key_len: lower::key_len(family, &shape::CLIENT),
+        size: Some(shape::CLIENTS),
         userdata: userdata::of_clients(family),
         ..wire::Set::default()
     }
@@ -257,16 +268,16 @@ pub(crate) const fn wire_hook(hook: Hook) -> wire::Hook {
     }
 }
 
-fn wire_chain(name: &ChainName, hook: Option<Hook>) -> wire::Chain {
-    wire::Chain { table: TABLE.to_owned(), name: name.to_string(), hook: hook.map(wire_hook), userdata: Vec::new() }
+fn wire_chain<L: Layout>(name: &L::Chain, hook: Option<Hook>) -> wire::Chain {
+    wire::Chain { table: L::TABLE.to_owned(), name: name.to_string(), hook: hook.map(wire_hook), userdata: Vec::new() }
 }
 
-fn wire_rules(family: Family, chain: &ChainName, value: &Value) -> Vec<wire::Rule> {
+fn wire_rules<L: Layout>(family: Family, chain: &L::Chain, value: &Value<L>) -> Vec<wire::Rule> {
     match value {
         Value::Rules(rules) => rules.iter().map(|rule| wire_rule(family, chain, rule)).collect(),
         Value::LiveRules(rules) => {
             let rule = |exprs: &Vec<Expr>| wire::Rule {
-                table: TABLE.to_owned(),
+                table: L::TABLE.to_owned(),
                 chain: chain.to_string(),
                 handle: None,
                 exprs: exprs.clone(),
@@ -278,11 +289,11 @@ fn wire_rules(family: Family, chain: &ChainName, value: &Value) -> Vec<wire::Rul
     }
 }
 
-fn wire_rule(family: Family, chain: &ChainName, rule: &Rule) -> wire::Rule {
+fn wire_rule<L: Layout>(family: Family, chain: &L::Chain, rule: &Rule<L>) -> wire::Rule {
     // Our comments are constants of a few bytes, which always fit.
     let userdata = rule.comment.and_then(|comment| wire_userdata::comment(comment).ok()).unwrap_or_default();
     wire::Rule {
-        table: TABLE.to_owned(),
+        table: L::TABLE.to_owned(),
         chain: chain.to_string(),
         handle: None,
         exprs: lower::expressions(family, rule),

@@ -18,8 +18,12 @@ use portolan_netlink::{
     wire::{CmpOp, DynsetOp, Expr, Register, Reject, Verdict},
 };
 
-use super::rule::{Field, Rule, Statement};
-use crate::services::{names::SetName, sets};
+use super::{
+    field::Field,
+    layout::Layout,
+    rule::{Rule, Statement},
+    shape,
+};
 
 /// ICMP's and ICMPv6's numbers for "port unreachable".
 const PORT_UNREACHABLE: u8 = 3;
@@ -27,7 +31,7 @@ const PORT_UNREACHABLE_V6: u8 = 4;
 
 /// Whether rules that the kernel lists are those that we would write.
 #[must_use]
-pub(crate) fn is_same(family: Family, live: &[Vec<Expr>], wanted: &[Rule]) -> bool {
+pub(crate) fn is_same<L: Layout>(family: Family, live: &[Vec<Expr>], wanted: &[Rule<L>]) -> bool {
     live.len() == wanted.len() && live.iter().zip(wanted).all(|(live, wanted)| *live == expressions(family, wanted))
 }
 
@@ -42,7 +46,7 @@ pub(crate) const fn protocol_family(family: Family) -> u8 {
 
 /// The instructions of a rule.
 #[must_use]
-pub(crate) fn expressions(family: Family, rule: &Rule) -> Vec<Expr> {
+pub(crate) fn expressions<L: Layout>(family: Family, rule: &Rule<L>) -> Vec<Expr> {
     let mut out = Vec::new();
     for statement in &rule.statements {
         lower(&mut out, family, statement);
@@ -51,14 +55,14 @@ pub(crate) fn expressions(family: Family, rule: &Rule) -> Vec<Expr> {
 }
 
 /// Appends the instructions of a statement.
-pub(crate) fn lower(out: &mut Vec<Expr>, family: Family, statement: &Statement) {
+pub(crate) fn lower<L: Layout>(out: &mut Vec<Expr>, family: Family, statement: &Statement<L>) {
     match statement {
-        Statement::In(fields, set) => lookup(out, family, fields, *set, Find::It),
-        Statement::NotIn(fields, set) => lookup(out, family, fields, *set, Find::Nothing),
-        Statement::LeavesAsItCame => leaves_as_it_came(out, family),
-        Statement::Lookup(fields, map) => lookup(out, family, fields, *map, Find::Data(Register::VERDICT)),
+        Statement::In(fields, set) => lookup(out, family, fields, L::set_name(*set), Find::It),
+        Statement::NotIn(fields, set) => lookup(out, family, fields, L::set_name(*set), Find::Nothing),
+        Statement::LeavesAsItCame(links) => leaves_as_it_came(out, family, L::set_name(*links)),
+        Statement::Lookup(fields, map) => lookup(out, family, fields, L::set_name(*map), Find::Data(Register::VERDICT)),
         Statement::Translate(fields, map) => {
-            lookup(out, family, fields, *map, Find::Data(Register::FIRST));
+            lookup(out, family, fields, L::set_name(*map), Find::Data(Register::FIRST));
             out.push(dnat(family));
         }
         Statement::Is(protocol) => {
@@ -79,13 +83,13 @@ pub(crate) fn lower(out: &mut Vec<Expr>, family: Family, statement: &Statement) 
             compare(out, CmpOp::Eq, &0_u32.to_ne_bytes());
         }
         Statement::Known(clients) => {
-            load_all(out, family, &sets::CLIENT);
-            find(out, clients.as_str(), Find::It);
+            load_all(out, family, &shape::CLIENT);
+            find(out, &clients.to_string(), Find::It);
         }
         Statement::Remember(clients, seconds) => {
             out.push(load(family, Field::Source, Register::FIRST));
             out.push(Expr::Dynset {
-                set: clients.as_str().to_owned(),
+                set: clients.to_string(),
                 op: DynsetOp::Update,
                 key: Register::FIRST,
                 data: None,
@@ -165,9 +169,9 @@ enum Find {
     Data(Register),
 }
 
-fn lookup(out: &mut Vec<Expr>, family: Family, fields: &[Field], set: SetName, what: Find) {
+fn lookup(out: &mut Vec<Expr>, family: Family, fields: &[Field], set: &str, what: Find) {
     load_all(out, family, fields);
-    find(out, set.as_str(), what);
+    find(out, set, what);
 }
 
 fn load_all(out: &mut Vec<Expr>, family: Family, fields: &[Field]) {
@@ -190,16 +194,16 @@ fn find(out: &mut Vec<Expr>, set: &str, what: Find) {
 /// The kernel compares no register with another (before 6.13), so a set has to: it holds links beside themselves, this
 /// packet's among them by now, and so the link that the packet came by beside the one that it leaves by only if they are
 /// one.
-fn leaves_as_it_came(out: &mut Vec<Expr>, family: Family) {
+fn leaves_as_it_came(out: &mut Vec<Expr>, family: Family, links: &str) {
     load_all(out, family, &[Field::LeavesBy; 2]);
     out.push(Expr::Dynset {
-        set: SetName::Links.to_string(),
+        set: links.to_owned(),
         op: DynsetOp::Add,
         key: Register::FIRST,
         data: None,
         timeout: None,
     });
-    lookup(out, family, &[Field::CameBy, Field::LeavesBy], SetName::Links, Find::It);
+    lookup(out, family, &[Field::CameBy, Field::LeavesBy], links, Find::It);
 }
 
 /// What loads a field.

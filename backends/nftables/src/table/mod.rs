@@ -3,7 +3,9 @@
 //!
 //! | module | what |
 //! | --- | --- |
-//! | `key`, `value`, `element`, `rule` | the objects of a table, as words |
+//! | `layout` | what a layout must say of itself to stand on this |
+//! | `key`, `value`, `element`, `rule`, `field`, `shape` | the objects of a table, as words |
+//! | `dialect` | what every layout answers alike when the engine asks |
 //! | `text` | as nft syntax |
 //! | `lower`, `raise` | rules as instructions, and back |
 //! | `encode`, `userdata` | a batch as netlink messages |
@@ -11,14 +13,19 @@
 //! | `backend` | transactions, and what others change |
 
 pub(crate) mod backend;
+pub(crate) mod dialect;
 pub(crate) mod element;
 pub(crate) mod encode;
+pub(crate) mod field;
 pub(crate) mod key;
+pub(crate) mod layout;
 pub(crate) mod lower;
 pub(crate) mod observe;
 pub(crate) mod raise;
 pub(crate) mod rule;
 pub(crate) mod second;
+pub(crate) mod shape;
+pub(crate) mod shorten;
 pub(crate) mod text;
 pub(crate) mod userdata;
 pub(crate) mod value;

@@ -23,18 +23,16 @@ use portolan_netlink::{
 
 use super::{
     element::read_endpoint,
+    field::Field,
+    layout::Layout,
     lower::{load, lower, words},
-    rule::{Field, Rule, Statement},
-};
-use crate::services::{
-    names::{ChainName, PortName, SetName},
-    sets,
+    rule::{Rule, Statement},
 };
 
 /// The rule that has these instructions; `None` where we would write none that has. What only people read is not told:
 /// comments, and whether an endpoint is on this node. A source inside a prefix is always a pod's.
 #[must_use]
-pub(crate) fn raise(family: Family, instructions: &[Expr]) -> Option<Rule> {
+pub(crate) fn raise<L: Layout>(family: Family, instructions: &[Expr]) -> Option<Rule<L>> {
     let mut statements = Vec::new();
     let mut rest = instructions;
     while !rest.is_empty() {
@@ -51,13 +49,13 @@ pub(crate) fn raise(family: Family, instructions: &[Expr]) -> Option<Rule> {
 
 /// What a statement that begins so may be. The values in them are read generously: who would write them otherwise finds
 /// out afterwards.
-fn candidates(family: Family, instructions: &[Expr]) -> Vec<Statement> {
+fn candidates<L: Layout>(family: Family, instructions: &[Expr]) -> Vec<Statement<L>> {
     match instructions {
         [Expr::Verdict(verdict), ..] => match verdict {
             Verdict::Drop => vec![Statement::Drop],
             Verdict::Return => vec![Statement::Return],
-            Verdict::Jump(chain) => vec![Statement::Jump(ChainName::parse(chain))],
-            Verdict::Goto(chain) => vec![Statement::Goto(ChainName::parse(chain))],
+            Verdict::Jump(chain) => vec![Statement::Jump(L::chain(chain))],
+            Verdict::Goto(chain) => vec![Statement::Goto(L::chain(chain))],
             Verdict::Accept | Verdict::Other(_) => Vec::new(),
         },
         [Expr::Reject(_), ..] => vec![Statement::Reject, Statement::RejectWithReset],
@@ -69,7 +67,9 @@ fn candidates(family: Family, instructions: &[Expr]) -> Vec<Statement> {
             let changes = number(xor).map(|bits| [Statement::Mark(bits), Statement::Unmark(bits)]);
             changes.into_iter().flatten().chain(number(mask).map(Statement::Marked)).collect()
         }
-        [Expr::MetaLoad { key: key::META_OIF, .. }, ..] => vec![Statement::LeavesAsItCame],
+        [Expr::MetaLoad { key: key::META_OIF, .. }, Expr::MetaLoad { .. }, Expr::Dynset { set, .. }, ..] => {
+            L::set(set).map(Statement::LeavesAsItCame).into_iter().collect()
+        }
         [Expr::MetaLoad { key: key::META_IIFNAME, .. }, Expr::Cmp { value, .. }, ..] => {
             let name = std::str::from_utf8(value).ok().and_then(|name| name.trim_end_matches('\0').parse().ok());
             let detectors = name.map(|name: InterfaceName| {
@@ -98,7 +98,7 @@ fn candidates(family: Family, instructions: &[Expr]) -> Vec<Statement> {
 }
 
 /// An address inside a prefix, or outside.
-fn prefixed(family: Family, value: &[u8], length: u32) -> Vec<Statement> {
+fn prefixed<L: Layout>(family: Family, value: &[u8], length: u32) -> Vec<Statement<L>> {
     let mut octets = value.to_vec();
     octets.resize(16, 0);
     let addr: Option<IpAddr> = match family {
@@ -113,16 +113,16 @@ fn prefixed(family: Family, value: &[u8], length: u32) -> Vec<Statement> {
     net.into_iter().flat_map(statements).collect()
 }
 
-fn detected(detector: LocalDetector) -> [Statement; 2] {
+fn detected<L: Layout>(detector: LocalDetector) -> [Statement<L>; 2] {
     [Statement::FromPod(detector.clone()), Statement::NotFromPod(detector)]
 }
 
 /// Fields of the packet in a set.
-fn looked_up(family: Family, instructions: &[Expr]) -> Vec<Statement> {
+fn looked_up<L: Layout>(family: Family, instructions: &[Expr]) -> Vec<Statement<L>> {
     let (fields, rest) = fields(family, instructions);
     match rest {
-        [Expr::Lookup { set, .. }, ..] => match (SetName::parse(set), PortName::parse(set)) {
-            (Some(set), _) if is_key_of(&fields, set) => {
+        [Expr::Lookup { set, .. }, ..] => match (L::set(set), L::clients(set)) {
+            (Some(set), _) if is_key_of(&fields, &L::shape(set).key) => {
                 let of = [Statement::In, Statement::NotIn, Statement::Lookup, Statement::Translate];
                 of.map(|of| of(fields.clone(), set)).into()
             }
@@ -131,7 +131,7 @@ fn looked_up(family: Family, instructions: &[Expr]) -> Vec<Statement> {
         },
         [Expr::Dynset { set, timeout: Some(timeout), .. }, ..] => {
             let seconds = u32::try_from(timeout / 1000).ok();
-            let both = PortName::parse(set).zip(seconds);
+            let both = L::clients(set).zip(seconds);
             both.map(|(clients, seconds)| Statement::Remember(clients, seconds)).into_iter().collect()
         }
         _ => Vec::new(),
@@ -160,13 +160,12 @@ fn fields(family: Family, instructions: &[Expr]) -> (Vec<Field>, &[Expr]) {
 }
 
 /// Whether a set's keys are made of such fields, whichever addresses; below which number the random one is, is the rule's.
-fn is_key_of(fields: &[Field], set: SetName) -> bool {
-    let key = sets::shape(set).key;
+fn is_key_of(fields: &[Field], key: &[Field]) -> bool {
     let is_address = |field: &Field| matches!(field, Field::Source | Field::Destination | Field::Asked);
     let same = |(a, b): (&Field, &Field)| {
         a == b || is_address(a) && is_address(b) || matches!((a, b), (Field::Random(_), Field::Random(_)))
     };
-    fields.len() == key.len() && fields.iter().zip(&key).all(same)
+    fields.len() == key.len() && fields.iter().zip(key).all(same)
 }
 
 fn number(bytes: &[u8]) -> Option<u32> {
@@ -178,7 +177,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::table::lower::expressions;
+    use crate::{
+        services::{
+            Nft, Statement,
+            names::{ChainName, PortName, SetName},
+            sets,
+        },
+        table::{field::Scope, lower::expressions},
+    };
 
     fn a_family() -> impl Strategy<Value = Family> {
         prop::sample::select(&Family::ALL)
@@ -218,7 +224,7 @@ mod tests {
     }
 
     fn a_chain() -> impl Strategy<Value = ChainName> {
-        let made = (0..u32::MAX).prop_map(|count| ChainName::Pick(crate::services::names::Scope::NodePort, count));
+        let made = (0..u32::MAX).prop_map(|count| ChainName::Pick(Scope::NodePort, count));
         prop_oneof![prop::sample::select(&ChainName::BASE), made, clients().prop_map(ChainName::OfPort)]
     }
 
@@ -251,7 +257,7 @@ mod tests {
         ];
         let constant = [
             Statement::NotNew,
-            Statement::LeavesAsItCame,
+            Statement::LeavesAsItCame(SetName::Links),
             Statement::Translated,
             Statement::Masquerade,
             Statement::Reject,
@@ -282,7 +288,7 @@ mod tests {
             let mut instructions = expressions(family, &Rule { statements, comment: None });
             let one = instructions.remove(gone.index(instructions.len()));
             instructions.insert(moved.index(instructions.len() + 1), one);
-            if let Some(rule) = raise(family, &instructions) {
+            if let Some(rule) = raise::<Nft>(family, &instructions) {
                 prop_assert_eq!(expressions(family, &rule), instructions);
             }
         }
@@ -295,7 +301,7 @@ mod tests {
             vec![Expr::Other { name: "log".into(), data: Vec::new() }, Expr::Verdict(Verdict::Drop)],
             vec![Expr::Lookup { set: "services".into(), sreg: Register::FIRST, dreg: None, invert: false }],
         ] {
-            assert_eq!(raise(Family::V4, &instructions), None, "{instructions:?}");
+            assert_eq!(raise::<Nft>(Family::V4, &instructions), None, "{instructions:?}");
         }
     }
 }

@@ -13,30 +13,36 @@ use std::{borrow::Cow, collections::BTreeSet};
 use portolan_core::addr::Family;
 use portolan_netlink::wire::Expr;
 
-use crate::services::names::SetName;
+use super::layout::Layout;
 
 /// Which names sets have in the kernel.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Names {
+#[derive(Debug, Clone)]
+pub(crate) struct Names<L: Layout> {
     /// Those that have their second name.
-    second: BTreeSet<(Family, SetName)>,
+    second: BTreeSet<(Family, L::Set)>,
     /// Those beside which one with their other name is there, which nobody reads.
-    doubled: BTreeSet<(Family, SetName)>,
+    doubled: BTreeSet<(Family, L::Set)>,
 }
 
-impl Names {
+impl<L: Layout> Default for Names<L> {
+    fn default() -> Self {
+        Self { second: BTreeSet::new(), doubled: BTreeSet::new() }
+    }
+}
+
+impl<L: Layout> Names<L> {
     /// The name that a set has in the kernel.
-    pub(crate) fn of(&self, family: Family, set: SetName) -> Cow<'static, str> {
-        if self.second.contains(&(family, set)) { second(set).into() } else { set.as_str().into() }
+    pub(crate) fn of(&self, family: Family, set: L::Set) -> Cow<'static, str> {
+        if self.second.contains(&(family, set)) { second::<L>(set).into() } else { L::set_name(set).into() }
     }
 
     /// The name that it has not.
-    pub(crate) fn other(&self, family: Family, set: SetName) -> Cow<'static, str> {
-        if self.second.contains(&(family, set)) { set.as_str().into() } else { second(set).into() }
+    pub(crate) fn other(&self, family: Family, set: L::Set) -> Cow<'static, str> {
+        if self.second.contains(&(family, set)) { L::set_name(set).into() } else { second::<L>(set).into() }
     }
 
     /// Gives a set its other name. Whether there is another set of that name, which has to go first.
-    pub(crate) fn exchange(&mut self, family: Family, set: SetName) -> bool {
+    pub(crate) fn exchange(&mut self, family: Family, set: L::Set) -> bool {
         if !self.second.remove(&(family, set)) {
             self.second.insert((family, set));
         }
@@ -44,7 +50,7 @@ impl Names {
     }
 
     /// Takes note that there is a set of the other name, too.
-    pub(crate) fn double(&mut self, family: Family, set: SetName) {
+    pub(crate) fn double(&mut self, family: Family, set: L::Set) {
         self.doubled.insert((family, set));
     }
 
@@ -57,7 +63,7 @@ impl Names {
     /// Has the instructions of a rule read the sets that there are.
     pub(crate) fn apply(&self, family: Family, rule: &mut [Expr]) {
         for set in rule.iter_mut().filter_map(read_by) {
-            if let Some(name) = SetName::parse(set) {
+            if let Some(name) = L::set(set) {
                 *set = self.of(family, name).into_owned();
             }
         }
@@ -66,8 +72,9 @@ impl Names {
     /// The reverse: a set that is not the one in use gets a name that no rule of ours has.
     pub(crate) fn lift(&self, family: Family, rule: &mut [Expr]) {
         for set in rule.iter_mut().filter_map(read_by) {
-            if let Some(name) = parse(set) {
-                let first = if *set == self.of(family, name) { name.as_str().into() } else { second(name) };
+            if let Some(name) = parse::<L>(set) {
+                let first =
+                    if *set == self.of(family, name) { L::set_name(name).to_owned() } else { second::<L>(name) };
                 *set = first;
             }
         }
@@ -75,13 +82,13 @@ impl Names {
 }
 
 /// The set that has this name, be it its first or its second.
-pub(crate) fn parse(name: &str) -> Option<SetName> {
-    SetName::parse(name.strip_suffix(SUFFIX).unwrap_or(name))
+pub(crate) fn parse<L: Layout>(name: &str) -> Option<L::Set> {
+    L::set(name.strip_suffix(SUFFIX).unwrap_or(name))
 }
 
 /// The second name of a set.
-pub(crate) fn second(set: SetName) -> String {
-    format!("{set}{SUFFIX}")
+pub(crate) fn second<L: Layout>(set: L::Set) -> String {
+    format!("{}{SUFFIX}", L::set_name(set))
 }
 
 /// nft takes it in names, and none of the first names has it.
@@ -99,17 +106,20 @@ mod tests {
     use portolan_netlink::wire::Register;
 
     use super::*;
-    use crate::services::names::Scope;
+    use crate::{
+        services::{Nft, names::SetName},
+        table::field::Scope,
+    };
 
     #[test]
     fn rules_are_sent_and_read_under_the_name_that_a_set_has() {
         let (family, set) = (Family::V6, SetName::Endpoints(Scope::Vip));
         let reads =
             |name: &str| [Expr::Lookup { set: name.to_owned(), sreg: Register::FIRST, dreg: None, invert: false }];
-        let mut names = Names::default();
+        let mut names = Names::<Nft>::default();
         for (own, other) in [("endpoints", "endpoints.b"), ("endpoints.b", "endpoints"), ("endpoints", "endpoints.b")] {
             assert_eq!((&*names.of(family, set), &*names.other(family, set)), (own, other));
-            assert_eq!((parse(own), parse(other)), (Some(set), Some(set)));
+            assert_eq!((parse::<Nft>(own), parse::<Nft>(other)), (Some(set), Some(set)));
             let mut rule = reads("endpoints");
             names.apply(family, &mut rule);
             assert_eq!(rule, reads(own));
@@ -125,6 +135,6 @@ mod tests {
         assert_eq!(names.of(family, set), "endpoints.b");
         names.forget(family);
         assert_eq!(names.of(family, set), "endpoints");
-        assert_eq!(parse("services.b.b"), None);
+        assert_eq!(parse::<Nft>("services.b.b"), None);
     }
 }

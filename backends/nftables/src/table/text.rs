@@ -13,18 +13,17 @@ use ipnet::IpNet;
 use portolan_core::{addr::Family, desired::LocalDetector};
 
 use super::{
-    key::Key,
-    rule::{Field, Rule, Statement},
+    field::Field,
+    key::{Key, keyword},
+    layout::Layout,
+    rule::{Rule, Statement},
+    shape::{self, DataKind},
     value::{Comment, Data, Hook, HookKind, HookPoint, Value},
-};
-use crate::services::{
-    names::{ChainName, PortName, SetName, TABLE, keyword},
-    sets::{self, DataKind},
 };
 
 /// Writes objects as a file for `nft -f`. They must be sorted by key, as a tracker gives them.
 #[must_use]
-pub fn text<'a>(objects: impl Iterator<Item = (&'a Key, &'a Value)>) -> String {
+pub fn text<'a, L: Layout>(objects: impl Iterator<Item = (&'a Key<L>, &'a Value<L>)>) -> String {
     let objects: Vec<_> = objects.collect();
     let mut out = String::new();
     for family in Family::ALL {
@@ -37,8 +36,8 @@ pub fn text<'a>(objects: impl Iterator<Item = (&'a Key, &'a Value)>) -> String {
     out
 }
 
-fn table(out: &mut String, family: Family, objects: &[(&Key, &Value)]) -> fmt::Result {
-    writeln!(out, "table {} {TABLE} {{", keyword(family))?;
+fn table<L: Layout>(out: &mut String, family: Family, objects: &[(&Key<L>, &Value<L>)]) -> fmt::Result {
+    writeln!(out, "table {} {} {{", keyword(family), L::TABLE)?;
     let mut separator = "";
     for (key, value) in objects {
         let write: &dyn Fn(&mut String) -> fmt::Result = match (key, value) {
@@ -60,21 +59,21 @@ fn table(out: &mut String, family: Family, objects: &[(&Key, &Value)]) -> fmt::R
     writeln!(out, "}}")
 }
 
-fn set(
+fn set<L: Layout>(
     out: &mut String,
     family: Family,
-    name: SetName,
+    name: L::Set,
     (size, counts): (Option<u32>, bool),
-    objects: &[(&Key, &Value)],
+    objects: &[(&Key<L>, &Value<L>)],
 ) -> fmt::Result {
-    let shape = sets::shape(name);
+    let shape = L::shape(name);
     let what = if shape.data == DataKind::None { "set" } else { "map" };
     writeln!(out, "\t{what} {name} {{")?;
     write!(out, "\t\ttypeof {}", Fields(family, &shape.key))?;
     match shape.data {
         DataKind::None => writeln!(out)?,
         DataKind::Verdict => writeln!(out, " : verdict")?,
-        DataKind::Endpoint => writeln!(out, " : {}", Fields(family, &sets::ENDPOINT))?,
+        DataKind::Endpoint => writeln!(out, " : {}", Fields(family, &shape::ENDPOINT))?,
     }
     if let Some(size) = size {
         writeln!(out, "\t\tsize {size}")?;
@@ -82,7 +81,7 @@ fn set(
     if counts {
         writeln!(out, "\t\tcounter")?;
     }
-    if name == SetName::Links {
+    if shape.filled_by_packets {
         writeln!(out, "\t\tflags dynamic")?;
     }
     let mut separator = "\t\telements = { ";
@@ -92,7 +91,7 @@ fn set(
         if *of != name {
             break;
         }
-        write!(out, "{separator}{}", element.read(family, name))?;
+        write!(out, "{separator}{}", element.read(family, &shape.key))?;
         if let Some(comment) = comment {
             write!(out, " comment {}", Quoted(comment))?;
         }
@@ -111,21 +110,21 @@ fn set(
 }
 
 /// A set that packets fill.
-fn clients(out: &mut String, family: Family, name: &PortName) -> fmt::Result {
-    writeln!(out, "\tset {name} {{\n\t\ttypeof {}", Fields(family, &sets::CLIENT))?;
-    writeln!(out, "\t\tsize {}\n\t\tflags dynamic,timeout\n\t}}", sets::CLIENTS)
+fn clients(out: &mut String, family: Family, name: &impl fmt::Display) -> fmt::Result {
+    writeln!(out, "\tset {name} {{\n\t\ttypeof {}", Fields(family, &shape::CLIENT))?;
+    writeln!(out, "\t\tsize {}\n\t\tflags dynamic,timeout\n\t}}", shape::CLIENTS)
 }
 
-fn is_element_of_or_after(key: &Key, name: SetName) -> bool {
+fn is_element_of_or_after<L: Layout>(key: &Key<L>, name: L::Set) -> bool {
     matches!(key, Key::Element(_, of, _) if *of >= name)
 }
 
-fn chain(
+fn chain<L: Layout>(
     out: &mut String,
     family: Family,
-    name: &ChainName,
+    name: &L::Chain,
     hook: Option<Hook>,
-    objects: &[(&Key, &Value)],
+    objects: &[(&Key<L>, &Value<L>)],
 ) -> fmt::Result {
     writeln!(out, "\tchain {name} {{")?;
     if let Some(Hook { kind, point, priority }) = hook {
@@ -153,9 +152,9 @@ fn chain(
 }
 
 /// A rule on one line.
-pub(crate) struct Line<'a>(pub(crate) Family, pub(crate) &'a Rule);
+pub(crate) struct Line<'a, L: Layout>(pub(crate) Family, pub(crate) &'a Rule<L>);
 
-impl fmt::Display for Line<'_> {
+impl<L: Layout> fmt::Display for Line<'_, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(family, rule) = self;
         for (index, statement) in rule.statements.iter().enumerate() {
@@ -168,14 +167,13 @@ impl fmt::Display for Line<'_> {
     }
 }
 
-fn write_statement(f: &mut fmt::Formatter<'_>, family: Family, statement: &Statement) -> fmt::Result {
+fn write_statement<L: Layout>(f: &mut fmt::Formatter<'_>, family: Family, statement: &Statement<L>) -> fmt::Result {
     let ip = keyword(family);
     match statement {
         Statement::In(fields, set) => write!(f, "{} @{set}", Fields(family, fields)),
         Statement::NotIn(fields, set) => write!(f, "{} != @{set}", Fields(family, fields)),
-        Statement::LeavesAsItCame => {
+        Statement::LeavesAsItCame(set) => {
             let (itself, pair) = ([Field::LeavesBy; 2], [Field::CameBy, Field::LeavesBy]);
-            let set = SetName::Links;
             write!(f, "add @{set} {{ {} }} {} @{set}", Fields(family, &itself), Fields(family, &pair))
         }
         Statement::Is(protocol) => write!(f, "meta l4proto {protocol}"),
@@ -186,12 +184,12 @@ fn write_statement(f: &mut fmt::Formatter<'_>, family: Family, statement: &State
         Statement::FromPod(detector) => write_detector(f, family, detector, ""),
         Statement::NotFromPod(detector) => write_detector(f, family, detector, "!= "),
         Statement::OneIn(modulus) => write!(f, "numgen random mod {modulus} 0"),
-        Statement::Known(clients) => write!(f, "{} @{clients}", Fields(family, &sets::CLIENT)),
+        Statement::Known(clients) => write!(f, "{} @{clients}", Fields(family, &shape::CLIENT)),
         Statement::Remember(clients, seconds) => {
             write!(
                 f,
                 "update @{clients} {{ {} timeout {} }}",
-                Fields(family, &sets::CLIENT),
+                Fields(family, &shape::CLIENT),
                 Seconds((*seconds).into())
             )
         }

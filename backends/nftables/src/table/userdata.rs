@@ -13,8 +13,10 @@
 use portolan_core::addr::Family;
 use portolan_netlink::uapi::key;
 
-use super::rule::Field;
-use crate::services::sets::{self, DataKind, Shape};
+use super::{
+    field::Field,
+    shape::{self, DataKind, Shape},
+};
 
 const KEY_BYTE_ORDER: u8 = 0;
 const DATA_BYTE_ORDER: u8 = 1;
@@ -51,7 +53,7 @@ pub(crate) fn of_set(family: Family, shape: &Shape) -> Vec<u8> {
     put(&mut out, KEY_TYPEOF, |out| type_of(out, family, &shape.key));
     match shape.data {
         DataKind::None => {}
-        DataKind::Endpoint => put(&mut out, DATA_TYPEOF, |out| type_of(out, family, &sets::ENDPOINT)),
+        DataKind::Endpoint => put(&mut out, DATA_TYPEOF, |out| type_of(out, family, &shape::ENDPOINT)),
         DataKind::Verdict => put(&mut out, DATA_TYPEOF, |out| expression(out, kind::VERDICT, |_| {})),
     }
     if is_map {
@@ -65,7 +67,7 @@ pub(crate) fn of_set(family: Family, shape: &Shape) -> Vec<u8> {
 pub(crate) fn of_clients(family: Family) -> Vec<u8> {
     let mut out = Vec::new();
     put_u32(&mut out, KEY_BYTE_ORDER, BIG_ENDIAN);
-    put(&mut out, KEY_TYPEOF, |out| type_of(out, family, &sets::CLIENT));
+    put(&mut out, KEY_TYPEOF, |out| type_of(out, family, &shape::CLIENT));
     out
 }
 
@@ -133,7 +135,10 @@ fn put(out: &mut Vec<u8>, kind: u8, value: impl FnOnce(&mut Vec<u8>)) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::services::names::{Scope, SetName};
+    use crate::{
+        services::{names::SetName, sets},
+        table::field::Scope,
+    };
 
     fn hex(family: Family, set: SetName) -> String {
         of_set(family, &sets::shape(set)).iter().map(|byte| format!("{byte:02x}")).collect()

@@ -8,12 +8,11 @@ use std::{
 use portolan_core::name::ServicePortName;
 use portolan_netlink::wire::Expr;
 
-use super::rule::Rule;
-use crate::services::names::{ChainName, shorten};
+use super::{layout::Layout, rule::Rule, shorten::shorten};
 
 /// The value of a [`Key`](crate::Key).
 #[derive(Debug, Clone, PartialEq)]
-pub enum Value {
+pub enum Value<L: Layout> {
     /// A table without flags.
     Table,
     /// A set or map of the kind that its name says.
@@ -28,11 +27,11 @@ pub enum Value {
     /// A chain; where it has a hook, packets start there.
     Chain(Option<Hook>),
     /// Rules as we write them.
-    Rules(Arc<[Rule]>),
+    Rules(Arc<[Rule<L>]>),
     /// Rules as the kernel lists them.
     LiveRules(Arc<[Vec<Expr>]>),
     /// An element of a set or map.
-    Element(Data, Option<Comment>),
+    Element(Data<L>, Option<Comment>),
     /// Something that we would never write. It is nobody's wish, so it is made anew or removed.
     Strange,
 }
@@ -74,18 +73,18 @@ pub enum HookPoint {
 
 /// What an element leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Data {
+pub enum Data<L: Layout> {
     /// Nothing: it is in a set.
     None,
     /// An endpoint.
     Endpoint(IpAddr, u16),
     /// A chain from which packets come back.
-    Jump(ChainName),
+    Jump(L::Chain),
     /// A chain from which they do not.
-    Goto(ChainName),
+    Goto(L::Chain),
 }
 
-impl Data {
+impl<L: Layout> Data<L> {
     /// The endpoint, where it is one.
     #[must_use]
     pub const fn endpoint(&self) -> Option<SocketAddr> {

@@ -2,7 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{PortName, Scope};
+use super::PortName;
+use crate::table::field::Scope;
 
 /// The chains of the layout, and any other that turns up in our table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Scope;
+use crate::table::field::Scope;
 
 /// The sets and maps of the layout (docs/design/nftables.md). Their number is constant: the kernel finds a set by
 /// walking the list of all of them. Those of [`Scope::NodePort`] are there only where NodePorts are at all local

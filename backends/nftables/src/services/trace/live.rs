@@ -7,12 +7,11 @@ use portolan_netlink::{DumpError, uapi::NFPROTO_INET};
 
 use super::{Trace, Verdict};
 use crate::{
-    services::names::{PortName, TABLE, keyword},
-    table::{
-        backend::{Error, Nftables},
-        element::ElementKey,
-        lower::protocol_family,
+    services::{
+        Nftables,
+        names::{PortName, TABLE},
     },
+    table::{backend::Error, element::ElementKey, key::keyword, lower::protocol_family},
 };
 
 impl Nftables {

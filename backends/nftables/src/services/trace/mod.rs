@@ -50,12 +50,11 @@ use portolan_core::{
 
 pub use self::chance::Chance;
 use crate::{
-    services::names::{ChainName, PortName, Scope},
-    table::{
-        key::Key,
-        rule::Statement,
-        value::{Comment, Value},
+    services::{
+        Key, Statement, Value,
+        names::{ChainName, PortName},
     },
+    table::{field::Scope, value::Comment},
 };
 
 /// The objects of a kernel, or of a rendering, by their keys. Both families may be in it.

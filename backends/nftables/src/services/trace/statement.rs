@@ -9,12 +9,11 @@ use super::{
     walk::{Branch, Next, Walk},
 };
 use crate::{
-    services::names::{Scope, SetName},
+    services::{Data, Key, Rule, Statement, Value, names::SetName},
     table::{
         element::{ElementKey, Fields},
-        key::Key,
-        rule::{Field, Rule, Statement},
-        value::{Comment, Data, Value},
+        field::{Field, Scope},
+        value::Comment,
     },
 };
 
@@ -36,7 +35,7 @@ impl<'a> Walk<'a> {
             Statement::NotIn(fields, set) => {
                 return self.cases(&branch, fields, *set, |_, found| when(found.is_none()));
             }
-            Statement::LeavesAsItCame => when(self.packet.origin == Origin::Outside),
+            Statement::LeavesAsItCame(_) => when(self.packet.origin == Origin::Outside),
             Statement::Is(protocol) => when(self.protocol() == protocol.number()),
             Statement::Within(field, net) => {
                 when(self.address(&branch, *field).is_some_and(|addr| net.contains(&addr)))
@@ -132,10 +131,7 @@ impl<'a> Walk<'a> {
             Key::Element(_, of, element) => *of == set && element.as_slice().starts_with(frontend.as_slice()),
             _ => false,
         });
-        let led_to = keys.filter(|key| match key {
-            Key::Element(_, _, element) => matches!(element.read(family, set), Fields::Slot(_, slot) if slot < modulus),
-            _ => false,
-        });
+        let led_to = keys.filter(|key| matches!(key.fields(), Some(Fields::Slot(_, slot)) if slot < modulus));
         led_to.filter_map(|key| self.element(key)).collect()
     }
 
@@ -231,7 +227,7 @@ fn masquerade(rule: &Rule, branch: &Branch) -> Masquerade {
         Statement::Local(Field::Source) => Some(Masquerade::Node),
         Statement::In(_, SetName::ClusterIps) => Some(Masquerade::All),
         Statement::In(_, SetName::Hairpin) => Some(Masquerade::Hairpin),
-        Statement::LeavesAsItCame => Some(Masquerade::PassingThrough),
+        Statement::LeavesAsItCame(_) => Some(Masquerade::PassingThrough),
         _ => None,
     });
     let unconditional = matches!(rule.statements.first(), Some(Statement::Mark(_)));

@@ -4,23 +4,19 @@ use portolan_core::desired::{Endpoint, LocalDetector, Vip};
 
 use super::*;
 use crate::{
-    services::{
-        layout::rule,
-        names::{Scope, SetName},
-    },
+    services::{Data, Rule, layout::rule, names::SetName},
     table::{
         element::ElementKey,
-        rule::{
+        field::{
             Field::{Destination, Random, Source},
-            Rule, Statement,
-            Statement::{
-                Drop, FromPod, Goto, In, Is, Jump, Known, Local, Lookup, Mark, Marked, Masquerade as Snat, NotFromPod,
-                NotNew, OneIn, Outside, Reject, RejectWithReset, Remember, Return, Translate, TranslateTo, Translated,
-                Unmark, Within,
-            },
-            VIP, frontend_and,
+            Scope, VIP, frontend_and,
         },
-        value::{Data, Hook, HookKind, HookPoint},
+        rule::Statement::{
+            Drop, FromPod, Goto, In, Is, Jump, Known, Local, Lookup, Mark, Marked, Masquerade as Snat, NotFromPod,
+            NotNew, OneIn, Outside, Reject, RejectWithReset, Remember, Return, Translate, TranslateTo, Translated,
+            Unmark, Within,
+        },
+        value::{Hook, HookKind, HookPoint},
     },
 };
 

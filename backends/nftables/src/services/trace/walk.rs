@@ -23,13 +23,15 @@ use super::{
     Verdict, World,
 };
 use crate::{
-    services::names::{ChainName, Scope, SetName},
+    services::{
+        Key, Rule, Statement, Value,
+        names::{ChainName, SetName},
+    },
     table::{
-        key::Key,
+        field::{Field, Scope},
         raise::raise,
-        rule::{Field, Rule, Statement},
         text::Line,
-        value::{HookPoint, Value},
+        value::HookPoint,
     },
 };
 

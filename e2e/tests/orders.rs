@@ -23,7 +23,7 @@ use portolan_core::{
     ingest::{Object, ObjectRef},
     model::{Cluster, NodeConfig},
     object::{Backend, Dialect as _, Syncer, Tracker},
-    testing::{MemoryKernel, Seed},
+    testing::{Faults, Manner, MemoryKernel, Seed},
 };
 use portolan_e2e::{
     cast::CAST,
@@ -122,9 +122,10 @@ fn check(scenario: &Scenario, really: bool) -> Result<()> {
     for node in CAST.iter().filter(|member| member.name == "node-a") {
         let config = config(scenario, node).map_err(Error::msg)?;
         let states: Vec<_> = scenario.steps.iter().map(|step| State::of(step, &config)).collect::<Result<_>>()?;
-        for (number, telling) in (0..).zip(Telling::all()) {
-            let told = telling.tell(&states, &config, &mut Seed::new(number), MemoryKernel::new());
-            told.with_context(|| format!("on {}, {telling:?}", node.name))?;
+        for ((number, telling), manner) in (0..).zip(Telling::all()).zip(Manner::all().cycle()) {
+            let kernel = MemoryKernel::with_faults(manner, Faults::default(), number);
+            let told = telling.tell(&states, &config, &mut Seed::new(number), kernel);
+            told.with_context(|| format!("on {}, {telling:?}, {manner:?}", node.name))?;
         }
         if really {
             let telling = Telling { backwards: false, order: Order::Shuffled, twice: true, flush: Flush::AtRandom };

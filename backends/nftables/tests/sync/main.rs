@@ -29,7 +29,7 @@ use portolan_core::{
     desired::{DesiredPort, PortChange, PortId},
     model::TrafficPolicy,
     object::{ApplyError, Backend, Cause, Dialect, Difference, Limits, Op, Plan, Rank, SyncError, SyncReport, Syncer},
-    testing::{Faults, MemoryKernel, Seed},
+    testing::{Faults, Manner, MemoryKernel, Seed, Unit},
 };
 use portolan_nftables::{
     ChainName, Data, ElementKey, Key, Nft, Scope, SetName, Value,

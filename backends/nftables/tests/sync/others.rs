@@ -4,29 +4,46 @@ use super::*;
 
 #[test]
 fn whatever_goes_wrong_the_end_is_the_same() {
-    for number in 0..300 {
-        let faults = Faults { forget: 6, edit: 6, lose_notification: 3 };
-        let mut syncer = syncer(Kernel::with_faults(faults, number));
-        let mut seed = Seed::new(number);
-        let mut ports = BTreeMap::new();
-        for _ in 0..40 {
-            let change = random_change(&mut seed);
-            match &change.desired {
-                Some(desired) => ports.insert(change.id.clone(), desired.clone()),
-                None => ports.remove(&change.id),
-            };
-            syncer.update(&change);
-            if seed.one_in(2) {
-                syncer.set_contested(seed.one_in(2));
-                // May fail for now: others edit faster than we write.
-                let _ = syncer.sync();
+    for manner in Manner::all() {
+        for number in 0..50 {
+            let faults = Faults { forget: 6, edit: 6, lose_notification: 3 };
+            let mut syncer = syncer(Kernel::with_faults(manner, faults, number));
+            let mut seed = Seed::new(number);
+            let mut ports = BTreeMap::new();
+            for _ in 0..40 {
+                let change = random_change(&mut seed);
+                match &change.desired {
+                    Some(desired) => ports.insert(change.id.clone(), desired.clone()),
+                    None => ports.remove(&change.id),
+                };
+                syncer.update(&change);
+                refuse_at_random(&mut syncer, &mut seed);
+                if seed.one_in(2) {
+                    syncer.set_contested(seed.one_in(2));
+                    // May fail for now: others edit faster than we write.
+                    let _ = syncer.sync();
+                }
             }
+            syncer.backend_mut().behave();
+            syncer.backend_mut().accept_all();
+            syncer.resync().unwrap();
+            let live = without_unused_picks(syncer.backend().objects());
+            assert_eq!(differences(&live, &fresh(&ports)), [""; 0], "seed {number}, {manner:?}");
+            assert_eq!(syncer.resync().unwrap().operations, 0, "seed {number}, {manner:?}");
         }
-        syncer.backend_mut().behave();
-        syncer.resync().unwrap();
-        let live = without_unused_picks(syncer.backend().objects());
-        assert_eq!(differences(&live, &fresh(&ports)), [""; 0], "seed {number}");
-        assert_eq!(syncer.resync().unwrap().operations, 0, "seed {number}");
+    }
+}
+
+/// Now and then the kernel takes something no more, or takes all again.
+fn refuse_at_random(syncer: &mut Syncer<Kernel>, seed: &mut Seed) {
+    let wanted: Vec<_> = syncer.tracker().all_wanted().map(|(key, _)| key.clone()).collect();
+    if seed.one_in(4) {
+        syncer.backend_mut().accept_all();
+    }
+    if seed.one_in(4)
+        && let Some(key) = seed.pick(&wanted)
+    {
+        syncer.backend_mut().refuse(key.clone());
     }
 }
 
@@ -76,7 +93,8 @@ fn what_cannot_be_removed_is_left_and_named_and_everything_else_goes_on() {
 
 #[test]
 fn an_edit_that_nobody_was_told_of_is_found_when_the_sync_ends() {
-    let mut syncer = syncer(Kernel::with_faults(Faults { lose_notification: 1, edit: 1, forget: 0 }, 7));
+    let mut syncer =
+        syncer(Kernel::with_faults(Manner::TRANSACTION, Faults { lose_notification: 1, edit: 1, forget: 0 }, 7));
     syncer.sync().ok();
     syncer.backend_mut().behave();
     syncer.update(&change(port(1, Family::V4, 2)));
@@ -136,7 +154,8 @@ fn a_sync_gives_up_on_others_that_do_not_stop() {
     let mut gave_up_after_writing = 0;
     for (contested, looks) in [(false, 8), (true, 2)] {
         for seed in 0..10 {
-            let mut syncer = syncer(Kernel::with_faults(Faults { edit: 2, ..Faults::default() }, seed));
+            let mut syncer =
+                syncer(Kernel::with_faults(Manner::TRANSACTION, Faults { edit: 2, ..Faults::default() }, seed));
             syncer.backend_mut().set_batch_bytes(200_000);
             syncer.set_contested(contested);
             (0..400).for_each(|number| syncer.update(&change(port(number, Family::V4, 6))));

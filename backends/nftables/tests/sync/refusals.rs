@@ -33,6 +33,45 @@ fn a_refused_service_port_is_set_aside_and_the_others_go_through() {
     assert_eq!(*syncer.backend().objects(), fresh(&ports));
 }
 
+/// Whatever of a batch is done with the refused one in it: that is taken note of, and the sync goes on from there.
+#[test]
+fn a_refusal_before_many_batches_costs_no_look_and_no_service_port_but_its_own() {
+    for manner in Manner::all() {
+        let mut syncer = syncer(Kernel::with_faults(manner, Faults::default(), 0));
+        syncer.sync().unwrap();
+        syncer.backend_mut().set_batch_bytes(4096);
+        let bad = port(0, Family::V4, 2);
+        let refused =
+            Key::Element(Family::V4, SetName::Direct(2), ElementKey::slot(Scope::Vip, bad.frontends[0].vip, 1));
+        syncer.backend_mut().refuse(refused);
+        let good: Vec<_> = (1..100).map(|number| port(number, Family::V4, 2)).collect();
+        good.iter().chain([&bad]).for_each(|port| syncer.update(&change(port.clone())));
+        let before = syncer.stats();
+        let report = syncer.sync().unwrap();
+        let after = syncer.stats();
+        assert_eq!(report.quarantined.iter().map(|set_aside| set_aside.port.clone()).collect::<Vec<_>>(), [id(&bad)]);
+        assert_eq!(after.observations, before.observations, "{manner:?}");
+        assert!(after.batches - before.batches > 16, "{manner:?}: {after:?}");
+        let ports = good.into_iter().map(|port| (id(&port), port)).collect();
+        assert_eq!(differences(syncer.backend().objects(), &fresh(&ports)), [""; 0], "{manner:?}");
+    }
+}
+
+/// Where each operation stands for itself, those that need a refused one are refused with it: that blames nobody.
+#[test]
+fn who_only_needs_what_was_refused_to_another_is_not_set_aside() {
+    let mut syncer = syncer(Kernel::with_faults(Manner { unit: Unit::Operation, tells: false }, Faults::default(), 0));
+    syncer.sync().unwrap();
+    let (bad, good) = (port(1, Family::V4, 6), port(2, Family::V4, 2));
+    syncer.backend_mut().refuse(Key::Chain(Family::V4, ChainName::Pick(Scope::Vip, 6)));
+    syncer.update(&change(bad.clone()));
+    syncer.update(&change(good.clone()));
+    let report = syncer.sync().unwrap();
+    let [set_aside] = report.quarantined.as_slice() else { panic!("{report:?}") };
+    assert_eq!((&set_aside.port, &set_aside.cause), (&id(&bad), &Cause::Other("refused by the test".into())));
+    assert_eq!(differences(syncer.backend().objects(), &fresh(&[(id(&good), good)].into())), [""; 0]);
+}
+
 #[test]
 fn what_is_left_of_a_service_port_stays_when_its_repair_is_refused() {
     let mut syncer = syncer(Kernel::new());

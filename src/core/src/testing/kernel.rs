@@ -1,19 +1,20 @@
 //! A kernel in memory: the objects of any dialect, with the real kernel's rules about them.
 //!
-//! A batch is applied whole or not at all. What exists cannot be added (EEXIST), what does not exist cannot be
-//! replaced, removed or referred to (ENOENT), what is referred to cannot be removed (EBUSY), what is full takes no more
-//! (ENFILE). On top of that it can misbehave by seed: forget to say what became of a batch, be edited by others, lose
-//! the notification of that edit.
+//! What exists cannot be added (EEXIST), what does not exist cannot be replaced, removed or referred to (ENOENT), what is
+//! referred to cannot be removed (EBUSY), what is full takes no more (ENFILE). What of a batch is done when some of it is
+//! refused, and whether others are heard of, is its [`Manner`]. On top of that it can misbehave by seed: forget to say what
+//! became of a batch, be edited by others, lose the notification of that edit.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     os::fd::BorrowedFd,
 };
 
-use super::Seed;
-use crate::object::{
-    ApplyError, Backend, BackendError, Batch, CarriedOut, Cause, Dialect, Editor, Moved, Op, Rank, Refusal,
+use super::{
+    Manner, Seed, Unit,
+    laws::{self, Objects},
 };
+use crate::object::{ApplyError, Backend, BackendError, Batch, CarriedOut, Cause, Dialect, Editor, Moved, Op, Refusal};
 
 /// How often a [`MemoryKernel`] misbehaves: once in so many calls, 0 for never.
 #[derive(Debug, Clone, Default)]
@@ -39,7 +40,8 @@ struct TooLarge(usize);
 /// A kernel in memory.
 pub struct MemoryKernel<D: Dialect> {
     dialect: D,
-    objects: BTreeMap<D::Key, D::Value>,
+    manner: Manner,
+    objects: Objects<D>,
     faults: Faults,
     seed: Seed,
     /// Others changed something, and that was notified.
@@ -54,14 +56,15 @@ impl<D: Dialect + Default> MemoryKernel<D> {
     /// An empty kernel that behaves.
     #[must_use]
     pub fn new() -> Self {
-        Self::with_faults(Faults::default(), 0)
+        Self::with_faults(Manner::TRANSACTION, Faults::default(), 0)
     }
 
     /// An empty kernel that misbehaves, in the same way for the same seed.
     #[must_use]
-    pub fn with_faults(faults: Faults, seed: u64) -> Self {
+    pub fn with_faults(manner: Manner, faults: Faults, seed: u64) -> Self {
         Self {
             dialect: D::default(),
+            manner,
             objects: BTreeMap::new(),
             faults,
             seed: Seed::new(seed),
@@ -107,24 +110,83 @@ impl<D: Dialect + Default> MemoryKernel<D> {
     /// Carries out operations as another program would, by the kernel's rules.
     ///
     /// # Errors
-    /// The refusal, as for any batch.
+    /// The first refusal.
     pub fn commit(&mut self, ops: &[Op<D>]) -> Result<(), Refusal> {
-        let mut next = self.objects.clone();
-        for (index, op) in ops.iter().enumerate() {
-            let refused = |cause| Refusal { op: Some(index), cause };
-            carry_out(&mut next, op).map_err(refused)?;
-            if matches!(op, Op::Add(key, _) | Op::Remove(key) if self.refuse.contains(key)) {
-                return Err(refused(Cause::Other("refused by the test".into())));
+        let (refusals, _) = self.carry_out(ops, usize::MAX, |_, _| false);
+        refusals.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Carries out operations, but for those that are done, up to the unit with this number; which were refused, and which
+    /// were carried out.
+    fn carry_out(
+        &mut self,
+        ops: &[Op<D>],
+        units: usize,
+        is_done: impl Fn(&Objects<D>, &Op<D>) -> bool,
+    ) -> (Vec<Refusal>, Vec<usize>) {
+        let (mut refusals, mut done) = (Vec::new(), Vec::new());
+        for unit in self.units(ops).into_iter().take(units) {
+            // One operation needs no way back.
+            let before = (unit.len() > 1).then(|| self.objects.clone());
+            let refused = unit.iter().find_map(|number| {
+                let op = ops.get(*number)?;
+                if is_done(&self.objects, op) {
+                    return None;
+                }
+                let allowed = laws::check(&self.objects, op).and_then(|()| self.accept(op));
+                if allowed.is_ok() {
+                    laws::carry_out(&mut self.objects, op);
+                }
+                Some(Refusal { op: Some(*number), cause: allowed.err()? })
+            });
+            match refused {
+                None => done.extend(unit),
+                Some(refusal) => {
+                    refusals.push(refusal);
+                    self.objects = before.unwrap_or_else(|| std::mem::take(&mut self.objects));
+                    if self.manner.unit != Unit::Operation {
+                        break;
+                    }
+                }
             }
         }
-        self.objects = next;
-        Ok(())
+        (refusals, done)
+    }
+
+    fn apply_unless(&mut self, ops: &[Op<D>], is_done: impl Fn(&Objects<D>, &Op<D>) -> bool) -> Result<(), ApplyError> {
+        let (refusals, done) = self.carry_out(ops, usize::MAX, is_done);
+        let carried_out = match self.manner.unit {
+            Unit::Batch => CarriedOut::Nothing,
+            Unit::Root => CarriedOut::These(done),
+            Unit::Operation => CarriedOut::Others,
+        };
+        if refusals.is_empty() { Ok(()) } else { Err(ApplyError::Refused { refusals, carried_out }) }
+    }
+
+    /// Which operations stand and fall together.
+    fn units(&self, ops: &[Op<D>]) -> Vec<Vec<usize>> {
+        match self.manner.unit {
+            Unit::Batch => vec![(0..ops.len()).collect()],
+            Unit::Root => {
+                let mut of_root: BTreeMap<D::Key, Vec<usize>> = BTreeMap::new();
+                for (number, op) in ops.iter().enumerate() {
+                    of_root.entry(laws::root_of::<D>(op.key())).or_default().push(number);
+                }
+                of_root.into_values().collect()
+            }
+            Unit::Operation => (0..ops.len()).map(|number| vec![number]).collect(),
+        }
+    }
+
+    fn accept(&self, op: &Op<D>) -> Result<(), Cause> {
+        let is_refused = matches!(op, Op::Add(key, _) | Op::Remove(key) if self.refuse.contains(key));
+        if is_refused { Err(Cause::Other("refused by the test".into())) } else { Ok(()) }
     }
 
     fn edit_at_random(&mut self) {
         let keys: Vec<_> = self.objects.keys().cloned().collect();
         let Some(key) = self.seed.pick(&keys).cloned() else { return };
-        self.edit(|objects| remove_with_members::<D>(objects, &key));
+        self.edit(|objects| laws::remove_with_members::<D>(objects, &key));
     }
 }
 
@@ -150,41 +212,34 @@ impl<D: Dialect + Default> Backend for MemoryKernel<D> {
         if self.seed.one_in(self.faults.edit) {
             self.edit_at_random();
         }
-        if self.moved {
+        if self.moved && self.manner.tells {
             return Err(ApplyError::Moved);
-        }
-        let forget = self.seed.one_in(self.faults.forget);
-        if forget && self.seed.one_in(2) {
-            return Err(ApplyError::Unknown(BackendError::new(Forgotten)));
         }
         let bytes = batch.ops.iter().map(op_bytes).sum();
         if bytes > self.batch_bytes && batch.ops.iter().all(|op| !matches!(op, Op::Rebuild(_))) {
             return Err(ApplyError::TooLarge(BackendError::new(TooLarge(bytes))));
         }
-        self.commit(&batch.ops).map_err(nothing_but)?;
-        if forget { Err(ApplyError::Unknown(BackendError::new(Forgotten))) } else { Ok(()) }
+        if self.seed.one_in(self.faults.forget) {
+            // Of some of it, or all, nothing is heard any more.
+            let units = self.seed.below(self.units(&batch.ops).len() + 1);
+            self.carry_out(&batch.ops, units, |_, _| false);
+            return Err(ApplyError::Unknown(BackendError::new(Forgotten)));
+        }
+        self.apply_unless(&batch.ops, |_, _| false)
     }
 
     fn apply_beside(&mut self, batch: &Batch<D>) -> Result<(), ApplyError> {
-        let mut next = Self { objects: self.objects.clone(), refuse: self.refuse.clone(), ..Self::new() };
-        for op in &batch.ops {
-            let is_done = match op {
-                Op::Add(key, value) => next.objects.get(key) == Some(value),
-                Op::Remove(key) => !next.objects.contains_key(key),
-                Op::Replace(..) | Op::Rebuild(_) => false,
-            };
-            if !is_done {
-                next.commit(std::slice::from_ref(op)).map_err(nothing_but)?;
-            }
-        }
-        self.objects = next.objects;
         self.edited = true;
-        Ok(())
+        self.apply_unless(&batch.ops, laws::is_done)
     }
 
     fn moved(&mut self) -> Result<Moved, BackendError> {
         // Whoever asks compares generations, which an edit always raises, notified or not.
-        Ok(if self.edited { Moved::Yes } else { Moved::No })
+        Ok(match (self.manner.tells, self.edited) {
+            (false, _) => Moved::Unheard,
+            (true, true) => Moved::Yes,
+            (true, false) => Moved::No,
+        })
     }
 
     fn editor(&mut self) -> Option<Editor> {
@@ -200,85 +255,9 @@ impl<D: Dialect + Default> Backend for MemoryKernel<D> {
     }
 }
 
-/// A refusal for which nothing of the batch was done.
-fn nothing_but(refusal: Refusal) -> ApplyError {
-    ApplyError::Refused { refusals: vec![refusal], carried_out: CarriedOut::Nothing }
-}
-
 fn op_bytes<D: Dialect>(op: &Op<D>) -> usize {
     match op {
         Op::Add(key, value) | Op::Replace(key, value) => D::weight(key, value),
         Op::Remove(_) | Op::Rebuild(_) => 0,
     }
-}
-
-fn carry_out<D: Dialect>(objects: &mut BTreeMap<D::Key, D::Value>, op: &Op<D>) -> Result<(), Cause> {
-    match op {
-        Op::Add(key, value) => {
-            // What an element leads to is looked up while it is read (nft_verdict_init), before anything is compared.
-            check_references::<D>(objects, key, value)?;
-            if objects.contains_key(key) {
-                return Err(Cause::Exists);
-            }
-            if let Some(container) = D::parent(key) {
-                let capacity = objects.get(&container).map(D::capacity).ok_or(Cause::Missing)?;
-                // Counting is slow, and most containers are larger than all there is.
-                let full = |capacity| objects.len() > capacity && members::<D>(objects, &container) >= capacity;
-                if capacity.is_some_and(full) {
-                    return Err(Cause::Full);
-                }
-            }
-            objects.insert(key.clone(), value.clone());
-        }
-        Op::Replace(key, value) => {
-            check_references::<D>(objects, key, value)?;
-            *objects.get_mut(key).ok_or(Cause::Missing)? = value.clone();
-        }
-        Op::Remove(key) => {
-            if !objects.contains_key(key) {
-                return Err(Cause::Missing);
-            }
-            if D::rank(key) != Rank::Root && is_referred_to::<D>(objects, key) {
-                return Err(Cause::Busy);
-            }
-            remove_with_members::<D>(objects, key);
-        }
-        Op::Rebuild(key) => {
-            objects.get(key).ok_or(Cause::Missing)?;
-            remove_with_members::<D>(objects, key);
-        }
-    }
-    Ok(())
-}
-
-fn check_references<D: Dialect>(
-    objects: &BTreeMap<D::Key, D::Value>,
-    key: &D::Key,
-    value: &D::Value,
-) -> Result<(), Cause> {
-    let mut missing = false;
-    D::references(key, value, &mut |named| missing |= !objects.contains_key(&named));
-    if missing { Err(Cause::Missing) } else { Ok(()) }
-}
-
-fn is_referred_to<D: Dialect>(objects: &BTreeMap<D::Key, D::Value>, key: &D::Key) -> bool {
-    let mut referred = false;
-    for (other, value) in objects {
-        if !is_held_by::<D>(other, key) {
-            D::references(other, value, &mut |named| referred |= named == *key);
-        }
-    }
-    referred
-}
-
-fn members<D: Dialect>(objects: &BTreeMap<D::Key, D::Value>, container: &D::Key) -> usize {
-    objects.keys().filter(|key| D::parent(key).as_ref() == Some(container)).count()
-}
-
-fn is_held_by<D: Dialect>(key: &D::Key, container: &D::Key) -> bool {
-    std::iter::successors(D::parent(key), D::parent).any(|held_by| held_by == *container)
-}
-
-fn remove_with_members<D: Dialect>(objects: &mut BTreeMap<D::Key, D::Value>, key: &D::Key) {
-    objects.retain(|other, _| other != key && !is_held_by::<D>(other, key));
 }

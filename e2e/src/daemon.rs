@@ -10,18 +10,22 @@
 
 use std::{
     fmt,
-    fs::File,
-    io::{BufRead as _, BufReader},
+    fs::{self, File},
+    io::{self, BufRead as _, BufReader},
     path::Path,
     process::{Child, ExitStatus},
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
 use nix::{
     sched::{CloneFlags, unshare},
-    sys::signal::{Signal, kill},
+    sys::{
+        ptrace,
+        signal::{Signal, kill},
+        wait::{WaitPidFlag, waitpid},
+    },
     unistd::Pid,
 };
 use portolan_core::object::Backend as _;
@@ -177,7 +181,44 @@ impl Daemon {
         let failed = |source| Error::Start { program: format!("{signal} for portolan"), source };
         let process = i32::try_from(self.child.id()).map(Pid::from_raw).unwrap_or(Pid::this());
         kill(process, signal).map_err(|errno| failed(errno.into()))?;
-        self.child.wait().map_err(failed)
+        let what = format!("portolan to end after {signal}");
+        let ended = until::<_, Error>(&what, || self.child.try_wait().map_err(failed));
+        ended.map_err(|error| match error {
+            Error::TooLate(late) => late.with_log(&self.log().join("\n")).into(),
+            other => other,
+        })
+    }
+
+    /// Halts one of its threads for the rest of its life, as if the kernel did not give it back.
+    ///
+    /// # Errors
+    /// When there is no such thread, or the kernel does not let us.
+    pub fn halt(&self, thread: &str) -> Result<(), Error> {
+        let failed = |source| Error::Start { program: format!("a debugger for {thread} of portolan"), source };
+        let id = self.thread(thread).map_err(failed)?;
+        let (sender, halted) = mpsc::channel();
+        thread::spawn(move || {
+            let stopped = ptrace::seize(id, ptrace::Options::empty())
+                .and_then(|()| ptrace::interrupt(id))
+                .and_then(|()| waitpid(id, Some(WaitPidFlag::__WALL)));
+            let _ = sender.send(stopped.map(drop));
+            // Only this thread hears of its end, and the process has none before.
+            let _ = waitpid(id, Some(WaitPidFlag::__WALL));
+        });
+        let halted = halted.recv().map_err(|error| failed(io::Error::other(error)))?;
+        halted.map_err(|errno| failed(errno.into()))
+    }
+
+    /// The number of a thread of this name.
+    fn thread(&self, name: &str) -> io::Result<Pid> {
+        for entry in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let entry = entry?;
+            if fs::read_to_string(entry.path().join("comm"))?.trim_end() == name {
+                let number = entry.file_name().to_str().and_then(|number| number.parse().ok());
+                return number.map(Pid::from_raw).ok_or_else(|| io::ErrorKind::InvalidData.into());
+            }
+        }
+        Err(io::ErrorKind::NotFound.into())
     }
 }
 

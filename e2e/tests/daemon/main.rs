@@ -8,6 +8,7 @@
 
 #![allow(clippy::indexing_slicing, reason = "test code as a whole: fields that are missing fail it")]
 
+mod busy;
 mod changes;
 mod command_line;
 mod contested;
@@ -46,6 +47,8 @@ fn main() -> ExitCode {
         test("all else that is live follows the file", reload::all_else_that_is_live_follows_the_file),
         test("an upgrade's edit of the mode changes nothing", reload::an_upgrades_edit_of_the_mode_changes_nothing),
         test("what cannot be followed changes nothing", reload::what_cannot_be_followed_changes_nothing),
+        test("a halted sync thread holds nobody up", busy::a_halted_sync_thread_holds_nobody_up),
+        test("a signal ends it while manifests are read", busy::a_signal_ends_it_while_manifests_are_read),
         test("nothing is written or removed before the lists are complete", || {
             start::nothing_is_written_or_removed_before_the_lists_are_complete()
         }),

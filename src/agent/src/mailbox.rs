@@ -3,26 +3,28 @@
 //! ```text
 //!   Mailbox::send --> messages --all at once--> Inbox::take
 //!         |              |                          ^
-//!         |              '--- no room: wait ---<----'
+//!         |              '--- no room: await --<----'
 //!         '--- eventfd ---> poll(2) ----------------+   beside the netlink sockets that the same thread waits for
 //! ```
 //!
 //! There is an end to the room because a first reading hands over the objects of the whole cluster: were they all to wait
-//! here, they would be in memory twice. What waits is taken whole, so the two threads wake each other once for a full
-//! mailbox and not for each message.
+//! here, they would be in memory twice. Who sends into a full mailbox waits, and no one else on its thread does: signals,
+//! the configuration file and Events are looked after there, too. What waits is taken whole, so the two threads wake each
+//! other once for a full mailbox and not for each message.
 
 use std::{
     mem,
     os::fd::{AsFd, BorrowedFd},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use nix::{
     errno::Errno,
     sys::eventfd::{EfdFlags, EventFd},
 };
+use tokio::sync::Notify;
 
-/// How many messages wait at most before [`Mailbox::send`] blocks.
+/// How many messages wait at most before [`Mailbox::send`] does.
 const CAPACITY: usize = 256;
 
 /// The sending end. When it is dropped the inbox wakes up and is [closed](Taken::closed).
@@ -36,8 +38,8 @@ pub struct Inbox<T>(Arc<Shared<T>>);
 #[derive(Debug)]
 struct Shared<T> {
     waiting: Mutex<Waiting<T>>,
-    /// Rings when there is room again.
-    room: Condvar,
+    /// Wakes those who wait for room.
+    room: Notify,
     /// Rings when there is something to take.
     bell: EventFd,
 }
@@ -70,30 +72,36 @@ pub struct Closed;
 pub fn mailbox<T>() -> std::io::Result<(Mailbox<T>, Inbox<T>)> {
     let shared = Arc::new(Shared {
         waiting: Mutex::new(Waiting { messages: Vec::new(), closed: false }),
-        room: Condvar::new(),
+        room: Notify::new(),
         bell: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
     });
     Ok((Mailbox(Arc::clone(&shared)), Inbox(shared)))
 }
 
 impl<T> Mailbox<T> {
-    /// Hands a message over; blocks while the inbox is full.
+    /// Hands a message over, once there is room for it.
     ///
     /// # Errors
     /// [`Closed`] when nobody receives any more.
-    pub fn send(&self, message: T) -> Result<(), Closed> {
-        let is_full = |waiting: &mut Waiting<T>| waiting.messages.len() >= CAPACITY && !waiting.closed;
-        let mut waiting = self.0.room.wait_while(self.0.lock(), is_full).unwrap_or_else(PoisonError::into_inner);
-        if waiting.closed {
-            return Err(Closed);
+    pub async fn send(&self, message: T) -> Result<(), Closed> {
+        loop {
+            // Begun before the look, so that room which is made right after it wakes us.
+            let room = self.0.room.notified();
+            {
+                let mut waiting = self.0.lock();
+                if waiting.closed {
+                    return Err(Closed);
+                }
+                if waiting.messages.len() < CAPACITY {
+                    waiting.messages.push(message);
+                    if waiting.messages.len() == 1 {
+                        self.0.ring();
+                    }
+                    return Ok(());
+                }
+            }
+            room.await;
         }
-        let is_first = waiting.messages.is_empty();
-        waiting.messages.push(message);
-        drop(waiting);
-        if is_first {
-            self.0.ring();
-        }
-        Ok(())
     }
 }
 
@@ -108,7 +116,7 @@ impl<T> Inbox<T> {
         let mut waiting = self.0.lock();
         let taken = Taken { messages: mem::take(&mut waiting.messages), closed: waiting.closed };
         drop(waiting);
-        self.0.room.notify_one();
+        self.0.room.notify_waiters();
         taken
     }
 }
@@ -134,7 +142,7 @@ impl<T> Shared<T> {
 
     fn close(&self) {
         self.lock().closed = true;
-        self.room.notify_all();
+        self.room.notify_waiters();
         self.ring();
     }
 }
@@ -161,29 +169,51 @@ mod tests {
         poll(&mut [PollFd::new(inbox.as_fd(), PollFlags::POLLIN)], timeout).unwrap() == 1
     }
 
-    #[test]
-    fn a_burst_larger_than_the_mailbox_arrives_whole_and_in_order() {
+    #[tokio::test]
+    async fn a_burst_larger_than_the_mailbox_arrives_whole_and_in_order() {
         let (mailbox, inbox) = mailbox().unwrap();
         let total = 10 * CAPACITY;
-        let sender = std::thread::spawn(move || (0..total).for_each(|n| mailbox.send(n).unwrap()));
-        let mut received = Vec::new();
-        loop {
-            assert!(readable(&inbox, PollTimeout::NONE));
-            let Taken { messages, closed } = inbox.take();
-            received.extend(messages);
-            if closed {
-                break;
+        let receiver = std::thread::spawn(move || {
+            let mut received = Vec::new();
+            loop {
+                assert!(readable(&inbox, PollTimeout::NONE));
+                let Taken { messages, closed } = inbox.take();
+                received.extend(messages);
+                if closed {
+                    return received;
+                }
             }
+        });
+        for n in 0..total {
+            mailbox.send(n).await.unwrap();
         }
-        sender.join().unwrap();
-        assert_eq!(received, (0..total).collect::<Vec<_>>());
+        drop(mailbox);
+        assert_eq!(receiver.join().unwrap(), (0..total).collect::<Vec<_>>());
     }
 
-    #[test]
-    fn an_empty_inbox_sleeps_and_the_end_of_either_side_is_seen() {
+    #[tokio::test]
+    async fn a_full_mailbox_holds_up_its_sender_alone() {
+        let (mailbox, inbox) = mailbox().unwrap();
+        for n in 0..CAPACITY {
+            mailbox.send(n).await.unwrap();
+        }
+        let one_more = mailbox.send(CAPACITY);
+        tokio::pin!(one_more);
+        tokio::select! {
+            biased;
+            sent = &mut one_more => panic!("{sent:?} although there was no room"),
+            () = tokio::task::yield_now() => {}
+        }
+        assert_eq!(inbox.take().messages.len(), CAPACITY);
+        one_more.await.unwrap();
+        assert_eq!(inbox.take().messages, [CAPACITY]);
+    }
+
+    #[tokio::test]
+    async fn an_empty_inbox_sleeps_and_the_end_of_either_side_is_seen() {
         let (mailbox, inbox) = mailbox::<u8>().unwrap();
         assert!(!readable(&inbox, PollTimeout::ZERO));
-        mailbox.send(1).unwrap();
+        mailbox.send(1).await.unwrap();
         assert!(readable(&inbox, PollTimeout::ZERO));
         assert_eq!(inbox.take().messages, [1]);
         assert!(!readable(&inbox, PollTimeout::ZERO));
@@ -193,11 +223,11 @@ mod tests {
         let Taken { messages, closed } = inbox.take();
         assert!(messages.is_empty() && closed);
 
-        let (mailbox, inbox) = super::mailbox::<u8>().unwrap();
-        let sender = std::thread::spawn(move || (0..=u8::MAX).cycle().find_map(|n| mailbox.send(n).err()));
-        assert!(readable(&inbox, PollTimeout::NONE));
-        // Sooner or later the sender waits for room, which there will never be.
-        drop(inbox);
-        assert_eq!(sender.join().unwrap(), Some(Closed));
+        let (mailbox, inbox) = super::mailbox().unwrap();
+        for n in 0..CAPACITY {
+            mailbox.send(n).await.unwrap();
+        }
+        let (sent, ()) = tokio::join!(mailbox.send(CAPACITY), async { drop(inbox) });
+        assert_eq!(sent, Err(Closed), "room that there will never be");
     }
 }

@@ -23,7 +23,7 @@ use portolan::{
 async fn events_arrive_until_a_signal_comes() {
     let folder = tempfile::tempdir().unwrap();
     support::write(folder.path(), "a.yaml", &support::service("a", "172.30.0.1"));
-    let mut manifests = Follower::open(folder.path()).unwrap();
+    let manifests = Follower::open(folder.path()).unwrap();
     let mut shutdown = Shutdown::listen().unwrap();
     let (mailbox, inbox) = mailbox().unwrap();
 
@@ -55,7 +55,7 @@ async fn events_arrive_until_a_signal_comes() {
     });
     let signal = tokio::select! {
         signal = shutdown.requested() => signal,
-        ended = feed(&mut manifests, &mailbox) => panic!("{ended:?}"),
+        ended = feed(manifests, &mailbox) => panic!("{ended:?}"),
     };
     assert_eq!(signal, "SIGTERM");
     let (told, inbox) = receiver.join().unwrap();
@@ -63,6 +63,6 @@ async fn events_arrive_until_a_signal_comes() {
 
     drop(inbox);
     support::write(folder.path(), "c.yaml", &support::service("c", "172.30.0.3"));
-    let gone = feed(&mut manifests, &mailbox).await;
+    let gone = feed(Follower::open(folder.path()).unwrap(), &mailbox).await;
     assert!(matches!(gone, Err(FeedError::Closed(Closed))));
 }

@@ -3,7 +3,7 @@
 //! The release build ends with the first panic, wherever it is; so does this test.
 #![expect(clippy::unwrap_used, reason = "a test that does not find what it expects has failed")]
 
-use std::{fs, ops::ControlFlow, path::Path, process, sync::Once, time::Duration};
+use std::{cell::Cell, fs, ops::ControlFlow, path::Path, process, sync::Once, time::Duration};
 
 use portolan_kube::{Client, ClientOptions, Pace, WatchOptions, watch};
 use portolan_scripted::{Answer, Authority, Server, Verb, list};
@@ -124,13 +124,13 @@ fn edit_file(folder: &Path, name: &str, edits: &[Edit]) {
 async fn ask(client: &Client, time: Duration) -> bool {
     let pace = Pace { first: Duration::from_millis(1), ..Pace::default() };
     let options = WatchOptions { node: "node-a".to_owned(), streaming: false, pace };
-    let mut told = false;
-    let sink = |_| {
-        told = true;
+    let told = Cell::new(false);
+    let sink = async |_| {
+        told.set(true);
         ControlFlow::Break(())
     };
     timeout(time, watch(client, &options, sink)).await.ok();
-    told
+    told.get()
 }
 
 /// As the release build; but for what proptest itself says at the end.

@@ -23,6 +23,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
     thread,
+    time::Duration,
 };
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -30,7 +31,7 @@ use portolan_config::{AskedVersion, Flags, Problems, Resolved, Settings};
 use portolan_core::{addr::Family, object::Syncer};
 use portolan_kube::{ConnectError, NoticeType};
 use portolan_nftables::Nftables;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::timeout};
 
 use self::{configuration::Shown, objects::Objects, reload::Reloader};
 use crate::{
@@ -52,6 +53,9 @@ use crate::{
     sysctl,
     telemetry::Telemetry,
 };
+
+/// How long the sync thread has after a signal for what was handed over to it. Half of the second in which we want to be gone.
+const LAST_WORK: Duration = Duration::from_millis(500);
 
 /// Why the daemon could not start, or cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -174,9 +178,9 @@ pub fn run(flags: &Flags) -> Result<Exit, DaemonError> {
         Addresses { healthz: settings.healthz, metrics: Some(settings.metrics), hard_fail: settings.bind_hard_fail };
     let servers = HttpServers::start(addresses, Arc::clone(&health), Arc::clone(&metrics), about)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(DaemonError::Start)?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let mut shutdown = Shutdown::listen().map_err(DaemonError::Start)?;
-        let mut objects = Objects::open(&resolved, &settings, &metrics).await?;
+        let objects = Objects::open(&resolved, &settings, &metrics).await?;
         let (sink, events) = objects.events(&settings.node.hostname);
         let reporter = Reporter::new(&settings.node.hostname, sink);
         reporter.node(NoticeType::Normal, "Starting", "StartKubeProxy", "");
@@ -198,11 +202,16 @@ pub fn run(flags: &Flags) -> Result<Exit, DaemonError> {
             () = events => return Ok(Exit::Failure),
         };
         drop(mailbox);
-        // What was handed over is still programmed; the rules stay.
-        let _ = ended.await;
+        // Each transaction leaves every Service whole, so it may stop after any: the next start goes on from there.
+        if timeout(LAST_WORK, ended).await.is_err() {
+            tracing::info!("not everything that had changed is in the kernel yet: the next start goes on from here");
+        }
         tracing::info!(signal, "ended; the rules stay in the kernel and go on forwarding");
         Ok(Exit::Success)
-    })
+    });
+    // Dropped, it would wait for a file or a host name that somebody is reading.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// Starts the thread that owns the model and the kernel; what is received last is that it has ended.

@@ -51,15 +51,15 @@ impl Objects {
     }
 
     /// Hands over what there is and what changes, for ever; until nobody takes it any more.
-    pub(super) async fn follow(&mut self, mailbox: &Mailbox<Message>) -> Result<(), DaemonError> {
+    pub(super) async fn follow(self, mailbox: &Mailbox<Message>) -> Result<(), DaemonError> {
         match self {
-            Self::Manifests(manifests) => Ok(feed(manifests, mailbox).await?),
+            Self::Manifests(manifests) => Ok(feed(*manifests, mailbox).await?),
             Self::Api(client, options) => {
-                let tell = |event| match mailbox.send(Message::Kube(event)) {
+                let tell = async |event| match mailbox.send(Message::Kube(event)).await {
                     Ok(()) => ControlFlow::Continue(()),
                     Err(_) => ControlFlow::Break(()),
                 };
-                portolan_kube::watch(client, options, tell).await;
+                portolan_kube::watch(&client, &options, tell).await;
                 Ok(())
             }
         }

@@ -72,7 +72,7 @@ impl<'a> Reloader<'a> {
                 }
             };
             let outcome = match read {
-                Ok(text) => self.take_over(&text, mailbox),
+                Ok(text) => self.take_over(&text, mailbox).await,
                 Err(error) => Err(NotFollowed::Unreadable(error)),
             };
             self.metrics.config_read(outcome.is_err());
@@ -86,7 +86,7 @@ impl<'a> Reloader<'a> {
     }
 
     /// Takes over a new text, or says why not.
-    fn take_over(&mut self, text: &str, mailbox: &Mailbox<Message>) -> Result<(), NotFollowed> {
+    async fn take_over(&mut self, text: &str, mailbox: &Mailbox<Message>) -> Result<(), NotFollowed> {
         let new = resolve(self.flags, Some(text))?;
         for warning in new.warnings.iter().filter(|warning| !self.current.warnings.contains(warning)) {
             tracing::warn!("{warning}");
@@ -104,7 +104,7 @@ impl<'a> Reloader<'a> {
                 }
                 let message = Message::Configure(Box::new(configuration::of_sync_loop(&settings)));
                 // Gone only when the process ends.
-                let _ = mailbox.send(message);
+                let _ = mailbox.send(message).await;
                 tracing::info!(changed = changed.join(", "), "the configuration file was changed: it is followed");
             }
         }

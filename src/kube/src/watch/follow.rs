@@ -62,17 +62,17 @@ impl From<request::Error> for End {
 }
 
 /// Where events of one kind go.
-pub(crate) struct Sink<'a> {
+pub(crate) struct Sink<'a, S> {
     kind: Kind,
-    tell: &'a dyn Fn(Event) -> ControlFlow<()>,
+    tell: &'a S,
     /// Whether an object was told ever.
     used: bool,
     /// The names of a list on its way, where the receiver may know others.
     names: Option<BTreeSet<ObjectRef>>,
 }
 
-impl<'a> Sink<'a> {
-    pub(crate) fn new(kind: Kind, tell: &'a dyn Fn(Event) -> ControlFlow<()>) -> Self {
+impl<'a, S: AsyncFn(Event) -> ControlFlow<()>> Sink<'a, S> {
+    pub(crate) const fn new(kind: Kind, tell: &'a S) -> Self {
         Self { kind, tell, used: false, names: None }
     }
 
@@ -81,21 +81,21 @@ impl<'a> Sink<'a> {
         self.names = self.used.then(BTreeSet::new);
     }
 
-    fn end_list(&mut self) -> Result<(), End> {
+    async fn end_list(&mut self) -> Result<(), End> {
         let names = self.names.take();
-        self.tell(Event::Listed { kind: self.kind, names })
+        self.tell(Event::Listed { kind: self.kind, names }).await
     }
 
-    fn applied(&mut self, object: Box<Object>) -> Result<(), End> {
+    async fn applied(&mut self, object: Box<Object>) -> Result<(), End> {
         self.used = true;
         if let Some(names) = &mut self.names {
             names.insert(object.reference());
         }
-        self.tell(Event::Applied(object))
+        self.tell(Event::Applied(object)).await
     }
 
-    fn tell(&self, event: Event) -> Result<(), End> {
-        match (self.tell)(event) {
+    async fn tell(&self, event: Event) -> Result<(), End> {
+        match (self.tell)(event).await {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(End::Stopped),
         }
@@ -103,11 +103,11 @@ impl<'a> Sink<'a> {
 }
 
 /// Follows one kind.
-pub(crate) struct Follower<'a, T> {
+pub(crate) struct Follower<'a, T, S> {
     client: &'a Client,
     options: &'a WatchOptions,
     resource: Resource,
-    sink: Sink<'a>,
+    sink: Sink<'a, S>,
     reach: &'a Reach<'a>,
     backoff: Backoff,
     /// The same for a kind that is not there.
@@ -127,12 +127,12 @@ pub(crate) struct Follower<'a, T> {
     objects: PhantomData<T>,
 }
 
-impl<'a, T: Watched> Follower<'a, T> {
+impl<'a, T: Watched, S: AsyncFn(Event) -> ControlFlow<()>> Follower<'a, T, S> {
     pub(crate) fn new(
         client: &'a Client,
         options: &'a WatchOptions,
         resource: Resource,
-        sink: Sink<'a>,
+        sink: Sink<'a, S>,
         reach: &'a Reach<'a>,
     ) -> Self {
         Self {
@@ -221,7 +221,7 @@ impl<'a, T: Watched> Follower<'a, T> {
             })?;
             let page = Page::<T>::read(&text)?;
             for item in page.items.into_iter().flatten() {
-                self.sink.applied(item.object)?;
+                self.sink.applied(item.object).await?;
             }
             if page.metadata.rest.is_empty() {
                 if page.metadata.resource_version.is_empty() {
@@ -230,7 +230,7 @@ impl<'a, T: Watched> Follower<'a, T> {
                 self.version = Some(page.metadata.resource_version);
                 self.paged_once = false;
                 self.reach.answered(self.resource.kind);
-                return self.sink.end_list();
+                return self.sink.end_list().await;
             }
             (rest, turn) = (Some(page.metadata.rest), Turn::Same);
         }
@@ -316,7 +316,7 @@ impl<'a, T: Watched> Follower<'a, T> {
             let end = fresh + end + 1;
             for line in buffer.get(..end).unwrap_or_default().split(|&byte| byte == b'\n') {
                 if !line.is_empty() {
-                    listing = self.take(Change::read::<T>(line)?, listing)?;
+                    listing = self.take(Change::read::<T>(line)?, listing).await?;
                     (silent, self.expired, self.deaf) = (false, false, 0);
                 }
             }
@@ -328,21 +328,21 @@ impl<'a, T: Watched> Follower<'a, T> {
     }
 
     /// Takes in a line of a watch. Gives whether a streamed list is still on its way.
-    fn take(&mut self, change: Change, listing: bool) -> Result<bool, End> {
+    async fn take(&mut self, change: Change, listing: bool) -> Result<bool, End> {
         let version = match change {
             Change::Applied(object) => {
                 let version = object.version().resource_version.map(str::to_owned);
-                self.sink.applied(Box::new(object))?;
+                self.sink.applied(Box::new(object)).await?;
                 version
             }
             Change::Deleted(object) => {
-                self.sink.tell(Event::Deleted(object.reference()))?;
+                self.sink.tell(Event::Deleted(object.reference())).await?;
                 object.version().resource_version.map(str::to_owned)
             }
             Change::Bookmark { version, ends_list } if listing && ends_list => {
                 self.version = Some(version);
                 self.paged_once = false;
-                return self.sink.end_list().map(|()| false);
+                return self.sink.end_list().await.map(|()| false);
             }
             Change::Bookmark { version, .. } => Some(version),
             Change::Failed(failure) => return Err(failure.into()),

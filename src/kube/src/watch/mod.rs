@@ -17,7 +17,7 @@ mod reach;
 mod resource;
 mod wire;
 
-use std::{cell::RefCell, collections::BTreeSet, ops::ControlFlow};
+use std::{collections::BTreeSet, ops::ControlFlow};
 
 use portolan_core::ingest::{
     EndpointSliceObject, Kind, NodeObject, Object, ObjectRef, ServiceCidrObject, ServiceObject,
@@ -56,15 +56,15 @@ pub struct WatchOptions {
     pub pace: Pace,
 }
 
-/// Tells `sink` all that happens, until it breaks. The sink may block: then nothing more is read meanwhile.
-pub async fn watch(client: &Client, options: &WatchOptions, sink: impl FnMut(Event) -> ControlFlow<()>) {
-    let (sink, reach) = (RefCell::new(sink), Reach::new(client));
+/// Tells `sink` all that happens, until it breaks. While it waits nothing more is read of that kind.
+pub async fn watch(client: &Client, options: &WatchOptions, sink: impl AsyncFn(Event) -> ControlFlow<()>) {
+    let (sink, reach) = (&sink, &Reach::new(client));
     // Whichever ends first ends all: the receiver is the same.
     tokio::select! {
-        () = follow::<ServiceObject>(client, options, Resource::services(), &sink, &reach) => {}
-        () = follow::<EndpointSliceObject>(client, options, Resource::endpoint_slices(), &sink, &reach) => {}
-        () = follow::<NodeObject>(client, options, Resource::node(&options.node), &sink, &reach) => {}
-        () = follow::<ServiceCidrObject>(client, options, Resource::service_cidrs(), &sink, &reach) => {}
+        () = follow::<ServiceObject>(client, options, Resource::services(), sink, reach) => {}
+        () = follow::<EndpointSliceObject>(client, options, Resource::endpoint_slices(), sink, reach) => {}
+        () = follow::<NodeObject>(client, options, Resource::node(&options.node), sink, reach) => {}
+        () = follow::<ServiceCidrObject>(client, options, Resource::service_cidrs(), sink, reach) => {}
     }
 }
 
@@ -72,10 +72,9 @@ async fn follow<T: wire::Watched>(
     client: &Client,
     options: &WatchOptions,
     resource: Resource,
-    sink: &RefCell<impl FnMut(Event) -> ControlFlow<()>>,
+    sink: &impl AsyncFn(Event) -> ControlFlow<()>,
     reach: &Reach<'_>,
 ) {
-    let tell = |event| (sink.borrow_mut())(event);
-    let sink = Sink::new(resource.kind, &tell);
-    Follower::<T>::new(client, options, resource, sink, reach).run().await;
+    let sink = Sink::new(resource.kind, sink);
+    Follower::<T, _>::new(client, options, resource, sink, reach).run().await;
 }

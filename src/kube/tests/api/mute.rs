@@ -24,7 +24,7 @@ async fn through_a_relay(then: impl AsyncFnOnce(&Server, &Relay, &Cell<usize>)) 
     let options = kubeconfig(folder.path(), &format!("https://{}", relay.address()), &ca, "");
     let client = Client::connect(options, None).await.unwrap();
     let told = Cell::new(0);
-    let sink = |_| {
+    let sink = async |_| {
         told.set(told.get() + 1);
         ControlFlow::Continue(())
     };

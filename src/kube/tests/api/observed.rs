@@ -64,6 +64,6 @@ async fn a_request_without_an_answer_has_no_code() {
     };
     tokio::select! {
         () = told => {}
-        () = portolan_kube::watch(&client, &options, |_| std::ops::ControlFlow::Continue(())) => {}
+        () = portolan_kube::watch(&client, &options, async |_| std::ops::ControlFlow::Continue(())) => {}
     }
 }

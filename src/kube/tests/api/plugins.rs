@@ -62,7 +62,7 @@ impl Place {
         let client = self.client(script).await;
         let options = WatchOptions { node: "node-a".to_owned(), streaming: false, pace: PACE };
         tokio::select! {
-            () = watch(&client, &options, |_| unreachable!("somebody was told something")) => {}
+            () = watch(&client, &options, async |_| unreachable!("somebody was told something")) => {}
             () = async {
                 while lines().is_empty() {
                     wait().await;

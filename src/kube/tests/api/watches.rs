@@ -141,7 +141,7 @@ async fn listen_while<F: Future<Output = ()>>(server: &Server, clock: impl FnOnc
     let told = Rc::new(Cell::new(0));
     let options = WatchOptions { node: "node-a".to_owned(), streaming: false, pace: PACE };
     let count = told.clone();
-    let sink = move |_| {
+    let sink = async move |_| {
         count.set(count.get() + 1);
         ControlFlow::Continue(())
     };

@@ -142,13 +142,13 @@ pub(crate) async fn listen(client: &Client, done: impl FnMut(&Told) -> bool) -> 
     listen_with(client, false, done).await
 }
 
-pub(crate) async fn listen_with(client: &Client, streaming: bool, mut done: impl FnMut(&Told) -> bool) -> Told {
-    let told = RefCell::new(Told::new());
+pub(crate) async fn listen_with(client: &Client, streaming: bool, done: impl FnMut(&Told) -> bool) -> Told {
+    let (told, done) = (RefCell::new(Told::new()), RefCell::new(done));
     let options = WatchOptions { node: "node-a".to_owned(), streaming, pace: PACE };
-    let sink = |event| {
+    let sink = async |event| {
         let told = &mut *told.borrow_mut();
         told.take(event);
-        if done(told) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if done.borrow_mut()(told) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let ended = tokio::time::timeout(Duration::from_secs(30), watch(client, &options, sink)).await;
     let told = told.into_inner();

@@ -71,6 +71,7 @@ fn service(name: &str, cluster_ip: [u8; 4], endpoints: &[(&Member, u16)]) -> Por
         local_endpoints: Vec::new(),
         affinity: None,
         sources: Vec::new(),
+        health_check_node_port: None,
     };
     PortChange { id: PortId { name: name.into(), family: Family::V4 }, desired: Some(desired), loopback: None }
 }

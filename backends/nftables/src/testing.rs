@@ -54,6 +54,7 @@ pub fn port(number: u16, family: Family, endpoints: u16) -> DesiredPort {
         local_endpoints: Vec::new(),
         affinity: None,
         sources: Vec::new(),
+        health_check_node_port: None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use portolan_core::{
     addr::{PerFamily, read_ip},
     desired::InterfaceName,
-    model::{DetectLocal, NodeConfig, NodePortAddresses},
+    model::{AtLoopback, DetectLocal, NodeConfig, NodePortAddresses},
 };
 
 use crate::{
@@ -167,7 +167,8 @@ fn node(resolved: &Resolved, host_name: &str) -> Result<NodeConfig, Problems> {
         count_connections: resolved.run.count_connections,
         nodeport_addresses: nodeport_addresses(of)?,
         bind_address: read_ip(&of.bind_address).map(|read| read.addr).filter(|addr| !addr.is_unspecified()),
-        localhost_node_ports: resolved.features.localhost_node_ports,
+        at_loopback: if resolved.features.localhost_node_ports { AtLoopback::Listener } else { AtLoopback::Nobody },
+        drop_invalid: false,
         external_ips: resolved.features.external_ips,
     })
 }

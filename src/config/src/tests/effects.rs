@@ -7,7 +7,7 @@ use super::{settings, settings_of};
 use crate::{ClientSettings, ConntrackSettings, LogFormat, LoggingSettings, Mode, Settings};
 use portolan_core::{
     addr::PerFamily,
-    model::{DetectLocal, NodePortAddresses},
+    model::{AtLoopback, DetectLocal, NodePortAddresses},
 };
 
 /// A field, the flag that says the same, and whether the settings are as they say.
@@ -56,7 +56,7 @@ const EFFECTS: [Effect; 49] = [
     (
         "featureGates: {KubeProxyNFTablesLocalhostNodePorts: false}",
         "--feature-gates=KubeProxyNFTablesLocalhostNodePorts=false",
-        |s| !s.node.localhost_node_ports,
+        |s| s.node.at_loopback == AtLoopback::Nobody,
     ),
     ("featureGates: {ComponentFlagz: false}", "--feature-gates=ComponentFlagz=false", |s| !s.features.flagz),
     ("clientConnection: {kubeconfig: /a}", "--kubeconfig=/a", |s| {

@@ -91,6 +91,7 @@ pub fn decide(
         local_endpoints: local,
         affinity: service.affinity,
         sources,
+        health_check_node_port: service.health_check_node_port,
     })
 }
 

@@ -116,6 +116,8 @@ pub struct DesiredPort {
     pub affinity: Option<u32>,
     /// Who may connect to the frontends that are restricted: sorted, none inside another.
     pub sources: Vec<IpNet>,
+    /// Where a load balancer asks whether this node has endpoints of the Service.
+    pub health_check_node_port: Option<u16>,
 }
 
 impl DesiredPort {

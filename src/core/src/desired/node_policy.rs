@@ -20,8 +20,14 @@ pub struct NodePolicy {
     pub count_connections: bool,
     /// At which addresses NodePorts are.
     pub node_ports: PerFamily<NodePortsAt>,
+    /// Whether IPv4 loopback addresses are no exception of [`NodePortsAt::Local`].
+    pub node_ports_at_loopback: bool,
     /// Where cluster IPs come from: what lies inside and is no cluster IP is dropped. Sorted, each once.
     pub service_cidrs: PerFamily<Vec<IpNet>>,
+    /// Whether forwarded packets that belong to no connection, by what conntrack says, are dropped.
+    pub drop_invalid: bool,
+    /// Whether there are so many endpoints that comments which only help people are left out.
+    pub is_large: PerFamily<bool>,
 }
 
 impl NodePolicy {
@@ -38,7 +44,10 @@ impl Default for NodePolicy {
             masquerade_mark: Self::MASQUERADE_MARK,
             count_connections: false,
             node_ports: PerFamily::default(),
+            node_ports_at_loopback: false,
             service_cidrs: PerFamily::default(),
+            drop_invalid: false,
+            is_large: PerFamily::default(),
         }
     }
 }

@@ -48,6 +48,8 @@ pub struct Cluster {
     pub(super) reread: Vec<Finding>,
     /// The addresses of NodePorts.
     pub(super) node_addrs: PerFamily<Vec<IpAddr>>,
+    /// How many endpoints there are in the slices of each family, one with several ports as often as it has ports.
+    slice_endpoints: PerFamily<usize>,
     /// How many Services have NodePorts in each family.
     node_port_services: PerFamily<usize>,
     /// The Services with a health-check node port: few, and asked about after every sync.
@@ -109,6 +111,7 @@ impl Cluster {
             service_cidrs: BTreeMap::new(),
             ranged: BTreeMap::new(),
             reread: Vec::new(),
+            slice_endpoints: PerFamily::default(),
             node_port_services: PerFamily::default(),
             health_checked: BTreeSet::new(),
             told: Vec::new(),
@@ -174,7 +177,7 @@ impl Cluster {
     /// What holds for every Service on this node.
     #[must_use]
     pub fn policy(&self) -> NodePolicy {
-        self.config.policy(self.node.known(), self.service_cidrs())
+        self.config.policy(self.node.known(), self.service_cidrs(), self.slice_endpoints)
     }
 
     /// The addresses of NodePorts in a family; the unspecified one where they are those that [`Cluster::policy`] says.
@@ -298,6 +301,7 @@ impl Cluster {
         let place = entry.place_of(&name);
         let old = place.ok().and_then(|place| entry.slices.get(place));
         if old != Some(&slice) {
+            count_endpoints(&mut self.slice_endpoints, old, Some(&slice));
             if let Some(service) = &entry.service {
                 mark_endpoints(&mut self.vips, &mut self.dirty, service, &self.node_addrs, [old, Some(&slice)]);
             }
@@ -321,6 +325,7 @@ impl Cluster {
         let Some(entry) = self.services.get_mut(service) else { return };
         let Ok(place) = entry.place_of(slice) else { return };
         let old = entry.slices.remove(place);
+        count_endpoints(&mut self.slice_endpoints, Some(&old), None);
         if let Some(service) = &entry.service {
             mark_endpoints(&mut self.vips, &mut self.dirty, service, &self.node_addrs, [Some(&old), None]);
         } else if entry.slices.is_empty() {
@@ -417,6 +422,17 @@ impl Cluster {
 
 fn zone(node: Option<&Node>) -> Option<&Arc<str>> {
     node.and_then(|node| node.zone.as_ref())
+}
+
+/// Counts the endpoints after a slice changed.
+fn count_endpoints(counts: &mut PerFamily<usize>, old: Option<&Slice>, new: Option<&Slice>) {
+    let count = |slice: &Slice| slice.endpoints.len() * slice.ports.len();
+    if let Some(new) = new {
+        *counts.get_mut(new.family) += count(new);
+    }
+    if let Some(old) = old {
+        *counts.get_mut(old.family) -= count(old);
+    }
 }
 
 /// Counts the Services with NodePorts after one of them changed.

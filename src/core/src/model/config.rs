@@ -10,6 +10,9 @@ use crate::{
     desired::{InterfaceName, LocalDetector, NodePolicy, NodePortsAt},
 };
 
+/// With more endpoints in a family a cluster counts as large (`largeClusterEndpointsThreshold` of kube-proxy's iptables mode).
+const LARGE: usize = 1000;
+
 /// What this node was configured to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeConfig {
@@ -27,9 +30,10 @@ pub struct NodeConfig {
     pub nodeport_addresses: NodePortAddresses,
     /// `--bind-address`: the node's primary address of its family, in place of the Node object's.
     pub bind_address: Option<IpAddr>,
-    /// The gate `KubeProxyNFTablesLocalhostNodePorts` (KEP-6032): whether NodePorts are at 127.0.0.1 and ::1 where
-    /// `nodeport_addresses` has these.
-    pub localhost_node_ports: bool,
+    /// Who serves NodePorts at loopback addresses, where `nodeport_addresses` has these.
+    pub at_loopback: AtLoopback,
+    /// Whether forwarded packets that belong to no connection, by what conntrack says, are dropped.
+    pub drop_invalid: bool,
     /// The gate `AllowServiceExternalIPs` (KEP-5707): whether `spec.externalIPs` are served.
     pub external_ips: bool,
 }
@@ -45,6 +49,17 @@ pub enum DetectLocal {
     BridgeInterface(InterfaceName),
     /// The connection comes in by an interface whose name begins so.
     InterfaceNamePrefix(InterfaceName),
+}
+
+/// Who serves NodePorts at the node's loopback addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtLoopback {
+    /// Nobody of ours.
+    Nobody,
+    /// A listener, for TCP at 127.0.0.1 and ::1 (KEP-6032).
+    Listener,
+    /// Rules, for every protocol at every IPv4 address. It needs `route_localnet`.
+    Rules,
 }
 
 /// Which of the node's addresses NodePorts can be reached at. A family that the list says nothing about has all its
@@ -69,14 +84,20 @@ impl NodeConfig {
             count_connections: false,
             nodeport_addresses: NodePortAddresses::PRIMARY,
             bind_address: None,
-            localhost_node_ports: true,
+            at_loopback: AtLoopback::Listener,
+            drop_invalid: false,
             external_ips: true,
         }
     }
 
     /// What holds for every Service on the node. The node may be unknown still.
     #[must_use]
-    pub fn policy(&self, node: Option<&Node>, service_cidrs: PerFamily<Vec<IpNet>>) -> NodePolicy {
+    pub fn policy(
+        &self,
+        node: Option<&Node>,
+        service_cidrs: PerFamily<Vec<IpNet>>,
+        endpoints: PerFamily<usize>,
+    ) -> NodePolicy {
         let per_family =
             |of: &dyn Fn(Family) -> Option<LocalDetector>| PerFamily { v4: of(Family::V4), v6: of(Family::V6) };
         let detector = per_family(&|family| match &self.detect_local {
@@ -90,11 +111,11 @@ impl NodeConfig {
             masquerade_all: self.masquerade_all,
             masquerade_mark: self.masquerade_mark,
             count_connections: self.count_connections,
-            node_ports: PerFamily {
-                v4: self.nodeport_addresses.of_family(Family::V4),
-                v6: self.nodeport_addresses.of_family(Family::V6),
-            },
+            node_ports: PerFamily { v4: self.node_ports_at(Family::V4), v6: self.node_ports_at(Family::V6) },
+            node_ports_at_loopback: self.rules_serve_loopback(Family::V4),
             service_cidrs,
+            drop_invalid: self.drop_invalid,
+            is_large: PerFamily { v4: endpoints.v4 > LARGE, v6: endpoints.v6 > LARGE },
         }
     }
 
@@ -116,7 +137,7 @@ impl NodeConfig {
             Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
             Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
         };
-        let local = (chosen.of_family(family) != NodePortsAt::Frontends).then_some(unspecified);
+        let local = (self.node_ports_at(family) != NodePortsAt::Frontends).then_some(unspecified);
         let loopback = self.listens_at_loopback(family).then_some(localhost(family));
         primary.into_iter().chain(local).chain(loopback).collect()
     }
@@ -125,7 +146,32 @@ impl NodeConfig {
     /// choose everything (the rule of kube-proxy 1.38).
     pub(super) fn listens_at_loopback(&self, family: Family) -> bool {
         let mut cidrs = self.nodeport_addresses.cidrs(family).filter(|cidr| cidr.prefix_len() > 0);
-        self.localhost_node_ports && cidrs.any(|cidr| cidr.contains(&localhost(family)))
+        self.at_loopback == AtLoopback::Listener && cidrs.any(|cidr| cidr.contains(&localhost(family)))
+    }
+
+    /// Whether NodePorts with the unspecified address are at this one, if it is the node's own.
+    pub(super) fn may_have_node_ports(&self, addr: IpAddr) -> bool {
+        let is_served = !addr.is_loopback() || self.rules_serve_loopback(Family::of(addr));
+        is_served && self.nodeport_addresses.contains(addr)
+    }
+
+    /// Whether rules serve NodePorts at loopback addresses of a family: where any of them is chosen (kube-proxy's
+    /// `ContainsIPv4Loopback`).
+    fn rules_serve_loopback(&self, family: Family) -> bool {
+        let chosen = &self.nodeport_addresses;
+        let is_chosen = || chosen.cidrs(family).any(|cidr| cidr.contains(&localhost(family)) || is_loopback(&cidr));
+        self.at_loopback == AtLoopback::Rules && family == Family::V4 && (chosen.is_silent(family) || is_chosen())
+    }
+
+    fn node_ports_at(&self, family: Family) -> NodePortsAt {
+        let chosen = &self.nodeport_addresses;
+        if chosen.is_everywhere(family) {
+            NodePortsAt::Local(Vec::new())
+        } else if chosen.cidrs(family).all(|cidr| is_loopback(&cidr)) && !self.rules_serve_loopback(family) {
+            NodePortsAt::Frontends
+        } else {
+            NodePortsAt::Local(chosen.aggregated(family))
+        }
     }
 }
 
@@ -164,21 +210,6 @@ impl NodePortAddresses {
     #[must_use]
     pub fn contains(&self, addr: IpAddr) -> bool {
         self.is_silent(Family::of(addr)) || self.cidrs.iter().any(|cidr| cidr.contains(&addr))
-    }
-
-    /// Whether NodePorts with the unspecified address are at this one, if it is the node's own.
-    pub(super) fn may_be(&self, addr: IpAddr) -> bool {
-        !addr.is_loopback() && self.contains(addr)
-    }
-
-    fn of_family(&self, family: Family) -> NodePortsAt {
-        if self.is_everywhere(family) {
-            NodePortsAt::Local(Vec::new())
-        } else if self.cidrs(family).all(|cidr| is_loopback(&cidr)) {
-            NodePortsAt::Frontends
-        } else {
-            NodePortsAt::Local(self.aggregated(family))
-        }
     }
 }
 

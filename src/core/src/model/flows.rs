@@ -74,7 +74,7 @@ impl Cluster {
         if !touched.0.contains(&exact) && !touched.0.contains(&node_port) {
             return false;
         }
-        let at_node_port = || self.config().nodeport_addresses.may_be(exact.addr) && is_local(exact.addr);
+        let at_node_port = || self.config().may_have_node_ports(exact.addr) && is_local(exact.addr);
         let owner = self.vips.owner(&exact).or_else(|| self.vips.owner(&node_port).filter(|_| at_node_port()));
         match owner {
             Some(id) => {

@@ -31,7 +31,7 @@ mod tests;
 mod vips;
 
 pub use cluster::Cluster;
-pub use config::{DetectLocal, NodeConfig, NodePortAddresses};
+pub use config::{AtLoopback, DetectLocal, NodeConfig, NodePortAddresses};
 pub use counts::Counts;
 pub use endpoints::Lists;
 pub use flows::{Flow, Touched};

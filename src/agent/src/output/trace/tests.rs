@@ -41,6 +41,7 @@ fn web(endpoints: &[&str], policy: TrafficPolicy) -> DesiredPort {
         local_endpoints: endpoints.filter(|endpoint| endpoint.addr.to_string() == "10.244.1.11").collect(),
         affinity: None,
         sources: vec!["198.51.100.0/24".parse().unwrap()],
+        health_check_node_port: None,
     }
 }
 

@@ -45,7 +45,7 @@ fn only_loopback_addresses_that_are_asked_for_have_node_ports() {
         assert_eq!(listened(&world), expected, "{cidrs:?}");
         // Rules know nothing of it.
         assert!(!world.shown().iter().any(|line| line.contains("127.0.0.1") || line.contains("[::1]")));
-        let off = NodeConfig { localhost_node_ports: false, ..world.cluster.config().clone() };
+        let off = NodeConfig { at_loopback: AtLoopback::Nobody, ..world.cluster.config().clone() };
         world.cluster.reconfigure(off);
         world.sync();
         assert_eq!(listened(&world), [""; 0], "{cidrs:?}");

@@ -22,7 +22,7 @@ use crate::{
     addr::PerFamily,
     desired::{DesiredPort, Endpoint, LoopbackNodePort, PortChange, PortId},
     ingest::{Kind, Object, ObjectRef},
-    model::{Cluster, DetectLocal, NodeConfig, NodePortAddresses},
+    model::{AtLoopback, Cluster, DetectLocal, NodeConfig, NodePortAddresses},
 };
 
 /// A cluster, and what a backend would have programmed of its changes, and who would listen at loopback addresses.

@@ -246,3 +246,41 @@ fn external_ips_can_be_switched_off() {
     world.change(service("a/web", "10.96.0.1", json!({"externalIPs": ["203.0.113.1"]})));
     assert_eq!(world.shown(), ["a/web 10.96.0.1:80/tcp ->"]);
 }
+
+/// kube-proxy's iptables mode has NodePorts at 127.0.0.1 too, and rules alone serve them.
+#[test]
+fn rules_may_serve_node_ports_at_ipv4_loopback_addresses() {
+    let [local, v6_local] = [&["127.0.0.0/8"][..], &["::1/128"]];
+    for (primary, list, at_loopback, v4) in [
+        (false, &[][..], true, NodePortsAt::Local(vec![])),
+        (true, &[], false, NodePortsAt::Frontends),
+        (false, local, true, NodePortsAt::Local(cidrs(local))),
+        (true, local, true, NodePortsAt::Local(cidrs(local))),
+        (false, &["64.0.0.0/2"], true, NodePortsAt::Local(cidrs(&["64.0.0.0/2"]))),
+        (false, &["192.0.2.0/24"], false, NodePortsAt::Local(cidrs(&["192.0.2.0/24"]))),
+        (true, v6_local, false, NodePortsAt::Frontends),
+    ] {
+        let nodeport_addresses = NodePortAddresses { primary, cidrs: cidrs(list) };
+        let config = NodeConfig { nodeport_addresses, at_loopback: AtLoopback::Rules, ..NodeConfig::of("node-a") };
+        let policy = World::with(config).cluster.policy();
+        assert_eq!((policy.node_ports_at_loopback, policy.node_ports.v4), (at_loopback, v4), "{primary} {list:?}");
+    }
+    assert!(!World::new(NodePortAddresses::within(vec![])).cluster.policy().node_ports_at_loopback);
+}
+
+#[test]
+fn a_cluster_is_large_beyond_a_thousand_endpoints_of_a_family() {
+    let pods = |count: u32| -> Vec<_> { (1..=count).map(|n| format!("10.1.{}.{}", n / 200, n % 200 + 1)).collect() };
+    let slice_of = |name: &str, count| {
+        let pods = pods(count);
+        slice(name, "a/web", &pods.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let mut world = World::new(NodePortAddresses::PRIMARY);
+    let steps = [(slice_of("web-1", 999), false), (slice_of("web-2", 1), false), (slice_of("web-3", 1), true)];
+    for (object, large) in steps.into_iter().chain([(slice_of("web-1", 998), false), (slice_of("web-1", 999), true)]) {
+        world.change(object);
+        assert_eq!(world.cluster.policy().is_large, PerFamily { v4: large, v6: false });
+    }
+    world.delete(Kind::EndpointSlice, "a", "web-2");
+    assert!(!world.cluster.policy().is_large.v4);
+}

@@ -5,12 +5,15 @@
 //!   DesiredPort --render--> (Key, Value) --+--> text     what iptables-restore takes
 //!   NodePolicy --layout-->                 <--- parse    what iptables-save prints
 //! ```
+//!
+//! All of it is pure but for `programs`, which finds and runs the programs of iptables.
 
 mod dispatch;
 mod key;
 pub mod listing;
 mod names;
 mod parse;
+mod programs;
 mod rule;
 mod text;
 mod value;
@@ -18,6 +21,7 @@ mod value;
 pub use key::{Key, Match};
 pub use names::{BuiltIn, ChainName, Hash, Level, Part, Table, Tree};
 pub use parse::rule as parse;
+pub use programs::{ChildError, Holder, NoFamily, ProgramError, Programs, ProgramsError, Variant, Version};
 pub use rule::{AddressSide, Condition, Is, Link, RejectWith, Rule, State, Target};
 pub use text::Text;
 pub use value::Value;

@@ -1,0 +1,304 @@
+//! The programs of iptables on this node: which kind, where they are, what they can do, and how they are run.
+//!
+//! They are programs of the node or of our image and are not trusted with anything but rules: each is started by its absolute
+//! path, with an empty environment, and gets everything by stdin ([`child`]).
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "this is the place of the effects that the rest of the crate must not have"
+)]
+
+mod child;
+mod lock;
+mod variant;
+
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+};
+
+use portolan_core::addr::Family;
+
+pub(crate) use self::child::Finished;
+pub use self::{
+    child::ChildError,
+    lock::Holder,
+    variant::{Variant, Version},
+};
+
+/// Where distributions have them.
+const FOLDERS: [&str; 5] = ["/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/bin", "/bin"];
+
+/// Seconds that iptables-legacy waits for its lock, as kube-proxy has it wait.
+const PATIENCE: &str = "5";
+
+/// The programs of the kind that this node uses.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    variant: Variant,
+    version: Version,
+    v4: Result<Tools, NoFamily>,
+    v6: Result<Tools, NoFamily>,
+}
+
+/// The two programs of one IP family.
+#[derive(Debug, Clone)]
+struct Tools {
+    restore: PathBuf,
+    save: PathBuf,
+    version: Version,
+}
+
+/// Why one IP family cannot be programmed on this node.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoFamily {
+    /// There is no such program.
+    #[error("{0} is in none of {folders}", folders = FOLDERS.join(", "))]
+    NoProgram(String),
+    /// It has no IPv6, or it is switched off.
+    #[error("the kernel has IPv6 switched off (/proc/net/if_inet6, net.ipv6.conf.all.disable_ipv6)")]
+    SwitchedOff,
+    /// The kernel cannot do it, or does not let us.
+    #[error("{program} cannot read table nat: {complaint}")]
+    Refused {
+        /// The program that was asked.
+        program: String,
+        /// What it answered.
+        complaint: String,
+    },
+}
+
+/// Why this node cannot be programmed by iptables.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramsError {
+    /// Neither kind is there.
+    #[error(
+        "no programs of iptables are on this node: neither iptables-nft-restore nor iptables-legacy-restore is in any of \
+         {folders}; install the package iptables ({oldest} or newer), or choose --mode=nftables, which needs no programs",
+        folders = FOLDERS.join(", "), oldest = Version::OLDEST
+    )]
+    Missing,
+    /// The kind that the node's kubelet uses is not there.
+    #[error(
+        "the kubelet of this node uses iptables-{variant} (the chain KUBE-IPTABLES-HINT or KUBE-KUBELET-CANARY in table mangle \
+         says so), and iptables-{variant}-restore is in none of {folders}: install it, or choose --mode=nftables, which needs no \
+         programs",
+        folders = FOLDERS.join(", ")
+    )]
+    OtherVariant {
+        /// What the kubelet uses.
+        variant: Variant,
+    },
+    /// It cannot do what is needed.
+    #[error(
+        "{} is of iptables {version}, which knows no --random-fully: install iptables {oldest} or newer, or choose \
+         --mode=nftables, which needs no programs", program.display(), oldest = Version::OLDEST
+    )]
+    TooOld {
+        /// Its path.
+        program: PathBuf,
+        /// What it says it is.
+        version: Version,
+    },
+    /// No IP family can be programmed.
+    #[error(
+        "iptables cannot be used on this node: {0}; run as root with CAP_NET_ADMIN, load the kernel's modules of iptables, or \
+         choose another --mode"
+    )]
+    Unusable(#[source] NoFamily),
+}
+
+/// Why a program did not print or change rules.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramError {
+    /// It did not run to its end.
+    #[error(transparent)]
+    Child(#[from] ChildError),
+    /// Another program had the lock all the time.
+    #[error(
+        "{}: the lock {file} was held by another program for more than {PATIENCE} s{}",
+        program.display(), Held(.holder), file = lock::FILE
+    )]
+    Locked {
+        /// Its path.
+        program: PathBuf,
+        /// Who has it now.
+        holder: Option<Holder>,
+    },
+    /// It ended badly.
+    #[error("{}: {complaint}", program.display())]
+    Failed {
+        /// Its path.
+        program: PathBuf,
+        /// What it said, or how it ended.
+        complaint: String,
+    },
+    /// It is not there for this IP family.
+    #[error(transparent)]
+    NoFamily(#[from] NoFamily),
+}
+
+struct Held<'a>(&'a Option<Holder>);
+
+impl Programs {
+    /// Finds those that this node uses, and asks them whether they work. Changes nothing.
+    ///
+    /// # Errors
+    /// [`ProgramsError`], with what can be done about it.
+    pub fn find() -> Result<Self, ProgramsError> {
+        if let Some(variant) = Variant::of_kubelet() {
+            return Self::of(variant).unwrap_or(Err(ProgramsError::OtherVariant { variant }));
+        }
+        let nft = Self::of(Variant::Nft);
+        match nft {
+            Some(Ok(programs)) => Ok(programs),
+            Some(Err(error)) => Self::of(Variant::Legacy).and_then(Result::ok).ok_or(error),
+            None => Self::of(Variant::Legacy).unwrap_or(Err(ProgramsError::Missing)),
+        }
+    }
+
+    /// Those of one kind; `None` where they are not there at all.
+    fn of(variant: Variant) -> Option<Result<Self, ProgramsError>> {
+        let tools = Family::ALL.map(|family| Tools::find(variant, family).ok_or(family));
+        let known = tools.iter().flatten().next()?;
+        if known.version < Version::OLDEST {
+            return Some(Err(ProgramsError::TooOld { program: known.restore.clone(), version: known.version }));
+        }
+        let version = known.version;
+        let [v4, v6] = tools.map(|tools| match tools {
+            Ok(tools) => tools.checked(),
+            Err(family) => Err(NoFamily::NoProgram(format!("{}-{variant}-restore", stem(family)))),
+        });
+        let v6 = if has_ipv6() { v6 } else { Err(NoFamily::SwitchedOff) };
+        Some(match (v4, v6) {
+            (Err(why), Err(_)) => Err(ProgramsError::Unusable(why)),
+            (v4, v6) => Ok(Self { variant, version, v4, v6 }),
+        })
+    }
+
+    /// Which kind they are.
+    #[must_use]
+    pub const fn variant(&self) -> Variant {
+        self.variant
+    }
+
+    /// Of which version.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The IP families that can be programmed, of which there is at least one.
+    pub fn families(&self) -> impl Iterator<Item = Family> {
+        Family::ALL.into_iter().filter(|family| self.tools(*family).is_ok())
+    }
+
+    /// Those that cannot, and why.
+    pub fn without(&self) -> impl Iterator<Item = (Family, &NoFamily)> {
+        Family::ALL.into_iter().filter_map(|family| Some((family, self.tools(family).as_ref().err()?)))
+    }
+
+    const fn tools(&self, family: Family) -> &Result<Tools, NoFamily> {
+        match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        }
+    }
+
+    /// One table, as iptables-save prints it.
+    ///
+    /// # Errors
+    /// When the program fails.
+    #[expect(dead_code, reason = "for observing, which is still to come")]
+    pub(crate) fn save(&self, family: Family, table: &str) -> Result<String, ProgramError> {
+        self.tools(family).clone()?.save(table)
+    }
+
+    /// Has iptables-restore carry out commands. How it ended is for the caller to read: a refusal is no failure of the program.
+    ///
+    /// # Errors
+    /// When it was not run to its end, or did not get its lock.
+    #[expect(dead_code, reason = "for applying, which is still to come")]
+    pub(crate) fn restore(&self, family: Family, commands: &str) -> Result<Finished, ProgramError> {
+        self.tools(family).clone()?.restore(&[], commands)
+    }
+}
+
+impl Tools {
+    fn find(variant: Variant, family: Family) -> Option<Self> {
+        let stem = stem(family);
+        // The plain name may be of either kind; versions before 1.8 have no other.
+        let names = [format!("{stem}-{variant}"), stem.to_owned()];
+        let places = FOLDERS.iter().flat_map(|folder| names.iter().map(|name| Path::new(folder).join(name)));
+        places.filter_map(|place| Self::at(&place.to_string_lossy(), variant)).next()
+    }
+
+    fn at(place: &str, wanted: Variant) -> Option<Self> {
+        let [restore, save] = ["restore", "save"].map(|what| PathBuf::from(format!("{place}-{what}")));
+        if !restore.exists() || !save.exists() {
+            return None;
+        }
+        let said = child::run(&restore, &["--version"], "").ok()?;
+        let (version, variant) = Version::parse(&said.output)?;
+        (variant == wanted).then_some(Self { restore, save, version })
+    }
+
+    /// Whether the kernel can do it: the table that every Service is in is read, and nothing is written.
+    fn checked(self) -> Result<Self, NoFamily> {
+        let answer = self.restore(&["--test"], "*nat\nCOMMIT\n");
+        let complaint = match answer {
+            Ok(finished) if finished.status.success() => return Ok(self),
+            Ok(finished) => complaint_of(&finished),
+            Err(error) => error.to_string(),
+        };
+        Err(NoFamily::Refused { program: self.restore.to_string_lossy().into_owned(), complaint })
+    }
+
+    fn save(&self, table: &str) -> Result<String, ProgramError> {
+        let finished = child::run(&self.save, &["--table", table], "")?;
+        if finished.status.success() {
+            return Ok(finished.output);
+        }
+        Err(ProgramError::Failed { program: self.save.clone(), complaint: complaint_of(&finished) })
+    }
+
+    fn restore(&self, arguments: &[&str], commands: &str) -> Result<Finished, ProgramError> {
+        let arguments = [&["--noflush", "--wait", PATIENCE], arguments].concat();
+        let finished = child::run(&self.restore, &arguments, commands)?;
+        // Its exit status 4 is also that of iptables-nft where the kernel refuses a rule.
+        if !finished.status.success() && finished.complaint.contains("holding the xtables lock") {
+            return Err(ProgramError::Locked { program: self.restore.clone(), holder: lock::holder() });
+        }
+        Ok(finished)
+    }
+}
+
+/// What it said, in one line; where it said nothing, how it ended.
+pub(crate) fn complaint_of(finished: &Finished) -> String {
+    let lines = finished.complaint.lines().map(str::trim);
+    let said: Vec<_> = lines.filter(|line| !line.is_empty() && !line.starts_with("Try `")).collect();
+    if said.is_empty() { finished.status.to_string() } else { said.join("; ") }
+}
+
+/// As kube-proxy finds out (cmd/kube-proxy/app/server_linux.go, platformCheckSupported).
+fn has_ipv6() -> bool {
+    let is_off = || fs::read_to_string("/proc/sys/net/ipv6/conf/all/disable_ipv6").is_ok_and(|off| off.trim() == "1");
+    Path::new("/proc/thread-self/net/if_inet6").exists() && !is_off()
+}
+
+/// How the programs of a family begin.
+const fn stem(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "iptables",
+        Family::V6 => "ip6tables",
+    }
+}
+
+impl fmt::Display for Held<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(holder) => write!(f, ", now by {holder}"),
+            None => Ok(()),
+        }
+    }
+}

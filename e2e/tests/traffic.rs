@@ -275,7 +275,7 @@ fn replacements(syncer: &Syncer<Nftables>) -> Vec<Batch<Nft>> {
         // Chains that nobody needs any more read it too, while they are there.
         let readers =
             syncer.tracker().present_rules().filter(|(key, value)| key.family() == Family::V4 && reads(key, value));
-        let readers = readers.map(|(key, value)| Op::Replace(key.clone(), value.clone()));
+        let readers = readers.map(|(key, value)| Op::Replace(key.clone(), value.clone(), Box::new(value.clone())));
         let ops = [Op::Rebuild(set.clone()), add((set, value))].into_iter().chain(members).chain(readers).collect();
         Batch { ops }
     })

@@ -108,15 +108,15 @@ pub fn random_batch(seed: &mut Seed, present: &BTreeMap<Key, Value>) -> Batch<Nf
     let length = 1 + seed.below(6);
     while ops.len() < length {
         let Some(op) = random_op(seed, &universe, &present) else { continue };
-        let replaces = |other: &Op<Nft>| matches!(other, Op::Replace(key, _) if key == op.key());
+        let replaces = |other: &Op<Nft>| matches!(other, Op::Replace(key, ..) if key == op.key());
         if replaces(&op) && ops.iter().any(replaces) {
             continue;
         }
         // Removing a container empties chains as well, so what is known of rules ends here.
-        let ends = matches!(&op, Op::Remove(Key::Table(_) | Key::Chain(..)));
+        let ends = matches!(&op, Op::Remove(Key::Table(_) | Key::Chain(..), _));
         match &op {
-            Op::Remove(key) | Op::Rebuild(key) => drop(present.remove(key)),
-            Op::Add(key, value) | Op::Replace(key, value) => drop(present.insert(key.clone(), value.clone())),
+            Op::Remove(key, _) | Op::Rebuild(key) => drop(present.remove(key)),
+            Op::Add(key, value) | Op::Replace(key, value, _) => drop(present.insert(key.clone(), value.clone())),
         }
         ops.push(op);
         if ends {
@@ -135,8 +135,10 @@ fn random_op(seed: &mut Seed, universe: &[(Key, Value)], present: &BTreeMap<Key,
     let anything = !is_rules && seed.one_in(8);
     match seed.below(4) {
         0 | 1 if anything || !there && fits => Some(Op::Add(key, value)),
-        2 if there && Nft::replaceable(&key) && (anything || fits) => Some(Op::Replace(key, value)),
-        3 if anything || there => Some(Op::Remove(key)),
+        2 if there && Nft::replaceable(&key) && (anything || fits) => {
+            Some(Op::Replace(key, value.clone(), Box::new(value)))
+        }
+        3 if anything || there => Some(Op::Remove(key, value)),
         _ => None,
     }
 }

@@ -371,8 +371,8 @@ fn parts<L: TableDialect>(batch: &Batch<L>, limit: usize) -> Vec<Range<usize>> {
                     bytes += weight;
                     end = index + 1;
                 }
-                Op::Add(key, value) | Op::Replace(key, value) => rules += L::weight(key, value),
-                Op::Remove(_) | Op::Rebuild(_) => {}
+                Op::Add(key, value) | Op::Replace(key, value, _) => rules += L::weight(key, value),
+                Op::Remove(..) | Op::Rebuild(_) => {}
             }
         }
         if bytes > 0 && bytes + rules > limit && end < batch.ops.len() {

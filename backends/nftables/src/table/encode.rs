@@ -101,7 +101,7 @@ fn elements<L: TableDialect>(
 ) {
     let number = protocol_family(family);
     let removes = run.first().is_some_and(|op| !matches!(op, Op::Add(..)));
-    let adds = run.first().is_some_and(|op| !matches!(op, Op::Remove(_)));
+    let adds = run.first().is_some_and(|op| !matches!(op, Op::Remove(..)));
     // Data cannot be changed in place (EEXIST): delete and add within the transaction, seen by packets as one.
     if removes {
         tx.elements(first, expectation.delete_element(), 0, number, L::TABLE, set, run, |w, op| {
@@ -121,7 +121,7 @@ fn key_bytes<L: TableDialect>(op: &Op<L>) -> &[u8] {
 }
 
 fn put_element<L: TableDialect>(w: &mut Writer<'_>, op: &Op<L>) {
-    let (Op::Add(_, Value::Element(data, comment)) | Op::Replace(_, Value::Element(data, comment))) = op else {
+    let (Op::Add(_, Value::Element(data, comment)) | Op::Replace(_, Value::Element(data, comment), _)) = op else {
         return;
     };
     let element = Element { comment: comment.as_ref().map(|comment| comment.as_str()), ..Element::of(key_bytes(op)) };
@@ -157,7 +157,7 @@ fn structure<L: TableDialect>(
                 tx.delete_set(index, number, L::TABLE, &names.of(family, *set));
             }
         }
-        Op::Remove(key) | Op::Rebuild(key) => match key {
+        Op::Remove(key, _) | Op::Rebuild(key) => match key {
             Key::Table(_) => {
                 names.forget(family);
                 tx.delete_table(index, number, L::TABLE);
@@ -169,7 +169,7 @@ fn structure<L: TableDialect>(
             Key::Rules(_, chain) => tx.flush_chain(index, number, L::TABLE, &chain.to_string()),
             Key::Element(..) => {}
         },
-        Op::Add(key, value) | Op::Replace(key, value) => match (key, value) {
+        Op::Add(key, value) | Op::Replace(key, value, _) => match (key, value) {
             (Key::Table(_), _) => {
                 let table = wire::Table { name: L::TABLE.to_owned(), ..wire::Table::default() };
                 tx.message(index, msg::NEWTABLE, new, number, |w| table.put(w));

@@ -173,14 +173,17 @@ fn a_sync_gives_up_on_others_that_do_not_stop() {
 #[test]
 fn the_kernel_in_memory_keeps_the_rules() {
     let mut kernel = Kernel::new();
-    let refusal = kernel.commit(&[portolan_core::object::Op::Remove(Key::Table(Family::V4))]).unwrap_err();
+    let refusal =
+        kernel.commit(&[portolan_core::object::Op::Remove(Key::Table(Family::V4), Value::Table)]).unwrap_err();
     assert_eq!((refusal.op, refusal.cause), (Some(0), Cause::Missing));
     let mut syncer = syncer(kernel);
     syncer.sync().unwrap();
     let set = Key::Set(Family::V4, SetName::Services(Scope::Vip));
-    let busy = syncer.backend_mut().commit(&[portolan_core::object::Op::Remove(set)]).unwrap_err();
+    let busy = syncer.backend_mut().commit(&[portolan_core::object::Op::Remove(set, Value::Table)]).unwrap_err();
     assert_eq!(busy.cause, Cause::Busy);
-    let batch = portolan_core::object::Batch { ops: vec![portolan_core::object::Op::Remove(Key::Table(Family::V6))] };
+    let batch = portolan_core::object::Batch {
+        ops: vec![portolan_core::object::Op::Remove(Key::Table(Family::V6), Value::Table)],
+    };
     syncer.backend_mut().edit(|objects| objects.clear());
     assert!(matches!(syncer.backend_mut().apply(&batch), Err(ApplyError::Moved)));
 }

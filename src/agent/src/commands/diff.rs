@@ -38,6 +38,6 @@ const fn sign(op: &Op<Nft>) -> char {
     match op {
         Op::Add(..) => '+',
         Op::Replace(..) | Op::Rebuild(_) => '~',
-        Op::Remove(_) => '-',
+        Op::Remove(..) => '-',
     }
 }

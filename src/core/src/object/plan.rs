@@ -27,10 +27,11 @@ const KEY_WEIGHT: usize = 256;
 pub enum Op<D: Dialect> {
     /// Create an object that is not there.
     Add(D::Key, D::Value),
-    /// Give an object that is there this value.
-    Replace(D::Key, D::Value),
-    /// Remove an object and all that it holds.
-    Remove(D::Key),
+    /// Give an object that is there this value. The last value is what it has, for backends that can only name an object by all
+    /// of it. Apart, since few operations have it.
+    Replace(D::Key, D::Value, Box<D::Value>),
+    /// Remove an object and all that it holds. The value is what it has.
+    Remove(D::Key, D::Value),
     /// Remove a container and all it holds, to be made anew by the operations that follow in the same batch: a root whole,
     /// any other together with the rules that read it.
     Rebuild(D::Key),
@@ -40,7 +41,7 @@ impl<D: Dialect> Op<D> {
     /// The object that is changed.
     pub const fn key(&self) -> &D::Key {
         match self {
-            Self::Add(key, _) | Self::Replace(key, _) | Self::Remove(key) | Self::Rebuild(key) => key,
+            Self::Add(key, _) | Self::Replace(key, ..) | Self::Remove(key, _) | Self::Rebuild(key) => key,
         }
     }
 }
@@ -56,7 +57,7 @@ impl<D: Dialect> Batch<D> {
     /// Whether it only removes: such batches come last, and need those before them.
     #[must_use]
     pub fn is_removal(&self) -> bool {
-        self.ops.iter().all(|op| matches!(op, Op::Remove(_)))
+        self.ops.iter().all(|op| matches!(op, Op::Remove(..)))
     }
 
     /// Whether it makes a container anew.
@@ -105,17 +106,19 @@ impl<D: Dialect> Plan<D> {
         let inside_rebuilt = |key: &D::Key| !rebuilt.is_empty() && rebuilt.contains(&root_of::<D>(key));
 
         let mut additions = Vec::new();
-        let mut removals: BTreeMap<u8, Vec<(Rank, &D::Key)>> = BTreeMap::new();
+        let mut removals: BTreeMap<u8, Vec<Present<'_, D>>> = BTreeMap::new();
         for Pending { key, difference, wanted } in pending.into_iter().filter(|pending| !inside_rebuilt(pending.key)) {
             match (difference, wanted) {
                 (Difference::Missing, Some((who, value))) => {
-                    additions.push(Addition { who, rank: D::rank(key), key, value, replaces: false });
+                    additions.push(Addition { who, rank: D::rank(key), key, value, replaces: None });
                 }
                 (Difference::Changed, Some((who, value))) if !limits.additions_only => {
-                    additions.push(Addition { who, rank: D::rank(key), key, value, replaces: true });
+                    let replaces = tracker.present(key);
+                    additions.push(Addition { who, rank: D::rank(key), key, value, replaces });
                 }
                 (Difference::Unwanted, _) if !limits.additions_only && !goes_with_its_container(tracker, key) => {
-                    removals.entry(removal_step(D::rank(key))).or_default().push((D::rank(key), key));
+                    let present = tracker.present(key).map(|present| (key, present));
+                    removals.entry(removal_step(D::rank(key))).or_default().extend(present);
                 }
                 _ => {}
             }
@@ -128,7 +131,7 @@ impl<D: Dialect> Plan<D> {
         add_in_batches(paths, limits, &mut batches);
         add_in_batches(additions, limits, &mut batches);
         for (_, mut step) in removals {
-            step.sort_by_key(|(rank, key)| (removal_order(*rank), *key));
+            step.sort_by_key(|(key, _)| (removal_order(D::rank(key)), *key));
             remove_in_batches(&step, limits, &mut batches);
         }
         Self { batches }
@@ -231,9 +234,10 @@ fn grow<D: Dialect>(tracker: &Tracker<D>, container: &D::Key, need: usize) -> Op
             continue;
         }
         let wanted = tracker.wanted(key).map(|(_, wanted)| wanted);
+        let replacement = |by: &D::Value| Op::Replace(key.clone(), by.clone(), Box::new(present.clone()));
         match wanted.filter(|wanted| D::serves(key, present, wanted)) {
-            Some(wanted) => ops.push(Op::Replace(key.clone(), wanted.clone())),
-            None if D::writable(key, present) => ops.push(Op::Replace(key.clone(), present.clone())),
+            Some(wanted) => ops.push(replacement(wanted)),
+            None if D::writable(key, present) => ops.push(replacement(present)),
             None if wanted.is_some() => return None,
             None => {}
         }
@@ -241,23 +245,30 @@ fn grow<D: Dialect>(tracker: &Tracker<D>, container: &D::Key, need: usize) -> Op
     Some(Batch { ops })
 }
 
+/// An object that is there.
+type Present<'a, D> = (&'a <D as Dialect>::Key, &'a <D as Dialect>::Value);
+
 /// An object that is to be written. Borrowed, since a first sync sorts hundreds of thousands of them.
 struct Addition<'a, D: Dialect> {
     who: Claimant,
     rank: Rank,
     key: &'a D::Key,
     value: &'a D::Value,
-    replaces: bool,
+    /// What is there.
+    replaces: Option<&'a D::Value>,
 }
 
 impl<D: Dialect> Addition<'_, D> {
     fn op(&self) -> Op<D> {
         let (key, value) = (self.key.clone(), self.value.clone());
-        if self.replaces { Op::Replace(key, value) } else { Op::Add(key, value) }
+        match self.replaces {
+            Some(present) => Op::Replace(key, value, Box::new(present.clone())),
+            None => Op::Add(key, value),
+        }
     }
 
     fn weight(&self) -> usize {
-        D::weight(self.key, self.value) + if self.replaces { KEY_WEIGHT } else { 0 }
+        D::weight(self.key, self.value) + if self.replaces.is_some() { KEY_WEIGHT } else { 0 }
     }
 }
 
@@ -268,7 +279,7 @@ impl<D: Dialect> Addition<'_, D> {
 fn is_led_to<D: Dialect>(tracker: &Tracker<D>, addition: &Addition<'_, D>, at_once: bool) -> bool {
     let is_container = addition.rank <= Rank::Rules;
     let is_of_new_root = || tracker.present(&root_of::<D>(addition.key)).is_none();
-    is_container && !addition.replaces && !(at_once && is_of_new_root())
+    is_container && addition.replaces.is_none() && !(at_once && is_of_new_root())
 }
 
 /// Packs whole claimants into batches, and in each puts together what belongs together in the kernel: by rank, then by
@@ -282,7 +293,7 @@ fn add_in_batches<D: Dialect>(mut additions: Vec<Addition<'_, D>>, limits: Limit
         let (batch, later) = rest.split_at(batch_length(rest, limits));
         let mut groups: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for addition in batch {
-            let group = (addition.rank, D::parent(addition.key), addition.replaces);
+            let group = (addition.rank, D::parent(addition.key), addition.replaces.is_some());
             groups.entry(group).or_default().push(addition);
         }
         for ((rank, ..), group) in &mut groups {
@@ -310,8 +321,9 @@ fn batch_length<D: Dialect>(additions: &[Addition<'_, D>], limits: Limits) -> us
     length
 }
 
-fn remove_in_batches<D: Dialect>(step: &[(Rank, &D::Key)], limits: Limits, batches: &mut Vec<Batch<D>>) {
+fn remove_in_batches<D: Dialect>(step: &[Present<'_, D>], limits: Limits, batches: &mut Vec<Batch<D>>) {
     for batch in step.chunks((limits.bytes / KEY_WEIGHT).max(1)) {
-        batches.push(Batch { ops: batch.iter().map(|(_, key)| Op::Remove((*key).clone())).collect() });
+        let remove = |&(key, present): &Present<'_, D>| Op::Remove(key.clone(), present.clone());
+        batches.push(Batch { ops: batch.iter().map(remove).collect() });
     }
 }

@@ -185,11 +185,11 @@ impl<D: Dialect> Tracker<D> {
     /// Takes note of an operation that the kernel has carried out.
     pub fn applied(&mut self, op: &Op<D>) {
         match op {
-            Op::Add(key, value) | Op::Replace(key, value) => {
+            Op::Add(key, value) | Op::Replace(key, value, _) => {
                 let value = value.clone();
                 self.edit(key, |_, entry| entry.set_present(Some(value)));
             }
-            Op::Remove(key) | Op::Rebuild(key) => {
+            Op::Remove(key, _) | Op::Rebuild(key) => {
                 if self.present_members(key) > 0 {
                     let held: Vec<_> = self
                         .held_by(key)

@@ -179,7 +179,7 @@ impl<D: Dialect + Default> MemoryKernel<D> {
     }
 
     fn accept(&self, op: &Op<D>) -> Result<(), Cause> {
-        let is_refused = matches!(op, Op::Add(key, _) | Op::Remove(key) if self.refuse.contains(key));
+        let is_refused = matches!(op, Op::Add(key, _) | Op::Remove(key, _) if self.refuse.contains(key));
         if is_refused { Err(Cause::Other("refused by the test".into())) } else { Ok(()) }
     }
 
@@ -257,7 +257,7 @@ impl<D: Dialect + Default> Backend for MemoryKernel<D> {
 
 fn op_bytes<D: Dialect>(op: &Op<D>) -> usize {
     match op {
-        Op::Add(key, value) | Op::Replace(key, value) => D::weight(key, value),
-        Op::Remove(_) | Op::Rebuild(_) => 0,
+        Op::Add(key, value) | Op::Replace(key, value, _) => D::weight(key, value),
+        Op::Remove(..) | Op::Rebuild(_) => 0,
     }
 }

@@ -24,11 +24,11 @@ pub(super) fn check<D: Dialect>(objects: &Objects<D>, op: &Op<D>) -> Result<(), 
                 }
             }
         }
-        Op::Replace(key, value) => {
+        Op::Replace(key, value, _) => {
             check_references::<D>(objects, key, value)?;
             objects.get(key).ok_or(Cause::Missing)?;
         }
-        Op::Remove(key) => {
+        Op::Remove(key, _) => {
             objects.get(key).ok_or(Cause::Missing)?;
             if D::rank(key) != Rank::Root && is_referred_to::<D>(objects, key) {
                 return Err(Cause::Busy);
@@ -44,8 +44,8 @@ pub(super) fn check<D: Dialect>(objects: &Objects<D>, op: &Op<D>) -> Result<(), 
 /// Carries out an operation that is allowed.
 pub(super) fn carry_out<D: Dialect>(objects: &mut Objects<D>, op: &Op<D>) {
     match op {
-        Op::Add(key, value) | Op::Replace(key, value) => drop(objects.insert(key.clone(), value.clone())),
-        Op::Remove(key) | Op::Rebuild(key) => remove_with_members::<D>(objects, key),
+        Op::Add(key, value) | Op::Replace(key, value, _) => drop(objects.insert(key.clone(), value.clone())),
+        Op::Remove(key, _) | Op::Rebuild(key) => remove_with_members::<D>(objects, key),
     }
 }
 
@@ -53,7 +53,7 @@ pub(super) fn carry_out<D: Dialect>(objects: &mut Objects<D>, op: &Op<D>) {
 pub(super) fn is_done<D: Dialect>(objects: &Objects<D>, op: &Op<D>) -> bool {
     match op {
         Op::Add(key, value) => objects.get(key) == Some(value),
-        Op::Remove(key) => !objects.contains_key(key),
+        Op::Remove(key, _) => !objects.contains_key(key),
         Op::Replace(..) | Op::Rebuild(_) => false,
     }
 }

@@ -34,7 +34,6 @@ use portolan_nftables::{Key, Nftables, Value};
 
 use crate::{
     Error, cast,
-    cast::CLUSTER_CIDR,
     harness::Test,
     host::{Host, HostCommand},
     product::Portolan,
@@ -98,15 +97,6 @@ pub fn lone() -> Result<Host, Error> {
     })
 }
 
-/// Arguments of `portolan run`, `render` and `diff` for manifests on a node of the lab.
-#[must_use]
-pub fn arguments(manifests: &Path, node: &Host) -> Vec<String> {
-    let manifests = manifests.to_string_lossy();
-    ["--mode=nftables", "-f", &manifests, "--hostname-override", node.name(), "--cluster-cidr", CLUSTER_CIDR]
-        .map(ToOwned::to_owned)
-        .to_vec()
-}
-
 /// `portolan run` on a node; killed when this is dropped.
 #[derive(Debug)]
 pub struct Daemon {
@@ -126,7 +116,7 @@ impl Daemon {
     /// # Errors
     /// When the process cannot be started.
     pub fn start(portolan: &Portolan, node: &Host, manifests: &Path) -> Result<Self, Error> {
-        Self::spawn(portolan.on(node).arg("run").args(arguments(manifests, node)))
+        Self::spawn(portolan.on(node).arg("run").args(portolan.arguments(manifests, node)))
     }
 
     /// Starts a command of `portolan run`.

@@ -215,6 +215,7 @@ fn named(address: IpAddr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Mode;
 
     #[test]
     fn enough_connections() {
@@ -231,7 +232,7 @@ mod tests {
         let answers = answers.iter().map(|(at, source)| ((at.parse().unwrap(), source.parse().unwrap()), 1));
         let others = others.iter().map(|other| ((*other).to_owned(), 1));
         let seen = Seen { answers: answers.collect(), others: others.collect(), connections: 1 };
-        mismatch(&flow, ServiceProxy::Portolan, &seen).is_none()
+        mismatch(&flow, ServiceProxy::Portolan(Mode::Nftables), &seen).is_none()
     }
 
     #[test]

@@ -41,3 +41,7 @@ mod wiring;
 
 pub use error::Error;
 pub use lab::{Lab, Options};
+pub use portolan_config::Mode;
+
+/// The modes in which Portolan is tested.
+pub const MODES: [Mode; 1] = [Mode::Nftables];

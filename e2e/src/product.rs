@@ -6,7 +6,8 @@ use std::{
 };
 
 use crate::{
-    Error,
+    Error, Mode,
+    cast::CLUSTER_CIDR,
     daemon::Daemon,
     host::{Host, HostCommand},
     scenario::Scenario,
@@ -18,10 +19,11 @@ const REFUSED_A_PART: i32 = 3;
 /// What `diff` exits with when something is different.
 const DRIFT: i32 = 2;
 
-/// The binary.
+/// The binary, and the mode in which it is run.
 #[derive(Debug, Clone)]
 pub struct Portolan {
     binary: PathBuf,
+    mode: Mode,
 }
 
 /// There is no binary to test.
@@ -38,7 +40,8 @@ pub enum Missing {
 }
 
 impl Portolan {
-    /// The binary in the folder of the build profile: a program is beside it, a test binary in `deps` there.
+    /// The binary in the folder of the build profile: a program is beside it, a test binary in `deps` there. In nftables
+    /// mode, unless [`Self::in_mode`] says another.
     ///
     /// # Errors
     /// When it is not there.
@@ -46,7 +49,21 @@ impl Portolan {
         let own = env::current_exe().map_err(Missing::OwnPath)?;
         let folders = own.ancestors().skip(1).take(2);
         let binary = folders.map(|folder| folder.join("portolan")).find(|binary| binary.is_file());
-        binary.map(|binary| Self { binary }).ok_or_else(|| Missing::NotBuilt(own.with_file_name("portolan")))
+        binary
+            .map(|binary| Self { binary, mode: Mode::Nftables })
+            .ok_or_else(|| Missing::NotBuilt(own.with_file_name("portolan")))
+    }
+
+    /// The same in another mode.
+    #[must_use]
+    pub fn in_mode(self, mode: Mode) -> Self {
+        Self { mode, ..self }
+    }
+
+    /// The mode.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// The binary's path.
@@ -61,6 +78,21 @@ impl Portolan {
         host.command(&self.binary)
     }
 
+    /// Arguments of `run`, `render` and `diff` for manifests on a node of the lab.
+    #[must_use]
+    pub fn arguments(&self, manifests: &Path, node: &Host) -> Vec<String> {
+        let (mode, manifests) = (format!("--mode={}", self.mode), manifests.to_string_lossy());
+        [&*mode, "-f", &*manifests, "--hostname-override", node.name(), "--cluster-cidr", CLUSTER_CIDR]
+            .map(ToOwned::to_owned)
+            .to_vec()
+    }
+
+    /// Programs a node of the lab with manifests, once.
+    #[must_use]
+    pub fn once(&self, manifests: &Path, node: &Host) -> HostCommand {
+        self.on(node).args(["run", "--once"]).args(self.arguments(manifests, node))
+    }
+
     /// Programs a node's kernel with a scenario's objects as it begins, once.
     ///
     /// # Errors
@@ -68,17 +100,17 @@ impl Portolan {
     pub fn run_once(&self, scenario: &Scenario, node: &Host) -> Result<(), Error> {
         let command = self.on(node).args(["run", "--once", "--manifests"]).arg(scenario.input());
         let refused = scenario.steps.first().is_some_and(|step| step.rejected);
-        command.args(arguments(scenario, node)).expect_exit(exit(refused)).map(drop)
+        command.args(self.options(scenario, node)).expect_exit(exit(refused)).map(drop)
     }
 
-    /// What Portolan would program on a node for these manifests, as nft text; `refused` says whether a part of them
+    /// What Portolan would program on a node for these manifests, as text for the mode's own tool; `refused` says whether a part of them
     /// is refused.
     ///
     /// # Errors
     /// When Portolan's exit status is another.
     pub fn render(&self, scenario: &Scenario, manifests: &Path, refused: bool, node: &Host) -> Result<String, Error> {
         let command = self.on(node).args(["render", "--manifests"]).arg(manifests);
-        command.args(arguments(scenario, node)).expect_exit(exit(refused))
+        command.args(self.options(scenario, node)).expect_exit(exit(refused))
     }
 
     /// Keeps a node's kernel programmed with these manifests.
@@ -86,7 +118,7 @@ impl Portolan {
     /// # Errors
     /// When the process cannot be started.
     pub fn run(&self, scenario: &Scenario, manifests: &Path, node: &Host) -> Result<Daemon, Error> {
-        Daemon::spawn(self.on(node).args(["run", "--manifests"]).arg(manifests).args(arguments(scenario, node)))
+        Daemon::spawn(self.on(node).args(["run", "--manifests"]).arg(manifests).args(self.options(scenario, node)))
     }
 
     /// What is different between a node's kernel and these manifests, in Portolan's words; `None` when nothing is.
@@ -94,7 +126,7 @@ impl Portolan {
     /// # Errors
     /// When Portolan cannot tell.
     pub fn diff(&self, scenario: &Scenario, manifests: &Path, node: &Host) -> Result<Option<String>, Error> {
-        let command = self.on(node).args(["diff", "--manifests"]).arg(manifests).args(arguments(scenario, node));
+        let command = self.on(node).args(["diff", "--manifests"]).arg(manifests).args(self.options(scenario, node));
         let line = command.line();
         let output = command.output()?;
         match output.status.code() {
@@ -106,13 +138,11 @@ impl Portolan {
             }
         }
     }
-}
 
-fn arguments(scenario: &Scenario, node: &Host) -> Vec<String> {
-    let mut arguments = scenario.proxy.arguments();
-    arguments.push("--mode=nftables".to_owned());
-    arguments.push(format!("--hostname-override={}", node.name()));
-    arguments
+    fn options(&self, scenario: &Scenario, node: &Host) -> Vec<String> {
+        let of_this_run = [format!("--mode={}", self.mode), format!("--hostname-override={}", node.name())];
+        scenario.proxy.arguments().into_iter().chain(of_this_run).collect()
+    }
 }
 
 const fn exit(refused: bool) -> i32 {

@@ -3,7 +3,7 @@
 //! ```text
 //!   input.yaml               ordinary Kubernetes objects
 //!   flows.yaml               description, options, flows: documented in testdata/scenarios/README.md
-//!   nftables.golden          what Portolan renders of them for node-a
+//!   nftables.golden          what Portolan renders of them for node-a, one for each mode
 //!   step-1.yaml              objects of a later step
 //!   nftables.step-1.golden   what Portolan renders then
 //! ```
@@ -40,7 +40,7 @@ pub use self::{
     step::{AddressChange, Step, StepError},
 };
 use crate::{
-    Error, Options,
+    Error, Mode, Options,
     cast::{self, CAST, Member},
     server::Listener,
 };
@@ -124,8 +124,8 @@ impl Scenario {
 
     /// The expected rendering for node-a in one of its steps.
     #[must_use]
-    pub fn golden(&self, step: usize) -> PathBuf {
-        let name = if step == 0 { "nftables.golden".to_owned() } else { format!("nftables.step-{step}.golden") };
+    pub fn golden(&self, mode: Mode, step: usize) -> PathBuf {
+        let name = if step == 0 { format!("{mode}.golden") } else { format!("{mode}.step-{step}.golden") };
         self.folder.join(name)
     }
 
@@ -207,8 +207,8 @@ endpoints: [{addresses: [10.244.1.12]}, {addresses: [10.244.1.99]}]
         assert_eq!((scenario.description(), scenario.not_judged.as_deref()), ("one", Some("it has no way to")));
         assert_eq!(scenario.lab.pod_bridge.as_deref(), Some("cni0"));
         assert_eq!(scenario.steps.iter().map(|step| step.rejected).collect::<Vec<_>>(), [false, false, true]);
-        assert!(scenario.golden(0).ends_with("nftables.golden"));
-        assert!(scenario.golden(2).ends_with("nftables.step-2.golden"));
+        assert!(scenario.golden(Mode::Nftables, 0).ends_with("nftables.golden"));
+        assert!(scenario.golden(Mode::Iptables, 2).ends_with("iptables.step-2.golden"));
     }
 
     #[test]

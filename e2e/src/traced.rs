@@ -29,9 +29,10 @@ use portolan_nftables::{
 };
 
 use crate::{
+    Mode,
     cast::{self, CAST, Member, Role},
     destination::Destination,
-    scenario::{self, Expected, Flow, Scenario, Step},
+    scenario::{self, Expected, Flow, Scenario, ServiceProxy, Step},
 };
 
 /// What Portolan programs on the nodes of a scenario, and what their kernels would remember of clients.
@@ -197,7 +198,11 @@ fn home(member: &'static Member) -> Option<&'static Member> {
 pub fn mismatch(flow: &Flow, trace: &Trace) -> Option<String> {
     let all = |holds: &dyn Fn(&Verdict) -> bool| trace.outcomes.iter().all(|outcome| holds(&outcome.verdict));
     // No rule takes what is sent to a loopback address: it is for who listens there.
-    let expected = if flow.to.ip().is_loopback() { &Expected::Untouched } else { &flow.expected };
+    let expected = if flow.to.ip().is_loopback() {
+        &Expected::Untouched
+    } else {
+        flow.expected_of(ServiceProxy::Portolan(Mode::Nftables))
+    };
     let agree = match expected {
         Expected::Endpoints { sources, sticky } => {
             let (mut answer, mut chances) = (BTreeSet::new(), BTreeSet::new());
@@ -219,8 +224,7 @@ pub fn mismatch(flow: &Flow, trace: &Trace) -> Option<String> {
         // It never comes to a rule.
         Expected::Unreachable => true,
     };
-    (!agree || !trace.doubts.is_empty())
-        .then(|| format!("{flow}\n  expected {:#?}\n  traced {trace:#?}\n", flow.expected))
+    (!agree || !trace.doubts.is_empty()).then(|| format!("{flow}\n  expected {expected:#?}\n  traced {trace:#?}\n"))
 }
 
 fn client(flow: &Flow) -> IpAddr {

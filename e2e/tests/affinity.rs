@@ -12,7 +12,7 @@ use portolan_core::addr::{Family, Protocol};
 use portolan_e2e::{
     Lab, Options,
     cast::named,
-    daemon::{Rules as _, arguments, test, until},
+    daemon::{Rules as _, test, until},
     destination::Destination,
     harness::{self, Failure},
     host::Host,
@@ -60,7 +60,7 @@ fn remembering(seconds: u32) -> Result<(Lab, Servers)> {
     let servers = lab.serve(tcp_targets(&endpoints))?;
     let (node, manifests) = (lab.host("node-a")?, tempfile::tempdir()?);
     fs::write(manifests.path().join("all.yaml"), web(seconds)?)?;
-    Portolan::find()?.on(node).args(["run", "--once"]).args(arguments(manifests.path(), node)).expect_exit(0)?;
+    Portolan::find()?.once(manifests.path(), node).expect_exit(0)?;
     Ok((lab, servers))
 }
 
@@ -86,7 +86,7 @@ fn clients_are_remembered_while_sets_grow() -> Result<()> {
         node.command("nft").args(list).expect_exit(0)
     };
     let chain_before = chain()?;
-    Portolan::find()?.on(node).args(["run", "--once"]).args(arguments(manifests.path(), node)).expect_exit(0)?;
+    Portolan::find()?.once(manifests.path(), node).expect_exit(0)?;
     let listed = node.tables()?;
     for set in ["set services.b {", "map endpoints-1.b {", "set cluster-ips.b {"] {
         ensure!(listed.contains(set), "{set} has not grown");

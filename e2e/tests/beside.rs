@@ -20,7 +20,7 @@ use portolan_core::addr::{Family, Protocol};
 use portolan_e2e::{
     Lab, Options,
     cast::named,
-    daemon::{Rules as _, arguments, test},
+    daemon::{Rules as _, test},
     harness::{self, Failure},
     host::Host,
     objects::{NODE_A, service, tcp_targets},
@@ -49,7 +49,7 @@ fn programmed() -> Result<(Lab, Servers)> {
     let services = services.map(|(name, family)| service(name, &web(family).ip().to_string(), &endpoints));
     let (node, manifests) = (lab.host("node-a")?, tempfile::tempdir()?);
     fs::write(manifests.path().join("all.yaml"), format!("{NODE_A}---\n{}", services.concat()))?;
-    Portolan::find()?.on(node).args(["run", "--once"]).args(arguments(manifests.path(), node)).expect_exit(0)?;
+    Portolan::find()?.once(manifests.path(), node).expect_exit(0)?;
     Ok((lab, servers))
 }
 

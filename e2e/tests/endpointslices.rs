@@ -18,10 +18,10 @@ use std::{
 use anyhow::{Result, anyhow, bail};
 use portolan_core::addr::Protocol;
 use portolan_e2e::{
-    Lab, Options,
+    Lab, Mode, Options,
     cast::{Role, Target, named},
     controlplane::{Api, Binary, ControlPlane},
-    daemon::{arguments, test, until},
+    daemon::{test, until},
     destination::Destination,
     flow,
     harness::{self, Failure, Test},
@@ -240,7 +240,7 @@ impl<'world> App<'world> {
         fs::write(&manifests, json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string())?;
         let portolan = Portolan::find()?;
         for node in self.lab.nodes() {
-            portolan.on(node).args(["run", "--once"]).args(arguments(&manifests, node)).expect_exit(0)?;
+            portolan.once(&manifests, node).expect_exit(0)?;
         }
         let pods = ["pod-a1", "pod-a2", "pod-b1"];
         let _servers = self.lab.serve(pods.map(|host| Target { host, port: PORT, protocol: Protocol::Tcp }))?;
@@ -255,11 +255,12 @@ impl<'world> App<'world> {
                 source: None,
                 to: Destination::Port(Protocol::Tcp, SocketAddr::new(cluster_ip, 80)),
                 expected: Expected::Endpoints { sources, sticky: false },
+                portolan: None,
                 kube_proxy: None,
                 socket: None,
             };
-            let seen = flow::run(&self.lab, &flow, ServiceProxy::Portolan, None)?;
-            if let Some(mismatch) = flow::mismatch(&flow, ServiceProxy::Portolan, &seen) {
+            let seen = flow::run(&self.lab, &flow, ServiceProxy::Portolan(Mode::Nftables), None)?;
+            if let Some(mismatch) = flow::mismatch(&flow, ServiceProxy::Portolan(Mode::Nftables), &seen) {
                 bail!("{mismatch}");
             }
         }

@@ -40,6 +40,7 @@ use portolan_core::{
     name::ServiceName,
 };
 use portolan_e2e::{
+    Mode,
     controlplane::{Binary, Cluster, ControlPlane},
     harness::{self, Test},
     host::Host,
@@ -89,7 +90,7 @@ fn compare(binary: &Binary, answers: &AtomicUsize) -> Result<()> {
     let scenario = Scenario::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join(SCENARIO))?;
     let mut stage = Stage::new(&scenario)?;
     let mut plane = ControlPlane::start(binary)?;
-    let mut cluster = Cluster::start(&mut plane, &scenario, &[(ServiceProxy::KubeProxyNftables, stage.lab())])?;
+    let mut cluster = Cluster::start(&mut plane, &scenario, &[(ServiceProxy::KubeProxy(Mode::Nftables), stage.lab())])?;
     stage.enter(0)?;
     let mut objects = scenario.steps.first().context("no step")?.objects.clone();
     for slice in objects.iter_mut().filter(|object| object["kind"] == "EndpointSlice") {

@@ -1,6 +1,6 @@
 //! The real kube-proxy in Portolan's place: every scenario of testdata/scenarios, in nftables and in iptables mode.
 //!
-//! A scenario says what kube-proxy does differently, and why. Any other difference fails: then either the scenario is
+//! It is held against Portolan in the same mode. A scenario says what kube-proxy does differently, and why. Any other difference fails: then either the scenario is
 //! wrong, or Portolan is.
 
 use std::{
@@ -13,23 +13,24 @@ use std::{
 };
 
 use portolan_e2e::{
+    Mode,
     controlplane::{Binary, Cluster, ControlPlane, Error, Missing, must_judge},
     harness::{self, Failure, Test},
-    scenario::{Scenario, ServiceProxy, Step},
+    scenario::{Flow, Scenario, ServiceProxy, Step},
     stage::{Played, Stage},
 };
 
 fn main() -> ExitCode {
     // Twice, for this process is executed again inside, where Go finds everything in its caches.
     let judge = Arc::new(Judge::new(Binary::build()));
-    harness::run(|| judge.tests(), || println!("{}", judge.summary()))
+    harness::run(|| judge.tests(), || print!("{}", judge.summary()))
 }
 
 /// What all tests have in common.
 struct Judge {
     binary: Result<Binary, Missing>,
-    /// By which kube-proxy is judged, and what else it needs and lacks.
-    modes: Vec<(ServiceProxy, Option<Failure>)>,
+    /// Which kube-proxy judges, and what else it needs and lacks.
+    modes: Vec<(Mode, Option<Failure>)>,
     /// Started by the first test that needs it. There is one, so scenarios come one after the other.
     plane: Mutex<Option<ControlPlane>>,
     verdicts: Mutex<Vec<Verdict>>,
@@ -39,6 +40,12 @@ struct Judge {
 struct Verdict {
     scenario: String,
     not_judged: Option<String>,
+    modes: BTreeMap<&'static str, InMode>,
+}
+
+/// What came of it in one mode.
+#[derive(Default)]
+struct InMode {
     flows: usize,
     connections: u32,
     /// The reason of each flow that differs as the scenario says.
@@ -48,7 +55,7 @@ struct Verdict {
 
 impl Judge {
     fn new(binary: Result<Binary, Missing>) -> Self {
-        let modes = vec![(ServiceProxy::KubeProxyNftables, None), (ServiceProxy::KubeProxyIptables, no_iptables())];
+        let modes = vec![(Mode::Nftables, None), (Mode::Iptables, no_iptables())];
         Self { binary, modes, plane: Mutex::new(None), verdicts: Mutex::new(Vec::new()) }
     }
 
@@ -68,7 +75,7 @@ impl Judge {
         let judge = Arc::clone(self);
         Test::new(scenario.name.clone(), move || {
             let verdict = judge.judge(&scenario).map_err(|error| format!("{:#}", anyhow::Error::from(error)))?;
-            let failures = verdict.failures.join("\n");
+            let failures = verdict.modes.values().flat_map(|of| of.failures.clone()).collect::<Vec<_>>().join("\n");
             lock(&judge.verdicts).push(verdict);
             if failures.is_empty() { Ok(()) } else { Err(format!("{}\n\n{failures}", scenario.description())) }
         })
@@ -86,7 +93,7 @@ impl Judge {
         let mut held = lock(&self.plane);
         // One that fails is not used again.
         let mut plane = held.take().map_or_else(|| ControlPlane::start(binary), Ok)?;
-        let labs: Vec<_> = stages.iter().map(|(mode, stage)| (*mode, stage.lab())).collect();
+        let labs: Vec<_> = stages.iter().map(|(mode, stage)| (ServiceProxy::KubeProxy(*mode), stage.lab())).collect();
         let mut cluster = Cluster::start(&mut plane, scenario, &labs)?;
         for (number, step) in scenario.steps.iter().enumerate() {
             for (_, stage) in &mut stages {
@@ -105,34 +112,40 @@ impl Judge {
     fn lacks(&self) -> impl Iterator<Item = String> {
         let all = self.binary.as_ref().err().map(|missing| format!("anything: {missing}"));
         let modes = self.modes.iter();
-        all.into_iter()
-            .chain(modes.filter_map(|(mode, lack)| Some(format!("{} mode: {}", name(*mode), lack.as_ref()?))))
+        all.into_iter().chain(modes.filter_map(|(mode, lack)| Some(format!("{mode} mode: {}", lack.as_ref()?))))
     }
 
     fn summary(&self) -> String {
         let verdicts = lock(&self.verdicts);
-        let count = |of: fn(&Verdict) -> usize| verdicts.iter().map(of).sum::<usize>();
-        let (flows, named, unnamed) =
-            (count(|one| one.flows), count(|one| one.differences.len()), count(|one| one.failures.len()));
-        let mut text = format!(
-            "the real kube-proxy judged {flows} flows in {} connections: {} agree, {named} differ as the scenario says, \
-             {unnamed} differ otherwise",
-            count(|one| one.connections as usize),
-            flows.saturating_sub(named + unnamed),
-        );
-        // Writing to a String cannot fail.
+        let mut text = String::new();
+        for (mode, _) in &self.modes {
+            let of_mode = || verdicts.iter().filter_map(|one| one.modes.get(mode.name()));
+            let count = |of: fn(&InMode) -> usize| of_mode().map(of).sum::<usize>();
+            let (flows, named, unnamed) =
+                (count(|of| of.flows), count(|of| of.differences.len()), count(|of| of.failures.len()));
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                text,
+                "{flows} flows in {mode} mode, judged by the real kube-proxy in {} connections: {} agree, {named} differ as \
+                 the scenario says, {unnamed} differ otherwise",
+                count(|of| of.connections as usize),
+                flows.saturating_sub(named + unnamed),
+            );
+        }
         for lack in self.lacks() {
-            let _ = write!(text, "\n  does not judge {lack}");
+            let _ = writeln!(text, "  does not judge {lack}");
         }
         for (reason, scenarios) in
             by_reason(verdicts.iter().flat_map(|one| one.not_judged.iter().map(move |why| (why, one))))
         {
-            let _ = write!(text, "\n  does not judge {}: {reason}", scenarios.1.join(", "));
+            let _ = writeln!(text, "  does not judge {}: {reason}", scenarios.1.join(", "));
         }
-        for (reason, scenarios) in
-            by_reason(verdicts.iter().flat_map(|one| one.differences.iter().map(move |why| (why, one))))
-        {
-            let _ = write!(text, "\n  {} differ in {}: {reason}", scenarios.0, scenarios.1.join(", "));
+        for (reason, scenarios) in by_reason(
+            verdicts
+                .iter()
+                .flat_map(|one| one.modes.values().flat_map(|of| &of.differences).map(move |why| (why, one))),
+        ) {
+            let _ = writeln!(text, "  {} differ in {}: {reason}", scenarios.0, scenarios.1.join(", "));
         }
         text
     }
@@ -140,51 +153,39 @@ impl Judge {
 
 impl Verdict {
     fn of(scenario: &Scenario) -> Self {
-        Self {
-            scenario: scenario.name.clone(),
-            not_judged: scenario.not_judged.clone(),
-            flows: 0,
-            connections: 0,
-            differences: Vec::new(),
-            failures: Vec::new(),
-        }
+        Self { scenario: scenario.name.clone(), not_judged: scenario.not_judged.clone(), modes: BTreeMap::new() }
     }
 
-    fn add(&mut self, number: usize, step: &Step, played: Vec<(ServiceProxy, Played)>) {
+    fn add(&mut self, number: usize, step: &Step, played: Vec<(Mode, Played)>) {
         for (mode, played) in played {
-            self.flows += played.flows;
-            self.connections += played.connections;
+            let of = self.modes.entry(mode.name()).or_default();
+            of.flows += played.flows;
+            of.connections += played.connections;
             let heading = if number == 0 { String::new() } else { format!(", step {number}") };
-            self.failures.extend(played.failures.iter().map(|failure| format!("{}{heading}: {failure}", name(mode))));
-            for flow in &step.flows {
-                let difference = flow.kube_proxy.as_ref().filter(|_| flow.expected_of(mode) != &flow.expected);
-                self.differences.extend(difference.map(|difference| difference.reason.clone()));
-            }
+            of.failures.extend(played.failures.iter().map(|failure| format!("{mode}{heading}: {failure}")));
+            let (theirs, ours) = (ServiceProxy::KubeProxy(mode), ServiceProxy::Portolan(mode));
+            let differs = |flow: &&Flow| flow.expected_of(theirs) != flow.expected_of(ours);
+            let named = step.flows.iter().filter(differs).filter_map(|flow| flow.kube_proxy.as_ref());
+            of.differences.extend(named.map(|difference| difference.reason.clone()));
         }
     }
 }
 
 /// In all modes at the same time, each in its own lab.
 fn play<'scenario>(
-    stages: &mut [(ServiceProxy, Stage<'scenario>)],
+    stages: &mut [(Mode, Stage<'scenario>)],
     step: &'scenario Step,
-) -> Result<Vec<(ServiceProxy, Played)>, Error> {
+) -> Result<Vec<(Mode, Played)>, Error> {
     thread::scope(|scope| {
-        let playing: Vec<_> =
-            stages.iter_mut().map(|(mode, stage)| (*mode, scope.spawn(move || stage.play(step, *mode)))).collect();
+        let playing: Vec<_> = stages
+            .iter_mut()
+            .map(|(mode, stage)| (*mode, scope.spawn(move || stage.play(step, ServiceProxy::KubeProxy(*mode)))))
+            .collect();
         playing
             .into_iter()
             .map(|(mode, played)| Ok((mode, played.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?)))
             .collect()
     })
-}
-
-const fn name(proxy: ServiceProxy) -> &'static str {
-    match proxy {
-        ServiceProxy::KubeProxyNftables => "nftables",
-        ServiceProxy::KubeProxyIptables => "iptables",
-        ServiceProxy::Portolan => "portolan",
-    }
 }
 
 /// kube-proxy calls it in iptables mode.

@@ -144,7 +144,6 @@ fn while_a_file_was_never_read_nothing_is_deleted() -> Result<()> {
 }
 
 fn once(node: &Host, manifests: &Path, exit: i32) -> Result<()> {
-    let arguments = portolan_e2e::daemon::arguments(manifests, node);
-    Portolan::find()?.on(node).args(["run", "--once"]).args(arguments).expect_exit(exit)?;
+    Portolan::find()?.once(manifests, node).expect_exit(exit)?;
     Ok(())
 }

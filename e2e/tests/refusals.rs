@@ -7,7 +7,7 @@ use portolan_core::addr::Protocol;
 use portolan_e2e::{
     Lab, Options,
     cast::named,
-    daemon::{Rules as _, arguments, lone, test},
+    daemon::{Rules as _, lone, test},
     harness::{self, Failure},
     host::Host,
     objects::{NODE_A, service, tcp_targets},
@@ -29,7 +29,8 @@ fn main() -> ExitCode {
 
 /// Exit code, stdout and stderr of a command of Portolan for manifests.
 fn portolan(node: &Host, command: &[&str], manifests: &Path) -> Result<(Option<i32>, String, String)> {
-    let output = Portolan::find()?.on(node).args(command).args(arguments(manifests, node)).output()?;
+    let portolan = Portolan::find()?;
+    let output = portolan.on(node).args(command).args(portolan.arguments(manifests, node)).output()?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ok((output.status.code(), text(&output.stdout), text(&output.stderr)))
 }
@@ -123,13 +124,14 @@ fn a_file_that_is_no_yaml_is_refused_alone() -> Result<()> {
 fn without_privileges_it_says_what_to_do() -> Result<()> {
     let (node, folder) = (lone()?, tempfile::tempdir()?);
     fs::write(folder.path().join("good.yaml"), service("good", "10.96.0.10", &[]))?;
-    let program = Portolan::find()?.on(&node).line();
+    let portolan = Portolan::find()?;
+    let program = portolan.on(&node).line();
     let program = program.split_once(": ").map(|(_, path)| path.to_owned()).context("no path")?;
     for command in [&["run"][..], &["run", "--once"], &["diff"], &["list"], &["cleanup"]] {
         let setpriv = ["--bounding-set=-net_admin", "--inh-caps=-net_admin", &program];
         let mut command = node.command("setpriv").args(setpriv).args(command);
         if !command.line().ends_with("list") && !command.line().ends_with("cleanup") {
-            command = command.args(arguments(folder.path(), &node));
+            command = command.args(portolan.arguments(folder.path(), &node));
         }
         let line = command.line();
         let output = command.output()?;
@@ -208,13 +210,14 @@ fn a_service_that_fits_into_no_socket_is_set_aside() -> Result<()> {
     // JSON, which is read twenty times faster than YAML.
     let list = json!({"apiVersion": "v1", "kind": "List", "items": (0..slices).map(slice).collect::<Vec<_>>()});
     fs::write(folder.path().join("slices.json"), list.to_string())?;
-    let program = Portolan::find()?.on(&node).line();
+    let portolan = Portolan::find()?;
+    let program = portolan.on(&node).line();
     let program = program.split_once(": ").map(|(_, path)| path.to_owned()).context("no path")?;
     let script = r#""$@"; code=$?; nft list map ip portolan endpoints-1; exit $code"#;
     let output = node
         .command("unshare")
         .args(["--user", "--map-root-user", "--net", "sh", "-c", script, "sh", &program, "run", "--once"])
-        .args(arguments(folder.path(), &node))
+        .args(portolan.arguments(folder.path(), &node))
         .output()?;
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     ensure!(output.status.code() == Some(3), "{}: {stdout}\n{stderr}", output.status);

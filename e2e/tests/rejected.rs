@@ -24,7 +24,7 @@ use portolan_core::{
     text::printable,
 };
 use portolan_e2e::{
-    daemon::{arguments, lone, test},
+    daemon::{lone, test},
     diff,
     harness::{self, Test},
     host::Host,
@@ -144,7 +144,7 @@ impl<'a> World<'a> {
     /// What `portolan list --rejected` says, a line each.
     fn findings(&self, folder: &Folder) -> Result<Vec<String>> {
         let list = self.portolan.on(&self.node).args(["list", "--rejected"]);
-        let printed = list.args(folder.arguments(&self.node)).expect_exit(0)?;
+        let printed = list.args(self.portolan.arguments(folder.path(), &self.node)).expect_exit(0)?;
         let shown = printed.replace(&format!("{}/", folder.path().display()), "");
         let mut lines = shown.lines().map(ToOwned::to_owned);
         ensure!(lines.next().is_some_and(|heading| heading.starts_with("SEVERITY")), "no heading: {printed}");
@@ -158,7 +158,8 @@ impl<'a> World<'a> {
 
     /// What is rendered is loaded by nft, whatever the names.
     fn nft_loads(&self, folder: &Folder, refused: bool) -> Result<()> {
-        let render = self.portolan.on(&self.node).arg("render").args(folder.arguments(&self.node));
+        let arguments = self.portolan.arguments(folder.path(), &self.node);
+        let render = self.portolan.on(&self.node).arg("render").args(arguments);
         let rules = render.expect_exit(if refused { 3 } else { 0 })?;
         self.node.command("nft").args(["-c", "-f", "-"]).input(rules).expect_exit(0)?;
         Ok(())
@@ -211,10 +212,6 @@ impl Folder {
 
     fn path(&self) -> &Path {
         self.0.path()
-    }
-
-    fn arguments(&self, node: &Host) -> Vec<String> {
-        arguments(self.path(), node)
     }
 }
 

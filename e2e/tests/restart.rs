@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use portolan_core::object::{Dialect as _, Syncer};
 use portolan_e2e::{
     cast::named,
-    daemon::{Daemon, Rules as _, arguments, lone, test},
+    daemon::{Daemon, Rules as _, lone, test},
     harness::{self, Failure},
     host::Host,
     objects::{NODE_A, service},
@@ -76,7 +76,7 @@ fn restart_writes_nothing(signal: Signal) -> Result<()> {
     ensure!(status.code() == Some(0), "{status}");
     ensure!(node.tables()? == before, "its end changed the rules");
 
-    portolan.on(&node).args(["run", "--once"]).args(arguments(folder.path(), &node)).expect_exit(0)?;
+    portolan.once(folder.path(), &node).expect_exit(0)?;
     ensure!(node.generation()? == generation, "run --once wrote something");
 
     let daemon = Daemon::start(&portolan, &node, folder.path())?;
@@ -137,7 +137,7 @@ fn killed_in_the_middle_a_restart_converges() -> Result<()> {
     let daemon = Daemon::start(&portolan, &node, folder.path())?;
     daemon.logs(0, "programmed")?;
     sentinel(&daemon, folder.path(), &node)?;
-    portolan.on(&node).arg("diff").args(arguments(folder.path(), &node)).expect_exit(0)?;
+    portolan.on(&node).arg("diff").args(portolan.arguments(folder.path(), &node)).expect_exit(0)?;
 
     let fresh = fresh(&portolan, folder.path())?;
     ensure!(in_order(&held(&node)?) == in_order(&fresh), "another end than that of a fresh start");
@@ -165,11 +165,11 @@ fn a_restart_keeps_the_order_of_endpoints() -> Result<()> {
     ensure!(in_order(&before) == in_order(&fresh), "another end than that of a fresh start");
     ensure!(before != fresh, "the history shows too little");
 
-    portolan.on(&node).args(["run", "--once"]).args(arguments(folder.path(), &node)).expect_exit(0)?;
+    portolan.once(folder.path(), &node).expect_exit(0)?;
     ensure!(used()? == before, "the start has changed the order");
     let generation = node.generation()?;
-    portolan.on(&node).args(["run", "--once"]).args(arguments(folder.path(), &node)).expect_exit(0)?;
-    portolan.on(&node).arg("diff").args(arguments(folder.path(), &node)).expect_exit(0)?;
+    portolan.once(folder.path(), &node).expect_exit(0)?;
+    portolan.on(&node).arg("diff").args(portolan.arguments(folder.path(), &node)).expect_exit(0)?;
     ensure!(node.generation()? == generation, "run --once wrote something");
     Ok(())
 }
@@ -182,6 +182,6 @@ fn held(node: &Host) -> Result<BTreeMap<Key, Value>> {
 /// What a fresh start makes of the same manifests.
 fn fresh(portolan: &Portolan, manifests: &Path) -> Result<BTreeMap<Key, Value>> {
     let node = lone()?;
-    portolan.on(&node).args(["run", "--once"]).args(arguments(manifests, &node)).expect_exit(0)?;
+    portolan.once(manifests, &node).expect_exit(0)?;
     held(&node)
 }

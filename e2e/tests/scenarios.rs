@@ -1,4 +1,5 @@
-//! Every scenario of testdata/scenarios, as one test: its golden, and its flows as packets through a lab of its own.
+//! Every scenario of testdata/scenarios in every mode, as one test: its golden, and its flows as packets through a lab of
+//! its own. A test is called `iptables/NAME`.
 //!
 //! `UPDATE_GOLDEN=1` writes the goldens instead of comparing them.
 
@@ -12,7 +13,7 @@ use std::{
 };
 
 use portolan_e2e::{
-    Error, Lab,
+    Error, Lab, MODES, Mode,
     daemon::{Daemon, until},
     diff,
     harness::{self, Failure, Test},
@@ -24,21 +25,28 @@ use portolan_e2e::{
 use tempfile::TempDir;
 
 fn main() -> ExitCode {
-    let summary = Arc::new(Mutex::new(Summary::default()));
-    harness::run(|| tests(&summary), || println!("{}", lock(&summary).text()))
+    let summaries: Summaries = Arc::new(Mutex::new(MODES.map(Summary::new).into()));
+    harness::run(|| tests(&summaries), || lock(&summaries).iter().for_each(|summary| println!("{}", summary.text())))
 }
 
-fn tests(summary: &Arc<Mutex<Summary>>) -> Result<Vec<Test>, Failure> {
+fn tests(summaries: &Summaries) -> Result<Vec<Test>, Failure> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/scenarios");
     let scenarios = Scenario::load_all(&folder).map_err(|error| error.chain())?;
     let portolan = Portolan::find().map_err(|missing| missing.to_string())?;
-    Ok(scenarios.into_iter().map(|scenario| test(scenario, portolan.clone(), Arc::clone(summary))).collect())
+    let of_mode = |mode| {
+        let portolan = portolan.clone().in_mode(mode);
+        let test = move |scenario: &Scenario| test(scenario.clone(), portolan.clone(), Arc::clone(summaries));
+        scenarios.iter().map(test)
+    };
+    Ok(MODES.into_iter().flat_map(of_mode).collect())
 }
 
-fn test(scenario: Scenario, portolan: Portolan, summary: Arc<Mutex<Summary>>) -> Test {
-    Test::new(scenario.name.clone(), move || {
+fn test(scenario: Scenario, portolan: Portolan, summaries: Summaries) -> Test {
+    Test::new(format!("{}/{}", portolan.mode(), scenario.name), move || {
         let checked = check(&scenario, &portolan).map_err(|error| error.chain())?;
-        lock(&summary).add(&scenario, &checked);
+        for summary in lock(&summaries).iter_mut().filter(|summary| summary.mode == portolan.mode()) {
+            summary.add(&scenario, &checked);
+        }
         if checked.failures.is_empty() {
             return Ok(());
         }
@@ -46,8 +54,8 @@ fn test(scenario: Scenario, portolan: Portolan, summary: Arc<Mutex<Summary>>) ->
     })
 }
 
-fn lock(summary: &Mutex<Summary>) -> MutexGuard<'_, Summary> {
-    summary.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(summaries: &Mutex<Vec<Summary>>) -> MutexGuard<'_, Vec<Summary>> {
+    summaries.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What came of one scenario.
@@ -67,8 +75,8 @@ fn check(scenario: &Scenario, portolan: &Portolan) -> Result<Checked, Error> {
         stage.enter(number)?;
         programmed.follow(step, stage.lab())?;
         let rendered = portolan.render(scenario, &programmed.manifests, step.rejected, stage.lab().host("node-a")?)?;
-        let golden = check_golden(&scenario.golden(number), &rendered)?;
-        let played = stage.play(step, ServiceProxy::Portolan)?;
+        let golden = check_golden(&scenario.golden(portolan.mode(), number), &rendered)?;
+        let played = stage.play(step, ServiceProxy::Portolan(portolan.mode()))?;
         checked.flows += played.flows;
         checked.connections += played.connections;
         checked.skipped.extend(played.skipped);
@@ -156,9 +164,12 @@ fn check_golden(path: &Path, rendered: &str) -> Result<Option<String>, Error> {
     }))
 }
 
-/// What was tested, and what was not.
-#[derive(Default)]
+/// Of each mode.
+type Summaries = Arc<Mutex<Vec<Summary>>>;
+
+/// What was tested in a mode, and what was not.
 struct Summary {
+    mode: Mode,
     scenarios: usize,
     steps: usize,
     flows: usize,
@@ -167,6 +178,10 @@ struct Summary {
 }
 
 impl Summary {
+    const fn new(mode: Mode) -> Self {
+        Self { mode, scenarios: 0, steps: 0, flows: 0, connections: 0, skipped: Vec::new() }
+    }
+
     fn add(&mut self, scenario: &Scenario, checked: &Checked) {
         self.scenarios += 1;
         self.steps += scenario.steps.len() - 1;
@@ -177,8 +192,9 @@ impl Summary {
 
     fn text(&self) -> String {
         let mut text = format!(
-            "{} scenarios, {} later steps, {} flows as packets, {} connections, {} flows skipped",
+            "{} scenarios in {} mode, {} later steps, {} flows as packets, {} connections, {} flows skipped",
             self.scenarios,
+            self.mode,
             self.steps,
             self.flows,
             self.connections,

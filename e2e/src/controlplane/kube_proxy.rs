@@ -22,9 +22,6 @@ use crate::{
 /// Where it tells how often it has programmed its node, among other numbers.
 const METRICS: &str = "127.0.0.1:10249";
 
-/// The default of `nodePortAddresses` in nftables mode.
-const NODEPORT_ADDRESSES: &str = "primary";
-
 /// Counts the times that it wrote all rules, and not only those of what had changed.
 const FULL_SYNCS: &str = "kubeproxy_sync_full_proxy_rules_duration_seconds_count{ip_family=";
 
@@ -126,18 +123,13 @@ fn metrics() -> io::Result<String> {
 /// The value of `mode` in KubeProxyConfiguration.
 fn mode(proxy: ServiceProxy) -> Result<&'static str, Error> {
     match proxy {
-        ServiceProxy::KubeProxyNftables => Ok("nftables"),
-        ServiceProxy::KubeProxyIptables => Ok("iptables"),
-        ServiceProxy::Portolan => Err(Error::NotKubeProxy),
+        ServiceProxy::KubeProxy(mode) => Ok(mode.name()),
+        ServiceProxy::Portolan(_) => Err(Error::NotKubeProxy),
     }
 }
 
 /// KubeProxyConfiguration, in JSON. Whatever has a time is done at once, and the machine's own settings are left alone.
 fn configuration(options: &ProxyOptions, node: &str, mode: &str, kubeconfig: &Path) -> String {
-    // Given in any case: the default is not the same in all modes.
-    let primary = [NODEPORT_ADDRESSES.to_owned()];
-    let nodeport_addresses =
-        if options.nodeport_addresses.is_empty() { &primary[..] } else { &options.nodeport_addresses };
     json!({
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
@@ -150,7 +142,7 @@ fn configuration(options: &ProxyOptions, node: &str, mode: &str, kubeconfig: &Pa
             "bridgeInterface": options.pod_bridge_interface.as_deref().unwrap_or_default(),
             "interfaceNamePrefix": options.pod_interface_name_prefix.as_deref().unwrap_or_default(),
         },
-        "nodePortAddresses": nodeport_addresses,
+        "nodePortAddresses": options.nodeport_addresses(),
         mode: {
             "masqueradeAll": options.masquerade_all,
             "masqueradeBit": options.masquerade_bit,

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::flow::{Difference, Expected, Flow, Opening};
 use crate::{
-    Error,
+    Error, Mode,
     cast::{self, Member},
     destination::{Destination, NotADestination},
 };
@@ -49,8 +49,13 @@ pub enum FlowError {
     #[error("`socket` is for a port with udp, without `source`, and with one endpoint or `sticky`")]
     Socket,
     /// Nothing is said about the difference.
-    #[error("`kube-proxy` is for what it does otherwise: give `nftables`, `iptables` or both")]
+    #[error(
+        "`portolan` and `kube-proxy` are for what is done otherwise in a mode: give `nftables`, `iptables` or both"
+    )]
     NoDifference,
+    /// It is none.
+    #[error("`{0}` says of {1} mode what holds there without it")]
+    SameAnyway(&'static str, Mode),
 }
 
 #[derive(Deserialize)]
@@ -68,6 +73,7 @@ pub(super) struct FlowEntry {
     sticky: bool,
     verdict: Option<Verdict>,
     errno: Option<Errno>,
+    portolan: Option<DifferenceEntry>,
     kube_proxy: Option<DifferenceEntry>,
 }
 
@@ -137,15 +143,18 @@ impl FlowEntry {
         let check = |entry: ExpectedEntry| entry.check(client, to);
         let expected = check(ExpectedEntry { endpoints, masqueraded, sticky, verdict, errno })?;
         let difference = |entry: DifferenceEntry| {
-            let nftables = entry.nftables.map(check).transpose()?;
-            let iptables = entry.iptables.map(check).transpose()?;
-            if nftables.is_none() && iptables.is_none() {
-                return Err(FlowError::NoDifference);
-            }
-            Ok(Difference { reason: entry.reason, nftables, iptables })
+            let modes = [(Mode::Nftables, entry.nftables), (Mode::Iptables, entry.iptables)];
+            let named = modes.into_iter().filter_map(|(mode, expected)| Some((mode, expected?)));
+            let checked = named.map(|(mode, expected)| Ok((mode, check(expected)?)));
+            let modes = checked.collect::<Result<Vec<_>, FlowError>>()?;
+            if modes.is_empty() { Err(FlowError::NoDifference) } else { Ok(Difference { reason: entry.reason, modes }) }
         };
+        let portolan = self.portolan.map(difference).transpose()?;
         let kube_proxy = self.kube_proxy.map(difference).transpose()?;
-        let flow = Flow { from, source, socket: self.socket, to, expected, kube_proxy };
+        let flow = Flow { from, source, socket: self.socket, to, expected, portolan, kube_proxy };
+        if let Some((by, mode)) = flow.named_for_nothing() {
+            return Err(FlowError::SameAnyway(by, mode));
+        }
         if flow.socket.is_some() && !flow.can_stay() {
             return Err(FlowError::Socket);
         }
@@ -276,9 +285,33 @@ mod tests {
         )
         .unwrap();
         assert_eq!(flow.to, Destination::Port(Protocol::Udp, "[fd00:10:96::10]:53".parse().unwrap()));
-        assert_eq!(flow.expected_of(ServiceProxy::Portolan), &Expected::Rejected { sent: true });
-        assert_eq!(flow.expected_of(ServiceProxy::KubeProxyNftables), &Expected::Dropped { sent: true });
-        assert_eq!(flow.expected_of(ServiceProxy::KubeProxyIptables), &Expected::Rejected { sent: true });
+        let rejected = Expected::Rejected { sent: true };
+        assert_eq!(flow.expected_of(ServiceProxy::Portolan(Mode::Nftables)), &rejected);
+        assert_eq!(flow.expected_of(ServiceProxy::KubeProxy(Mode::Nftables)), &Expected::Dropped { sent: true });
+        assert_eq!(flow.expected_of(ServiceProxy::KubeProxy(Mode::Iptables)), &rejected);
+    }
+
+    #[test]
+    fn so_may_a_mode_of_portolan_and_kube_proxy_in_it() {
+        let flow = |more: &str| {
+            Flow::from_yaml(&format!(
+                "{{from: outside, to: 10.96.0.10:53/udp, verdict: rejected, portolan: {{reason: none, iptables: \
+                 {{verdict: dropped}}}}{more}}}"
+            ))
+        };
+        let (dropped, untouched) = (Expected::Dropped { sent: true }, Expected::Untouched);
+        let alone = flow("").unwrap();
+        for proxy in [ServiceProxy::Portolan(Mode::Iptables), ServiceProxy::KubeProxy(Mode::Iptables)] {
+            assert_eq!(alone.expected_of(proxy), &dropped);
+        }
+        for proxy in [ServiceProxy::Portolan(Mode::Nftables), ServiceProxy::KubeProxy(Mode::Nftables)] {
+            assert_eq!(alone.expected_of(proxy), &Expected::Rejected { sent: true });
+        }
+        let both = flow(", kube-proxy: {reason: none, iptables: {verdict: untouched}}").unwrap();
+        assert_eq!(both.expected_of(ServiceProxy::Portolan(Mode::Iptables)), &dropped);
+        assert_eq!(both.expected_of(ServiceProxy::KubeProxy(Mode::Iptables)), &untouched);
+        let same = flow(", kube-proxy: {reason: none, iptables: {verdict: dropped}}").unwrap_err();
+        assert!(matches!(same, FlowError::SameAnyway("kube-proxy", Mode::Iptables)), "{same}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
 
 use portolan_core::addr::Protocol;
 
-use crate::{cast::Member, destination::Destination};
+use crate::{Mode, cast::Member, destination::Destination};
 
 /// Who asks what, and what must come of it.
 #[derive(Debug, Clone)]
@@ -22,9 +22,11 @@ pub struct Flow {
     pub socket: Option<String>,
     /// What it asks.
     pub to: Destination,
-    /// What must happen.
+    /// What must happen, unless it is named otherwise for a mode.
     pub expected: Expected,
-    /// What the real kube-proxy does instead, where it does.
+    /// What Portolan does instead in some modes, where it does.
+    pub portolan: Option<Difference>,
+    /// What the real kube-proxy does instead of Portolan in the same mode, where it does.
     pub kube_proxy: Option<Difference>,
 }
 
@@ -58,34 +60,49 @@ pub enum Expected {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServiceProxy {
     /// This project.
-    Portolan,
-    /// The real kube-proxy with `--proxy-mode=nftables`.
-    KubeProxyNftables,
-    /// The real kube-proxy with `--proxy-mode=iptables`.
-    KubeProxyIptables,
+    Portolan(Mode),
+    /// The real kube-proxy.
+    KubeProxy(Mode),
 }
 
-/// A known difference of the real kube-proxy.
+/// A known difference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// Why it does something else.
+    /// Why something else is done.
     pub reason: String,
-    /// What it does in nftables mode; `None` where it agrees.
-    pub nftables: Option<Expected>,
-    /// What it does in iptables mode; `None` where it agrees.
-    pub iptables: Option<Expected>,
+    /// What it is, in each mode in which it is done.
+    pub modes: Vec<(Mode, Expected)>,
+}
+
+impl Difference {
+    fn in_mode(&self, mode: Mode) -> Option<&Expected> {
+        self.modes.iter().find_map(|(of, expected)| (*of == mode).then_some(expected))
+    }
 }
 
 impl Flow {
     /// What must come of it where this proxy programs the Services.
     #[must_use]
     pub fn expected_of(&self, proxy: ServiceProxy) -> &Expected {
-        let other = self.kube_proxy.as_ref().and_then(|difference| match proxy {
-            ServiceProxy::Portolan => None,
-            ServiceProxy::KubeProxyNftables => difference.nftables.as_ref(),
-            ServiceProxy::KubeProxyIptables => difference.iptables.as_ref(),
-        });
-        other.unwrap_or(&self.expected)
+        let (named, otherwise) = match proxy {
+            ServiceProxy::Portolan(mode) => (self.portolan.as_ref().and_then(|by| by.in_mode(mode)), &self.expected),
+            ServiceProxy::KubeProxy(mode) => {
+                let portolan = self.expected_of(ServiceProxy::Portolan(mode));
+                (self.kube_proxy.as_ref().and_then(|by| by.in_mode(mode)), portolan)
+            }
+        };
+        named.unwrap_or(otherwise)
+    }
+
+    /// Who is named, and in which mode, for what holds there anyway.
+    pub(super) fn named_for_nothing(&self) -> Option<(&'static str, Mode)> {
+        let named = |by: &'static str, difference: &Option<Difference>, otherwise: &dyn Fn(Mode) -> Expected| {
+            let mut modes = difference.iter().flat_map(|difference| &difference.modes);
+            modes.find_map(|(mode, expected)| (*expected == otherwise(*mode)).then_some((by, *mode)))
+        };
+        named("portolan", &self.portolan, &|_| self.expected.clone()).or_else(|| {
+            named("kube-proxy", &self.kube_proxy, &|mode| self.expected_of(ServiceProxy::Portolan(mode)).clone())
+        })
     }
 
     /// Whether its client can be a socket that stays: every datagram then meets the same.
@@ -99,8 +116,8 @@ impl Flow {
 
     /// What must come of it, whoever programs the Services.
     pub(super) fn all_expected(&self) -> impl Iterator<Item = &Expected> {
-        let others = self.kube_proxy.iter().flat_map(|other| [&other.nftables, &other.iptables]).flatten();
-        others.chain([&self.expected])
+        let others = self.portolan.iter().chain(&self.kube_proxy).flat_map(|other| &other.modes);
+        others.map(|(_, expected)| expected).chain([&self.expected])
     }
 }
 

@@ -24,7 +24,7 @@ pub struct ProxyOptions {
     pub masquerade_all: bool,
     /// The bit of the packet mark that stands for "masquerade".
     pub masquerade_bit: Option<u8>,
-    /// CIDRs and the keywords `primary`, `localhost` and `all`; no flag when it is empty.
+    /// CIDRs and the keywords `primary`, `localhost` and `all`; `primary` when it is empty.
     pub nodeport_addresses: Vec<String>,
 }
 
@@ -68,7 +68,13 @@ impl ProxyOptions {
         self.nodeport_addresses.iter().any(|entry| entry == "localhost" || entry.parse().is_ok_and(explicit))
     }
 
-    /// As flags. What is not given has none.
+    /// Where NodePorts are: at the primary addresses, if nothing is given. The default of each mode is another.
+    #[must_use]
+    pub fn nodeport_addresses(&self) -> Vec<String> {
+        if self.nodeport_addresses.is_empty() { vec!["primary".to_owned()] } else { self.nodeport_addresses.clone() }
+    }
+
+    /// As flags. What is not given has none, but for `--nodeport-addresses`.
     #[must_use]
     pub fn arguments(&self) -> Vec<String> {
         let bit = self.masquerade_bit.map(|bit| bit.to_string());
@@ -82,9 +88,7 @@ impl ProxyOptions {
         let mut arguments: Vec<_> =
             valued.iter().filter_map(|(flag, value)| value.map(|value| format!("--{flag}={value}"))).collect();
         arguments.extend(self.masquerade_all.then(|| "--masquerade-all".to_owned()));
-        if !self.nodeport_addresses.is_empty() {
-            arguments.push(format!("--nodeport-addresses={}", self.nodeport_addresses.join(",")));
-        }
+        arguments.push(format!("--nodeport-addresses={}", self.nodeport_addresses().join(",")));
         arguments
     }
 }
@@ -109,8 +113,9 @@ mod tests {
     #[test]
     fn every_option_is_kube_proxys_flag() {
         let arguments = |yaml: &str| serde_saphyr::from_str::<ProxyOptions>(yaml).unwrap().arguments();
-        assert_eq!(arguments("{}"), [format!("--cluster-cidr={}", cast::CLUSTER_CIDR)]);
-        assert_eq!(arguments("{cluster-cidr: ''}"), Vec::<String>::new());
+        let primary = "--nodeport-addresses=primary".to_owned();
+        assert_eq!(arguments("{}"), [format!("--cluster-cidr={}", cast::CLUSTER_CIDR), primary.clone()]);
+        assert_eq!(arguments("{cluster-cidr: ''}"), [primary]);
         let all = "{detect-local-mode: BridgeInterface, cluster-cidr: 10.0.0.0/8, pod-bridge-interface: cni0, \
                    pod-interface-name-prefix: pod-, masquerade-all: true, masquerade-bit: 15, nodeport-addresses: \
                    [192.168.0.0/16, 'fd00::/16']}";

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs};
 use anyhow::{Result, bail, ensure};
 use portolan::leftovers::{Leftovers, Report};
 use portolan_e2e::{
-    daemon::{Rules as _, arguments, lone},
+    daemon::{Rules as _, lone},
     host::Host,
     product::Portolan,
     scenario::manifest,
@@ -120,7 +120,7 @@ pub(crate) fn no_iptables_legacy() -> Result<()> {
 fn programmed(portolan: &Portolan) -> Result<Host> {
     let (node, folder) = (lone()?, tempfile::tempdir()?);
     fs::write(folder.path().join("all.json"), manifest(&[]))?;
-    portolan.on(&node).args(["run", "--once"]).args(arguments(folder.path(), &node)).expect_exit(0)?;
+    portolan.once(folder.path(), &node).expect_exit(0)?;
     Ok(node)
 }
 

@@ -24,9 +24,9 @@ use nix::sys::signal::Signal;
 use portolan::leftovers::Leftovers;
 use portolan_core::addr::Family;
 use portolan_e2e::{
-    Lab, Options,
+    Lab, Mode, Options,
     controlplane::{Binary, KubeProxy},
-    daemon::{Daemon, Rules as _, arguments, test, until},
+    daemon::{Daemon, Rules as _, test, until},
     harness::{self, Failure, Test},
     product::Portolan,
     scenario::ServiceProxy,
@@ -58,7 +58,9 @@ fn tests() -> Result<Vec<Test>, Failure> {
     ];
     let binary = Binary::unless_missing("the real kube-proxy is not there").map_err(|missing| missing.to_string())?;
     let Some(binary) = binary.map(Arc::new) else { return Ok(tests) };
-    for (name, mode) in [("nftables", ServiceProxy::KubeProxyNftables), ("iptables", ServiceProxy::KubeProxyIptables)] {
+    for (name, mode) in
+        [("nftables", ServiceProxy::KubeProxy(Mode::Nftables)), ("iptables", ServiceProxy::KubeProxy(Mode::Iptables))]
+    {
         let cases: [(&str, Case); 2] = [
             ("there and back, under traffic", there_and_back),
             ("still running beside Portolan", beside::still_running),
@@ -145,7 +147,7 @@ fn to_portolan(world: &mut World<'_>, traffic: &Traffic, kube_proxy: KubeProxy, 
     traffic.phase("Portolan ends, its rules serve");
     ensure!(daemon.end(Signal::SIGTERM)?.success());
     ensure!(node.generation()? == generation, "a restart and an end write nothing");
-    portolan.on(node).arg("diff").args(arguments(world.manifests(), node)).expect_exit(0)?;
+    portolan.on(node).arg("diff").args(portolan.arguments(world.manifests(), node)).expect_exit(0)?;
     world.everybody_meets("nobody serves", 11, &["pod-b1:8080"])?;
     world.everybody_meets("nobody serves", 14, &[REFUSED])?;
     world.host_port_works()
@@ -168,7 +170,7 @@ fn back_to_kube_proxy(world: &mut World<'_>, traffic: &Traffic) -> Result<()> {
     world.everybody_meets("filled", 14, &["pod-b1:8080"])?;
     world.everybody_meets("new", 15, &["pod-b1:8080"])?;
     // kube-proxy does not translate these, so that Portolan's rules do. In nftables mode it refuses sources before that.
-    let restricted = if world.mode == ServiceProxy::KubeProxyIptables { "pod-a2:8080" } else { SILENT };
+    let restricted = if world.mode == ServiceProxy::KubeProxy(Mode::Iptables) { "pod-a2:8080" } else { SILENT };
     world.expect("restricted, as Portolan left it", "outside", LOAD_BALANCER, &[restricted])?;
     world.everybody_meets("emptied, as Portolan left it", 12, &["pod-a2:8080"])?;
     world.everybody_meets("deleted, as Portolan left it", 13, &["pod-a2:8080"])?;

@@ -15,8 +15,9 @@ use portolan_core::{
     addr::{PerFamily, Protocol},
     ingest::{Kind, ObjectRef},
     model::{Cluster, DetectLocal, NodeConfig, NodePortAddresses},
+    trace::{self, Asks, Origin, Trace},
 };
-use portolan_nftables::trace::{self, Asks, Objects, Origin, Trace, trace};
+use portolan_nftables::trace::{Objects, trace};
 use portolan_specification as specification;
 use specification::{Change, Detector, Packet, Reference, Verdict, World};
 

@@ -22,10 +22,11 @@ use portolan_core::{
     addr::Family,
     model::{Cluster, NodeConfig},
     object::Tracker,
+    trace::{Asks, Origin, Outcome, Packet, Trace, Verdict, World},
 };
 use portolan_nftables::{
     Key, Nft, PortName,
-    trace::{Asks, Objects, Origin, Outcome, Packet, Trace, Verdict, World, trace},
+    trace::{Objects, trace},
 };
 
 use crate::{
@@ -44,7 +45,7 @@ pub struct Rules<'scenario> {
 }
 
 /// The sets of one node that know a client.
-type Memory = BTreeMap<PortName, Duration>;
+type Memory = BTreeMap<String, Duration>;
 
 /// A packet of a flow where it comes to a node.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +74,10 @@ impl<'scenario> Rules<'scenario> {
             let rendered = rendered(self.scenario, step, node)?;
             for ((of, client), sets) in &mut self.remembered {
                 let family = Family::of(*client);
-                sets.retain(|set, _| *of != node.name || rendered.wanted(&Key::Clients(family, set.clone())).is_some());
+                let is_there = |set: &str| {
+                    PortName::parse(set).is_some_and(|set| rendered.wanted(&Key::Clients(family, set)).is_some())
+                };
+                sets.retain(|set, _| *of != node.name || is_there(set));
             }
             self.programmed.insert(node.name, rendered);
         }

@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use portolan::output::{Traced, trace_json};
-use portolan_core::addr::Protocol;
+use portolan_core::{addr::Protocol, trace::Origin};
 use portolan_e2e::{
     Lab, Options,
     cast::{CLUSTER_CIDR, named},
@@ -19,7 +19,6 @@ use portolan_e2e::{
     stage::Stage,
     traced::{Hop, Rules},
 };
-use portolan_nftables::trace::Origin;
 use serde_json::Value;
 
 fn main() -> ExitCode {

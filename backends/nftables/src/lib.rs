@@ -28,6 +28,6 @@ pub use table::{
     backend::Error,
     element::{ElementKey, Fields},
     field::Scope,
-    text::{Seconds, text},
+    text::text,
     value::{Comment, Hook, HookKind, HookPoint},
 };

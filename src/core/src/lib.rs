@@ -22,3 +22,4 @@ pub mod object;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod text;
+pub mod trace;

@@ -1,4 +1,6 @@
-//! Foreign text made safe to print: a file name or a kernel comment may hold anything.
+//! Foreign text made safe to print, since a file name or a kernel comment may hold anything; and times as people read them.
+
+use std::fmt;
 
 /// So many bytes are shown of a value of unknown length.
 const LIMIT: usize = 100;
@@ -30,6 +32,26 @@ fn push(out: &mut String, character: char) {
         // Escaped by `escape_debug`, but harmless in a line of text.
         '\'' | '"' | '\\' => out.push(character),
         _ => out.extend(character.escape_debug()),
+    }
+}
+
+/// A time in seconds as people read it, and nft too: `3h`, `1d2h3m4s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seconds(pub u64);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut left = self.0;
+        if left == 0 {
+            return f.write_str("0s");
+        }
+        for (unit, length) in [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)] {
+            if left >= length {
+                write!(f, "{}{unit}", left / length)?;
+            }
+            left %= length;
+        }
+        Ok(())
     }
 }
 

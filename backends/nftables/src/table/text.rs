@@ -10,7 +10,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use portolan_core::{addr::Family, desired::LocalDetector};
+use portolan_core::{addr::Family, desired::LocalDetector, text::Seconds};
 
 use super::{
     field::Field,
@@ -225,26 +225,6 @@ struct Prefix(IpNet);
 impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.prefix_len() == self.0.max_prefix_len() { self.0.addr().fmt(f) } else { self.0.fmt(f) }
-    }
-}
-
-/// A time as nft writes it: `3h`, `1d2h3m4s`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seconds(pub u64);
-
-impl fmt::Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut left = self.0;
-        if left == 0 {
-            return f.write_str("0s");
-        }
-        for (unit, length) in [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)] {
-            if left >= length {
-                write!(f, "{}{unit}", left / length)?;
-            }
-            left %= length;
-        }
-        Ok(())
     }
 }
 

@@ -5,8 +5,7 @@ use std::{
     str::FromStr,
 };
 
-use portolan_core::addr::Protocol;
-use portolan_nftables::trace::Asks;
+use portolan_core::{addr::Protocol, trace::Asks};
 
 /// The rule that a value breaks.
 #[derive(Debug, thiserror::Error)]

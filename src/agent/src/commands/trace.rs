@@ -2,10 +2,15 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use portolan_core::{addr::Family, desired::LocalDetector, object::Backend};
+use portolan_core::{
+    addr::Family,
+    desired::LocalDetector,
+    object::Backend,
+    trace::{Origin, Outcome, Packet, Verdict, World},
+};
 use portolan_nftables::{
     Nftables, frontends,
-    trace::{self, Objects, Origin, Outcome, Packet, Verdict, World, detector},
+    trace::{self, Objects, detector},
 };
 
 use super::CommandError;

@@ -11,11 +11,12 @@ use std::{
     net::IpAddr,
 };
 
-use portolan_core::{object::LiveFrontend, text::printable};
-use portolan_nftables::{
-    ChainName, Seconds,
+use portolan_core::{
+    object::LiveFrontend,
+    text::{Seconds, printable},
     trace::{
-        Chance, Frontend, FrontendKind, Masquerade, Origin, Outcome, Packet, Reason, Refusal, Sticky, Trace, Verdict,
+        AddressKind, Chance, Masquerade, Origin, Outcome, Packet, Policy, Reason, RefusedBy, Sticky, Trace,
+        TracedFrontend, Verdict,
     },
 };
 
@@ -55,10 +56,11 @@ fn lines(traced: &Traced<'_>) -> Vec<(&'static str, String)> {
     let assumed = assumed.as_ref().map(|why| format!(" (assumed: {why})")).unwrap_or_default();
     let mut lines =
         vec![("from", format!("{}, {}{assumed}", packet.source, origin(packet.origin).1)), ("to", packet.to_string())];
-    if let Some(Frontend { kind, .. }) = frontend(trace) {
-        lines.push(("frontend", format!("{}, {}", service(trace), self::kind(*kind).1)));
+    if let Some(TracedFrontend { address, .. }) = frontend(trace) {
+        lines.push(("frontend", format!("{}, {}", service(trace), address_kind(*address).1)));
     }
-    lines.extend(policies(trace).into_iter().map(|policy| ("policy", policy)));
+    lines.extend(policies(trace).into_iter().map(|met| ("policy", policy(met).1.to_owned())));
+    lines.extend(affinity(trace).map(|affinity| ("policy", affinity)));
     let masquerades: BTreeSet<_> = trace.outcomes.iter().filter_map(|outcome| masqueraded(&outcome.verdict)).collect();
     let differ = masquerades.len() > 1;
     for Outcome { chance, verdict, .. } in &trace.outcomes {
@@ -67,8 +69,8 @@ fn lines(traced: &Traced<'_>) -> Vec<(&'static str, String)> {
                 lines.push(("endpoints", format!("{to}  {chance}  masqueraded: {}", masquerade(*why).1)));
             }
             Verdict::Endpoint { to, .. } => lines.push(("endpoints", format!("{to}  {chance}"))),
-            Verdict::Rejected(refusal) => lines.extend(refused("rejected", *chance, refusal, traced)),
-            Verdict::Dropped(refusal) => lines.extend(refused("dropped", *chance, refusal, traced)),
+            Verdict::Rejected(by) => lines.extend(refused("rejected", *chance, by, traced)),
+            Verdict::Dropped(by) => lines.extend(refused("dropped", *chance, by, traced)),
             Verdict::Untouched if packet.destination.is_loopback() => lines.push((
                 "untouched",
                 "no rule of Portolan's takes it: it is for who listens there, which is `portolan run` itself for TCP NodePorts at \
@@ -84,20 +86,18 @@ fn lines(traced: &Traced<'_>) -> Vec<(&'static str, String)> {
         let no = || format!("no: the endpoint sees {}", packet.source);
         lines.push(("masquerade", why.map_or_else(no, |why| format!("yes: {}", masquerade(why).1))));
     }
-    lines.extend(trace.doubts.iter().map(|doubt| ("but", doubt.to_string())));
+    lines.extend(trace.doubts.iter().map(|doubt| ("but", doubt.clone())));
     lines.extend(other_tables.iter().map(|table| ("not asked", format!("the rules of table {table}"))));
     lines
 }
 
 /// All outcomes are for the same frontend, if they are for one.
-fn frontend(trace: &Trace) -> Option<&Frontend> {
+fn frontend(trace: &Trace) -> Option<&TracedFrontend> {
     trace.outcomes.iter().find_map(|outcome| outcome.frontend.as_ref())
 }
 
 fn service(trace: &Trace) -> &str {
-    frontend(trace)
-        .and_then(|frontend| frontend.service.as_ref())
-        .map_or("a Service without a name", |name| name.as_str())
+    frontend(trace).and_then(|frontend| frontend.service.as_deref()).unwrap_or("a Service without a name")
 }
 
 const fn masqueraded(verdict: &Verdict) -> Option<Option<Masquerade>> {
@@ -108,35 +108,32 @@ const fn masqueraded(verdict: &Verdict) -> Option<Option<Masquerade>> {
 }
 
 /// What its frontend asks for, beside an endpoint.
-fn policies(trace: &Trace) -> Vec<String> {
-    let mut policies = Vec::new();
-    let chains = trace.outcomes.iter().flat_map(|outcome| &outcome.chains);
-    let passed = |wanted: fn(&ChainName) -> bool| chains.clone().any(wanted);
-    if passed(|chain| matches!(chain, ChainName::OfPort(name) if !name.is_affinity())) {
-        policies.push("loadBalancerSourceRanges: only some sources may connect".to_owned());
-    }
-    if passed(|chain| matches!(chain, ChainName::ShortCut(_))) {
-        policies
-            .push("externalTrafficPolicy Local, but pods of this node and the node itself reach all endpoints".into());
-    } else if passed(|chain| matches!(chain, ChainName::ExternalLocal(_))) {
-        policies.push("externalTrafficPolicy Local: endpoints of this node only".to_owned());
-    }
+fn policies(trace: &Trace) -> BTreeSet<Policy> {
+    trace.outcomes.iter().flat_map(|outcome| &outcome.policies).copied().collect()
+}
+
+/// How long the client stays with its endpoint, if it does.
+fn affinity(trace: &Trace) -> Option<String> {
     let sticky = trace.outcomes.iter().find_map(|outcome| match &outcome.verdict {
         Verdict::Endpoint { sticky, .. } => sticky.as_ref(),
         _ => None,
     });
-    policies.extend(sticky.map(|Sticky { timeout, left, .. }| {
+    sticky.map(|Sticky { timeout, left, .. }| {
         let rule = format!("session affinity: the client stays with its endpoint for {}", Seconds(u64::from(*timeout)));
         match left {
             Some(left) => format!("{rule}; it is remembered, {} left", Seconds(left.as_secs())),
             None => format!("{rule}; it is not remembered yet"),
         }
-    }));
-    policies
+    })
 }
 
-fn refused(word: &'static str, chance: Chance, refusal: &Refusal, traced: &Traced<'_>) -> [(&'static str, String); 2] {
-    let Refusal { reason, chain, rule, text } = refusal;
+fn refused(
+    word: &'static str,
+    chance: Chance,
+    refused_by: &RefusedBy,
+    traced: &Traced<'_>,
+) -> [(&'static str, String); 2] {
+    let RefusedBy { reason, step, rule, text } = refused_by;
     let chance = if chance == Chance::CERTAIN { String::new() } else { format!("{chance}: ") };
     let Packet { source, destination, .. } = traced.packet;
     let service = service(&traced.trace);
@@ -150,7 +147,7 @@ fn refused(word: &'static str, chance: Chance, refusal: &Refusal, traced: &Trace
         Reason::NoSuchClusterIp => format!("{destination} is in a range of cluster IPs, but no Service has it"),
         Reason::Other => "for no reason that Portolan knows".to_owned(),
     };
-    [(word, format!("{chance}{because}")), ("rule", format!("{rule} of chain {chain}: {text}"))]
+    [(word, format!("{chance}{because}")), ("rule", format!("{rule} of chain {step}: {text}"))]
 }
 
 /// What an address has.
@@ -174,11 +171,11 @@ const fn origin(origin: Origin) -> (&'static str, &'static str) {
     }
 }
 
-const fn kind(kind: FrontendKind) -> (&'static str, &'static str) {
+const fn address_kind(kind: AddressKind) -> (&'static str, &'static str) {
     match kind {
-        FrontendKind::ClusterIp => ("clusterIP", "cluster IP"),
-        FrontendKind::External => ("external", "external IP, load-balancer IP or NodePort"),
-        FrontendKind::NodePort => ("nodePort", "NodePort at all addresses of the node"),
+        AddressKind::ClusterIp => ("clusterIP", "cluster IP"),
+        AddressKind::External => ("external", "external IP, load-balancer IP or NodePort"),
+        AddressKind::NodePort => ("nodePort", "NodePort at all addresses of the node"),
     }
 }
 
@@ -193,6 +190,16 @@ const fn masquerade(why: Masquerade) -> (&'static str, &'static str) {
             ("passingThrough", "neither client nor endpoint is of this node, and the answer must come back to it")
         }
         Masquerade::Other => ("other", "a rule says so that is not Portolan's"),
+    }
+}
+
+const fn policy(policy: Policy) -> (&'static str, &'static str) {
+    match policy {
+        Policy::SourceRanges => ("sourceRanges", "loadBalancerSourceRanges: only some sources may connect"),
+        Policy::LocalEndpoints => ("localEndpoints", "externalTrafficPolicy Local: endpoints of this node only"),
+        Policy::ShortCut => {
+            ("shortCut", "externalTrafficPolicy Local, but pods of this node and the node itself reach all endpoints")
+        }
     }
 }
 

@@ -2,15 +2,14 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use portolan_core::addr::Family;
+use portolan_core::{
+    addr::Family,
+    trace::{Trace, Verdict},
+};
 use portolan_netlink::{DumpError, uapi::NFPROTO_INET};
 
-use super::{Trace, Verdict};
 use crate::{
-    services::{
-        Nftables,
-        names::{PortName, TABLE},
-    },
+    services::{Nftables, names::TABLE},
     table::{backend::Error, element::ElementKey, key::keyword, lower::protocol_family},
 };
 
@@ -21,8 +20,8 @@ impl Nftables {
     /// # Errors
     /// When the kernel cannot be read.
     ///
-    /// [`World::remembered`]: super::World::remembered
-    pub fn remembered(&mut self, client: IpAddr, trace: &Trace) -> Result<BTreeMap<PortName, Duration>, Error> {
+    /// [`World::remembered`]: portolan_core::trace::World::remembered
+    pub fn remembered(&mut self, client: IpAddr, trace: &Trace) -> Result<BTreeMap<String, Duration>, Error> {
         let mut remembered = BTreeMap::new();
         for outcome in &trace.outcomes {
             let Verdict::Endpoint { sticky: Some(sticky), .. } = &outcome.verdict else { continue };
@@ -56,9 +55,9 @@ impl Nftables {
     }
 
     /// How long a set still has a client.
-    fn left(&mut self, client: IpAddr, clients: &PortName) -> Result<Option<Duration>, Error> {
+    fn left(&mut self, client: IpAddr, clients: &str) -> Result<Option<Duration>, Error> {
         let (family, key) = (protocol_family(Family::of(client)), ElementKey::address(client));
-        let read = self.connection().elements(family, TABLE, clients.as_str(), |left: &mut Option<_>, found| {
+        let read = self.connection().elements(family, TABLE, clients, |left: &mut Option<_>, found| {
             if found.key == key.as_slice() {
                 *left = found.expiration.map(Duration::from_millis);
             }

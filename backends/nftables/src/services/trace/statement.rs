@@ -2,12 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use portolan_core::desired::LocalDetector;
-
-use super::{
-    Asks, Frontend, FrontendKind, Masquerade, Origin, Sticky,
-    walk::{Branch, Next, Walk},
+use portolan_core::{
+    desired::LocalDetector,
+    trace::{AddressKind, Asks, Masquerade, Origin, Sticky, TracedFrontend},
 };
+
+use super::walk::{Branch, Next, Walk};
 use crate::{
     services::{Data, Key, Rule, Statement, Value, names::SetName},
     table::{
@@ -58,11 +58,11 @@ impl<'a> Walk<'a> {
                 branch.mark ^= bits;
                 Next::Statement
             }
-            Statement::Known(clients) => when(self.world.remembered.contains_key(clients)),
+            Statement::Known(clients) => when(self.world.remembered.contains_key(clients.as_str())),
             // That the set is full is not looked at; the client would then be sent on without affinity.
             Statement::Remember(clients, timeout) => {
-                let left = self.world.remembered.get(clients).copied();
-                branch.sticky = Some(Sticky { clients: clients.clone(), timeout: *timeout, left });
+                let left = self.world.remembered.get(clients.as_str()).copied();
+                branch.sticky = Some(Sticky { clients: clients.to_string(), timeout: *timeout, left });
                 Next::Statement
             }
             Statement::TranslateTo(to) => branch.translate(SocketAddr::new(to.addr, to.port)),
@@ -100,7 +100,8 @@ impl<'a> Walk<'a> {
         let hits = found.into_iter().map(|(data, comment)| {
             let mut hit = branch.part(1, of);
             if let SetName::Services(scope) | SetName::NoEndpoints(scope) = set {
-                hit.frontend = Some(Frontend { service: comment.cloned(), kind: self.kind(branch, scope) });
+                let service = comment.map(|comment| comment.as_str().to_owned());
+                hit.frontend = Some(TracedFrontend { service, address: self.address_kind(branch, scope) });
             }
             let next = next(&mut hit, Some(data));
             (hit, next)
@@ -174,12 +175,12 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn kind(&self, branch: &Branch, scope: Scope) -> FrontendKind {
+    fn address_kind(&self, branch: &Branch, scope: Scope) -> AddressKind {
         let address = Key::Element(self.family, SetName::ClusterIps, ElementKey::address(branch.destination));
         match scope {
-            Scope::NodePort => FrontendKind::NodePort,
-            Scope::Vip if self.objects.contains_key(&address) => FrontendKind::ClusterIp,
-            Scope::Vip => FrontendKind::External,
+            Scope::NodePort => AddressKind::NodePort,
+            Scope::Vip if self.objects.contains_key(&address) => AddressKind::ClusterIp,
+            Scope::Vip => AddressKind::External,
         }
     }
 }

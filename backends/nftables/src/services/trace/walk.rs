@@ -16,12 +16,15 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use portolan_core::addr::Family;
-
-use super::{
-    Asks, Chance, Doubt, Frontend, Masquerade, Objects, Origin, Outcome, Packet, Reason, Refusal, Sticky, Trace,
-    Verdict, World,
+use portolan_core::{
+    addr::Family,
+    trace::{
+        Asks, Chance, Masquerade, Origin, Outcome, Packet, Policy, Reason, RefusedBy, Sticky, Trace, TracedFrontend,
+        Verdict, World,
+    },
 };
+
+use super::{Doubt, Objects};
 use crate::{
     services::{
         Key, Rule, Statement, Value,
@@ -53,7 +56,7 @@ pub(super) struct Branch {
     pub(super) translated: bool,
     pub(super) masqueraded: Option<Masquerade>,
     pub(super) sticky: Option<Sticky>,
-    pub(super) frontend: Option<Frontend>,
+    pub(super) frontend: Option<TracedFrontend>,
     chains: Vec<ChainName>,
 }
 
@@ -83,7 +86,7 @@ pub(super) struct Walk<'a> {
     pub(super) packet: &'a Packet,
     pub(super) world: &'a World<'a>,
     pub(super) family: Family,
-    pub(super) doubts: BTreeSet<Doubt>,
+    doubts: BTreeSet<Doubt>,
     ended: Vec<Outcome>,
     /// What needs no other rule of the base chain that it is in.
     accepted: Vec<Branch>,
@@ -140,7 +143,7 @@ impl<'a> Walk<'a> {
             self.end(branch, verdict);
         }
         self.ended.sort_by(|a, b| a.verdict.cmp(&b.verdict));
-        Trace { outcomes: self.ended, doubts: self.doubts }
+        Trace { outcomes: self.ended, doubts: self.doubts.iter().map(ToString::to_string).collect() }
     }
 
     /// What this node sends to itself comes in again by the loopback interface, but translation is over then: its
@@ -222,8 +225,8 @@ impl<'a> Walk<'a> {
                         Next::Return => back.push(branch),
                         Next::Jump(chain) => on.extend(self.chain(&chain, place.depth + 1, vec![branch])),
                         Next::Goto(chain) => back.extend(self.chain(&chain, place.depth + 1, vec![branch])),
-                        Next::Reject => self.end(branch, Verdict::Rejected(refusal(place, self.family, rule))),
-                        Next::Drop => self.end(branch, Verdict::Dropped(refusal(place, self.family, rule))),
+                        Next::Reject => self.end(branch, Verdict::Rejected(refused_by(place, self.family, rule))),
+                        Next::Drop => self.end(branch, Verdict::Dropped(refused_by(place, self.family, rule))),
                     }
                 }
             }
@@ -237,7 +240,10 @@ impl<'a> Walk<'a> {
         let Branch { chance, frontend, chains, .. } = branch;
         match self.ended.iter_mut().find(|outcome| outcome.verdict == verdict) {
             Some(outcome) => outcome.chance = outcome.chance.plus(chance),
-            None => self.ended.push(Outcome { chance, verdict, frontend, chains }),
+            None => {
+                let steps = chains.iter().map(ToString::to_string).collect();
+                self.ended.push(Outcome { chance, verdict, frontend, policies: policies(&chains), steps });
+            }
         }
     }
 
@@ -256,7 +262,21 @@ pub(super) fn rules<'a>(objects: &Objects<'a>, family: Family, chain: &ChainName
     }
 }
 
-fn refusal(place: Place<'_>, family: Family, rule: &Rule) -> Refusal {
+/// What a frontend asks for whose packets go through these chains.
+fn policies(chains: &[ChainName]) -> BTreeSet<Policy> {
+    let passed = |wanted: fn(&ChainName) -> bool| chains.iter().any(wanted);
+    let is_short = passed(|chain| matches!(chain, ChainName::ShortCut(_)));
+    let is_local = passed(|chain| matches!(chain, ChainName::ExternalLocal(_)));
+    let has_sources = passed(|chain| matches!(chain, ChainName::OfPort(name) if !name.is_affinity()));
+    let met = [
+        (Policy::SourceRanges, has_sources),
+        (Policy::LocalEndpoints, is_local && !is_short),
+        (Policy::ShortCut, is_short),
+    ];
+    met.into_iter().filter_map(|(policy, met)| met.then_some(policy)).collect()
+}
+
+fn refused_by(place: Place<'_>, family: Family, rule: &Rule) -> RefusedBy {
     let reason = rule.statements.iter().find_map(|statement| match statement {
         Statement::In(_, SetName::NoEndpoints(_)) => Some(Reason::NoEndpoints),
         Statement::In(_, SetName::NoLocalEndpoints(_)) => Some(Reason::NoLocalEndpoints),
@@ -270,9 +290,9 @@ fn refusal(place: Place<'_>, family: Family, rule: &Rule) -> Refusal {
         ChainName::OfPort(_) => Reason::SourceRanges,
         _ => Reason::Other,
     };
-    Refusal {
+    RefusedBy {
         reason: reason.unwrap_or(unconditional),
-        chain: place.chain.clone(),
+        step: place.chain.to_string(),
         rule: place.rule,
         // The kernel's rules are read without comments.
         text: Line(family, &Rule { comment: None, ..rule.clone() }).to_string(),

@@ -5,17 +5,18 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use portolan_nftables::trace::{Outcome, Refusal, Sticky, Verdict};
+use portolan_core::trace::{Outcome, RefusedBy, Sticky, Verdict};
 use serde::Serialize;
 
-use super::{Traced, frontend, kind, masquerade, origin, reason};
+use super::{Traced, address_kind, frontend, masquerade, origin, policy, reason};
 use crate::output::json;
 
 /// A JSON object: `from`, `origin` (`pod`, `node`, `outside`), `assumed` (why that, where nobody said so), `to`, `service`,
 /// `frontend` (`clusterIP`, `external`, `nodePort`), `outcomes`, `doubts`, `otherTables` (whose rules were not asked). An outcome has a `verdict` (`endpoint`,
 /// `rejected`, `dropped`, `untouched`) and a `chance`, such as `1/3`; an endpoint `endpoint` (address:port), `masqueraded`
 /// (why, or `null`) and `sessionAffinity` (`null`, or `seconds` and for how many the client is remembered, `left`); a
-/// refusal `reason`, `chain`, `rule` and `text`; all of them the `chains` that the packet went through.
+/// refusal `reason`, `chain`, `rule` and `text`; all of them the `policies` that it met (`sourceRanges`, `localEndpoints`,
+/// `shortCut`) and the `chains` that the packet went through.
 ///
 /// # Errors
 /// When `out` cannot be written to.
@@ -29,10 +30,10 @@ pub fn trace_json(out: &mut dyn Write, traced: &Traced<'_>) -> io::Result<()> {
             origin: origin(packet.origin).0,
             assumed: assumed.as_deref(),
             to: packet.to_string(),
-            service: frontend.and_then(|frontend| frontend.service.as_ref()).map(|service| service.as_str()),
-            frontend: frontend.map(|frontend| kind(frontend.kind).0),
+            service: frontend.and_then(|frontend| frontend.service.as_deref()),
+            frontend: frontend.map(|frontend| address_kind(frontend.address).0),
             outcomes: trace.outcomes.iter().map(JsonOutcome::from).collect(),
-            doubts: trace.doubts.iter().map(ToString::to_string).collect(),
+            doubts: &trace.doubts,
             other_tables,
         },
     )
@@ -48,7 +49,7 @@ struct Json<'a> {
     service: Option<&'a str>,
     frontend: Option<&'static str>,
     outcomes: Vec<JsonOutcome<'a>>,
-    doubts: Vec<String>,
+    doubts: &'a [String],
     other_tables: &'a [String],
 }
 
@@ -57,7 +58,8 @@ struct JsonOutcome<'a> {
     chance: String,
     #[serde(flatten)]
     verdict: JsonVerdict<'a>,
-    chains: Vec<String>,
+    policies: Vec<&'static str>,
+    chains: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -78,18 +80,18 @@ struct JsonAffinity {
 #[derive(Serialize)]
 struct JsonRefusal<'a> {
     reason: &'static str,
-    chain: String,
+    chain: &'a str,
     rule: usize,
     text: &'a str,
 }
 
 impl<'a> From<&'a Outcome> for JsonOutcome<'a> {
     fn from(outcome: &'a Outcome) -> Self {
-        let refusal = |refusal: &'a Refusal| JsonRefusal {
-            reason: reason(refusal.reason),
-            chain: refusal.chain.to_string(),
-            rule: refusal.rule,
-            text: &refusal.text,
+        let refusal = |by: &'a RefusedBy| JsonRefusal {
+            reason: reason(by.reason),
+            chain: &by.step,
+            rule: by.rule,
+            text: &by.text,
         };
         let affinity = |Sticky { timeout, left, .. }: &Sticky| JsonAffinity {
             seconds: *timeout,
@@ -101,11 +103,11 @@ impl<'a> From<&'a Outcome> for JsonOutcome<'a> {
                 masqueraded: masqueraded.map(|why| masquerade(why).0),
                 session_affinity: sticky.as_ref().map(affinity),
             },
-            Verdict::Rejected(refused) => JsonVerdict::Rejected(refusal(refused)),
-            Verdict::Dropped(refused) => JsonVerdict::Dropped(refusal(refused)),
+            Verdict::Rejected(by) => JsonVerdict::Rejected(refusal(by)),
+            Verdict::Dropped(by) => JsonVerdict::Dropped(refusal(by)),
             Verdict::Untouched => JsonVerdict::Untouched,
         };
-        let chains = outcome.chains.iter().map(ToString::to_string).collect();
-        Self { chance: outcome.chance.to_string(), verdict, chains }
+        let policies = outcome.policies.iter().map(|met| policy(*met).0).collect();
+        Self { chance: outcome.chance.to_string(), verdict, policies, chains: &outcome.steps }
     }
 }

@@ -8,10 +8,11 @@ use portolan_core::{
     model::TrafficPolicy,
     name::{ServiceName, ServicePortName},
     object::Tracker,
+    trace::{Asks, Origin, Packet, World},
 };
 use portolan_nftables::{
     Nft, frontends,
-    trace::{Asks, Objects, Origin, Packet, World, trace},
+    trace::{Objects, trace},
 };
 
 use super::*;
@@ -237,6 +238,7 @@ fn as_json() {
             "endpoint": "10.244.1.11:8080",
             "masqueraded": "notFromPod",
             "sessionAffinity": {"seconds": 60, "left": 7},
+            "policies": [],
             "chains": ["nat-prerouting", "services", "affinity-default/web/tcp/http", "filter-forward", "nat-postrouting",
                        "marked"],
         }],
@@ -249,4 +251,9 @@ fn as_json() {
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["outcomes"][0]["verdict"], "rejected");
     assert_eq!((&json["outcomes"][0]["reason"], &json["outcomes"][0]["rule"]), (&"noEndpoints".into(), &3.into()));
+    let local =
+        DesiredPort { sources: vec!["10.244.0.0/16".parse().unwrap()], ..self::web(&BOTH, TrafficPolicy::Local) };
+    let [_, json] = traced(&local, "10.244.1.12", "203.0.113.11:80", None);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["outcomes"][0]["policies"], serde_json::json!(["sourceRanges", "shortCut"]));
 }

@@ -25,14 +25,14 @@ impl Chance {
 
     /// That this happens, and then one of `cases` out of so many.
     #[must_use]
-    pub(super) fn times(self, cases: u32, of: u32) -> Self {
+    pub fn times(self, cases: u32, of: u32) -> Self {
         let product = |a: u64, b: u32| u128::from(a) * u128::from(b);
         Self::new(product(self.numerator, cases), product(self.denominator, of))
     }
 
     /// That one of two things happens, of which never both do.
     #[must_use]
-    pub(super) fn plus(self, other: Self) -> Self {
+    pub fn plus(self, other: Self) -> Self {
         let product = |a: u64, b: u64| u128::from(a) * u128::from(b);
         let sum = product(self.numerator, other.denominator).saturating_add(product(other.numerator, self.denominator));
         Self::new(sum, product(self.denominator, other.denominator))

@@ -28,7 +28,10 @@ use nix::{
     },
     unistd::Pid,
 };
-use portolan_core::object::Backend as _;
+use portolan_core::{
+    inspect::Inspect as _,
+    object::{Backend as _, LiveFrontend},
+};
 use portolan_netlink::Connection;
 use portolan_nftables::{Key, Nftables, Value};
 
@@ -256,6 +259,12 @@ pub trait Rules {
     /// # Errors
     /// When the kernel cannot be asked.
     fn objects(&self) -> Result<Vec<(Key, Value)>, Error>;
+
+    /// What Portolan's objects serve.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    fn frontends(&self) -> Result<Vec<LiveFrontend>, Error>;
 }
 
 impl Rules for Host {
@@ -273,6 +282,10 @@ impl Rules for Host {
             objects.sort_by(|(one, _), (other, _)| one.cmp(other));
             Ok(objects)
         })?
+    }
+
+    fn frontends(&self) -> Result<Vec<LiveFrontend>, Error> {
+        self.enter(|| Ok(Nftables::open().map_err(failed)?.observed().map_err(failed)?.frontends()))?
     }
 }
 

@@ -14,10 +14,11 @@ use std::{
 use portolan_core::{
     addr::{PerFamily, Protocol},
     ingest::{Kind, ObjectRef},
+    inspect::{Legible as _, Objects},
     model::{Cluster, DetectLocal, NodeConfig, NodePortAddresses},
     trace::{self, Asks, Origin, Trace},
 };
-use portolan_nftables::trace::{Objects, trace};
+use portolan_nftables::Nft;
 use portolan_specification as specification;
 use specification::{Change, Detector, Packet, Reference, Verdict, World};
 
@@ -91,7 +92,7 @@ fn named(kind: Kind, namespace: &str, name: &str) -> ObjectRef {
 
 /// What rules say of a packet.
 #[must_use]
-pub fn traced(world: &World, objects: &Objects<'_>, packet: &Packet) -> Trace {
+pub fn traced(world: &World, objects: &Objects<'_, Nft>, packet: &Packet) -> Trace {
     let local: BTreeSet<_> = world.node.local.iter().copied().collect();
     let is_local = |address: IpAddr| address.is_loopback() || local.contains(&address);
     let protocol = match packet.protocol {
@@ -109,7 +110,7 @@ pub fn traced(world: &World, objects: &Objects<'_>, packet: &Packet) -> Trace {
         destination: packet.destination,
         asks: Asks::Port(protocol, packet.port),
     };
-    trace(objects, &asked, &trace::World { is_local: &is_local, remembered: &BTreeMap::new() })
+    Nft.trace(objects, &asked, &trace::World { is_local: &is_local, remembered: &BTreeMap::new() })
 }
 
 /// A trace in the specification's words.

@@ -20,14 +20,12 @@ use portolan::{
 };
 use portolan_core::{
     addr::Family,
+    inspect::{Legible as _, Objects},
     model::{Cluster, NodeConfig},
     object::Tracker,
     trace::{Asks, Origin, Outcome, Packet, Trace, Verdict, World},
 };
-use portolan_nftables::{
-    Key, Nft, PortName,
-    trace::{Objects, trace},
-};
+use portolan_nftables::{Key, Nft, PortName};
 
 use crate::{
     Mode,
@@ -90,11 +88,11 @@ impl<'scenario> Rules<'scenario> {
         let mut met = Vec::new();
         for hop in self.hops(flow) {
             let Some(programmed) = self.programmed.get(hop.node.name) else { break };
-            let objects: Objects<'_> = programmed.all_wanted().collect();
+            let objects: Objects<'_, Nft> = programmed.all_wanted().collect();
             let is_local = |address| self.is_local(hop.node, address);
             let nobody = Memory::new();
             let remembered = self.remembered.get(&(hop.node.name, hop.packet.source)).unwrap_or(&nobody);
-            let trace = trace(&objects, &hop.packet, &World { is_local: &is_local, remembered });
+            let trace = Nft.trace(&objects, &hop.packet, &World { is_local: &is_local, remembered });
             let passes = trace.outcomes.iter().all(|outcome| outcome.verdict == Verdict::Untouched);
             met.push((hop, trace));
             if !passes {

@@ -55,7 +55,7 @@ fn check(scenario: &Scenario) -> Result<()> {
                 assumed: None,
                 trace,
                 other_tables: Vec::new(),
-                frontends: &[],
+                frontends: Vec::new(),
             })?;
             let found = by_portolan(&portolan, stage.lab().host(hop.node.name)?, &hop)?;
             ensure!(found == wanted, "{flow} on {}: {found:#} is not {wanted:#}", hop.node.name);
@@ -64,7 +64,7 @@ fn check(scenario: &Scenario) -> Result<()> {
     Ok(())
 }
 
-fn as_json(traced: &Traced<'_>) -> Result<Value> {
+fn as_json(traced: &Traced) -> Result<Value> {
     let mut out = Vec::new();
     trace_json(&mut out, traced)?;
     Ok(serde_json::from_slice(&out)?)

@@ -20,9 +20,7 @@ pub mod testing;
 
 pub use services::{
     Data, Key, Nft, Nftables, Value,
-    listing::frontends,
     names::{ChainName, PortName, SetName, TABLE},
-    trace,
 };
 pub use table::{
     backend::Error,

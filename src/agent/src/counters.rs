@@ -12,7 +12,7 @@ use crate::{commands::counts, metrics::Counted, sync_loop::ErrorChain};
 /// Asks the kernel. It lists all elements for that: a tenth of a second of its time at 30,000 Services.
 #[must_use]
 pub fn counted() -> Vec<Counted> {
-    let (live, counts) = match counts() {
+    let counted = match counts() {
         Ok(read) => read,
         Err(error) => {
             tracing::warn!("what the kernel counted cannot be read: {}; those metrics are missing", ErrorChain(&error));
@@ -20,8 +20,8 @@ pub fn counted() -> Vec<Counted> {
         }
     };
     let mut ports: BTreeMap<ServicePortName, FrontendCounts> = BTreeMap::new();
-    for frontend in &live {
-        let (Some(port), Some(more)) = (port(frontend), counts.get(&frontend.vip)) else { continue };
+    for (frontend, more) in &counted {
+        let Some(port) = port(frontend) else { continue };
         let sum = ports.entry(port).or_default();
         sum.connections += more.connections;
         sum.no_endpoints += more.no_endpoints;

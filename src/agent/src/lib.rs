@@ -3,7 +3,7 @@
 //! ```text
 //!   main thread (tokio)                                  sync thread (blocking)
 //!
-//!   API server or manifests --Message--> mailbox ------> Cluster --PortChange--> Syncer --> kernel
+//!   API server or manifests --Message--> mailbox ------> Cluster -PortChange-> Dataplane -> kernel
 //!   configuration file, signals                             |                      ^          |
 //!                                                           v                      '----------' notifications
 //!   http thread (tokio): /healthz, /metrics, ... <------ Telemetry
@@ -13,6 +13,7 @@
 //! A batch is worked on by the kernel inside one system call, for as long as a tenth of a second: the thread that
 //! sends it does nothing else, so that signals, files and whoever asks for our health are never kept waiting.
 
+pub mod backends;
 pub mod cli;
 pub mod commands;
 pub mod config_file;

@@ -16,6 +16,7 @@
 pub mod addr;
 pub mod desired;
 pub mod ingest;
+pub mod inspect;
 pub mod model;
 pub mod name;
 pub mod object;

@@ -25,7 +25,7 @@ impl Nftables {
     ///
     /// # Errors
     /// When the kernel cannot be read.
-    pub fn counts(&mut self) -> Result<BTreeMap<Vip, FrontendCounts>, Error> {
+    pub(super) fn all_counts(&mut self) -> Result<BTreeMap<Vip, FrontendCounts>, Error> {
         let mut counts: BTreeMap<Vip, FrontendCounts> = BTreeMap::new();
         for family in Family::ALL {
             for set in SetName::ALL.into_iter().filter(|set| sets::counts(*set).is_some()) {

@@ -7,21 +7,21 @@ use std::{
 
 use portolan_core::{
     desired::Vip,
+    inspect::Objects,
     object::{FrontendNote, LiveFrontend},
 };
 
 use super::{
-    Data, Key, Value,
+    Data, Key, Nft, Value,
     names::{ChainName, SetName},
 };
 use crate::table::element::Fields;
 
 /// The frontends among objects, sorted by VIP.
-#[must_use]
-pub fn frontends<'a>(objects: impl IntoIterator<Item = &'a (Key, Value)>) -> Vec<LiveFrontend> {
+pub(super) fn frontends(objects: &Objects<'_, Nft>) -> Vec<LiveFrontend> {
     let mut found = Found::default();
     for (key, value) in objects {
-        let (Key::Element(_, set, _), Value::Element(data, comment)) = (key, value) else { continue };
+        let (Key::Element(_, set, _), Value::Element(data, comment)) = (*key, *value) else { continue };
         let comment = comment.as_ref().map(|comment| comment.as_str());
         match key.fields() {
             Some(Fields::Vip(vip)) => found.vip(*set, vip, data, comment.unwrap_or_default()),

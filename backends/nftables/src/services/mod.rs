@@ -7,18 +7,19 @@
 //! | `layout` | the ruleset that is there whatever the Services are |
 //! | `render`, `affinity`, `places` | what a ServicePort adds |
 //! | `dialect` | in which order things come and go |
-//! | `listing`, `counters`, `trace` | what the objects of a kernel say: Frontends, counts, a packet's way |
+//! | `inspect`: `listing`, `counters`, `trace` | what the objects of a kernel say: Frontends, counts, a packet's way |
 
 pub(crate) mod affinity;
 pub(crate) mod counters;
 pub(crate) mod dialect;
+pub(crate) mod inspect;
 pub(crate) mod layout;
 pub(crate) mod listing;
 pub(crate) mod names;
 pub(crate) mod places;
 pub(crate) mod render;
 pub(crate) mod sets;
-pub mod trace;
+pub(crate) mod trace;
 
 pub use dialect::Nft;
 

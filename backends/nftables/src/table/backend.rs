@@ -122,7 +122,7 @@ impl<L: TableDialect> Tables<L> {
     ///
     /// # Errors
     /// When the kernel cannot be read.
-    pub fn tables(&mut self) -> Result<Vec<Family>, Error> {
+    pub(crate) fn tables(&mut self) -> Result<Vec<Family>, Error> {
         let mut there = Vec::new();
         for family in Family::ALL {
             if self.connection.table(protocol_family(family), L::TABLE)?.is_some() {
@@ -136,7 +136,7 @@ impl<L: TableDialect> Tables<L> {
     ///
     /// # Errors
     /// When the kernel cannot be read or refuses.
-    pub fn remove_tables(&mut self) -> Result<Vec<Family>, Error> {
+    pub(crate) fn remove_tables(&mut self) -> Result<Vec<Family>, Error> {
         let there = self.tables()?;
         if !there.is_empty() {
             let mut tx = self.connection.transaction(None);

@@ -8,11 +8,16 @@ mod values;
 
 use std::net::IpAddr;
 
-use clap::{Arg, Args, Parser, Subcommand, ValueEnum};
-use portolan_config::Flags;
+use clap::{
+    Arg, Args, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use portolan_config::{Flags, Mode};
 
 pub use arguments::{parse, values};
 pub use values::{Asked, ValueError};
+
+use crate::backends;
 
 /// Portolan programs Kubernetes Services into the Linux kernel, in the place of kube-proxy.
 ///
@@ -41,9 +46,9 @@ manifests was refused and everything else is programmed.
 Examples: portolan run --config=/var/lib/kube-proxy/config.conf --hostname-override=node-a
           portolan run --mode=nftables --manifests /etc/portolan/manifests --cluster-cidr 10.244.0.0/16")]
     Run(Box<Flags>),
-    /// Print the rules for manifests as nft syntax; the kernel is not asked
+    /// Print the rules for manifests, in nftables mode as nft syntax; the kernel is not asked
     ///
-    /// It takes the flags and the file of `run`. What is refused is reported on stderr and left out.
+    /// It takes the flags and the file of `run`, and the mode that they say. What is refused is reported on stderr and left out.
     #[command(after_help = "\
 Exit codes: 0 the rules were printed; 1 error; 3 something in the manifests was refused, the rules for everything else
 were printed.
@@ -52,7 +57,7 @@ Example: portolan render -f services.yaml | nft -c -f -")]
     Render(Box<Flags>),
     /// Compare the kernel with what manifests want; nothing is changed
     ///
-    /// It takes the flags and the file of `run`.
+    /// It takes the flags and the file of `run`, and the mode that they say.
     #[command(after_help = "\
 Exit codes: 0 converged, the kernel holds what the manifests want; 2 drift, the differences are printed; 1 error.
 
@@ -100,25 +105,18 @@ Examples: portolan cleanup
 /// `portolan cleanup`
 #[derive(Debug, Args)]
 pub struct Cleanup {
-    /// Of which mode
-    #[arg(long, value_name = "MODE", default_value = "all")]
-    pub mode: CleanupMode,
+    /// Only what this mode has put there [default: what any mode has]
+    #[arg(long, value_name = "MODE", value_parser = modes())]
+    pub mode: Option<Mode>,
     /// Say what would be removed, and remove nothing
     #[arg(long)]
     pub dry_run: bool,
 }
 
-/// What of Portolan's is removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum CleanupMode {
-    /// The tables ip portolan and ip6 portolan
-    Nftables,
-    /// Nothing: Portolan has no such mode yet
-    Ipvs,
-    /// Nothing: Portolan has no such mode yet
-    Iptables,
-    /// Everything
-    All,
+/// Those that there are.
+fn modes() -> impl TypedValueParser<Value = Mode> {
+    let names = backends::modes().map(Mode::name);
+    PossibleValuesParser::new(names).try_map(|name| Mode::of(&name).ok_or("is no mode"))
 }
 
 /// The heading in the help of `list` over what goes with --rejected only.

@@ -25,7 +25,7 @@ pub fn check_config(flags: &Flags) -> Result<Exit, CommandError> {
     let (resolved, settings) = read.map_err(Box::new)?;
     print(|out| {
         let defaulted = if resolved.mode_defaulted { " (none is given)" } else { "" };
-        writeln!(out, "ok: mode nftables{defaulted}, node {}", settings.node.hostname)
+        writeln!(out, "ok: mode {}{defaulted}, node {}", settings.mode, settings.node.hostname)
     })
     .map_err(CommandError::Print)?;
     Ok(Exit::Success)

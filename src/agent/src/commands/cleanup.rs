@@ -1,37 +1,28 @@
 //! `portolan cleanup`, which removes what is ours; and kube-proxy's flag `--cleanup`, which removes what is any service
 //! proxy's.
 
-use portolan_nftables::{Nftables, TABLE};
+use portolan_core::object::BackendError;
 
 use super::CommandError;
-use crate::{
-    cli::{Cleanup, CleanupMode},
-    exit::Exit,
-    leftovers::Leftovers,
-    output::print,
-    sync_loop::ErrorChain,
-};
+use crate::{backends, cli::Cleanup, exit::Exit, leftovers::Leftovers, output::print, sync_loop::ErrorChain};
 
 /// Removes everything of ours from the kernel and says what that was; with `--dry-run` only says it.
 ///
 /// # Errors
 /// When the kernel cannot be read or refuses.
 pub fn cleanup(arguments: &Cleanup) -> Result<Exit, CommandError> {
-    let (verb, families) = match arguments.mode {
-        CleanupMode::Nftables | CleanupMode::All if arguments.dry_run => ("would remove", Nftables::open()?.tables()?),
-        CleanupMode::Nftables | CleanupMode::All => ("removed", Nftables::open()?.remove_tables()?),
-        CleanupMode::Ipvs | CleanupMode::Iptables => ("", Vec::new()),
-    };
+    let verb = if arguments.dry_run { "would remove" } else { "removed" };
+    let mut removed = Vec::new();
+    for (mode, mut kernel) in backends::all()? {
+        if arguments.mode.is_none_or(|only| only == mode) {
+            removed.extend(kernel.remove(arguments.dry_run)?);
+        }
+    }
     print(|out| {
-        for family in &families {
-            writeln!(out, "{verb} table {TABLE} for {family}")?;
+        if removed.is_empty() {
+            return writeln!(out, "nothing to remove: the kernel holds nothing of Portolan's");
         }
-        match arguments.mode {
-            CleanupMode::Ipvs => writeln!(out, "nothing to remove: Portolan has no ipvs mode"),
-            CleanupMode::Iptables => writeln!(out, "nothing to remove: Portolan has no iptables mode"),
-            _ if families.is_empty() => writeln!(out, "nothing to remove: there is no table {TABLE}"),
-            _ => Ok(()),
-        }
+        removed.iter().try_for_each(|item| writeln!(out, "{verb} {item}"))
     })
     .map_err(CommandError::Print)?;
     Ok(Exit::Success)
@@ -41,16 +32,14 @@ pub fn cleanup(arguments: &Cleanup) -> Result<Exit, CommandError> {
 /// logged, the rest is removed all the same, and the exit code is 1.
 ///
 /// # Errors
-/// When nftables cannot be used at all, or nothing can be printed.
+/// When the kernel cannot be asked at all, or nothing can be printed.
 pub fn cleanup_all() -> Result<Exit, CommandError> {
-    let ours = Nftables::open()?.remove_tables();
-    let mut leftovers = Leftovers::open().map_err(portolan_nftables::Error::from)?;
+    let ours: Vec<_> = backends::all()?.into_iter().map(|(_, mut kernel)| kernel.remove(false)).collect();
+    let mut leftovers = Leftovers::open().map_err(BackendError::new)?;
     let found = leftovers.find();
     let report = leftovers.remove(&found);
     print(|out| {
-        for family in ours.iter().flatten() {
-            writeln!(out, "removed table {TABLE} for {family}")?;
-        }
+        ours.iter().flatten().flatten().try_for_each(|item| writeln!(out, "removed {item}"))?;
         report.removed.iter().try_for_each(|item| writeln!(out, "removed {item}"))
     })
     .map_err(CommandError::Print)?;
@@ -60,9 +49,9 @@ pub fn cleanup_all() -> Result<Exit, CommandError> {
     for trouble in &report.trouble {
         tracing::error!("{trouble}");
     }
-    if let Err(error) = &ours {
+    for error in ours.iter().filter_map(|removed| removed.as_ref().err()) {
         tracing::error!("{}", ErrorChain(error));
     }
-    let failed = ours.is_err() || !report.trouble.is_empty();
+    let failed = ours.iter().any(Result::is_err) || !report.trouble.is_empty();
     Ok(if failed { Exit::Failure } else { Exit::Success })
 }

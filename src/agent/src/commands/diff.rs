@@ -1,10 +1,9 @@
 //! `portolan diff`: what a sync would do to the kernel.
 
 use portolan_config::Flags;
-use portolan_core::object::Op;
-use portolan_nftables::Nft;
+use portolan_core::object::Difference;
 
-use super::{CommandError, desired, read, syncer};
+use super::{CommandError, dataplane, desired, read};
 use crate::{exit::Exit, output::print};
 
 /// Prints the plan; nothing is changed.
@@ -12,17 +11,17 @@ use crate::{exit::Exit, output::print};
 /// # Errors
 /// When the flags have mistakes, there are no manifests at the path, the kernel cannot be read, or nothing can be printed.
 pub fn diff(flags: &Flags) -> Result<Exit, CommandError> {
-    let (manifests, node) = desired(flags)?;
-    let wanted = read(&manifests, node)?;
-    let plan = syncer(&wanted)?.diff()?;
-    let count = plan.ops().count();
+    let (manifests, settings) = desired(flags)?;
+    let wanted = read(&manifests, settings.node)?;
+    let drift = dataplane(settings.mode, &wanted)?.drift()?;
+    let count = drift.len();
     if count == 0 && !wanted.complete {
         tracing::error!("not every file could be read, so whether the kernel holds too much cannot be told");
         return Ok(Exit::Failure);
     }
     print(|out| {
-        for op in plan.ops() {
-            writeln!(out, "{} {}", sign(op), op.key())?;
+        for drift in &drift {
+            writeln!(out, "{} {}", sign(drift.difference), drift.object)?;
         }
         match count {
             0 => writeln!(out, "converged: the kernel holds what the manifests want"),
@@ -34,10 +33,10 @@ pub fn diff(flags: &Flags) -> Result<Exit, CommandError> {
     Ok(if count == 0 { Exit::Success } else { Exit::Drift })
 }
 
-const fn sign(op: &Op<Nft>) -> char {
-    match op {
-        Op::Add(..) => '+',
-        Op::Replace(..) | Op::Rebuild(_) => '~',
-        Op::Remove(..) => '-',
+const fn sign(difference: Difference) -> char {
+    match difference {
+        Difference::Missing => '+',
+        Difference::Changed => '~',
+        Difference::Unwanted => '-',
     }
 }

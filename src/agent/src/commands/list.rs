@@ -1,14 +1,8 @@
 //! `portolan list`: frontends and endpoints as the kernel holds them.
 
-use std::collections::BTreeMap;
+use portolan_core::object::{FrontendCounts, LiveFrontend};
 
-use portolan_core::{
-    desired::Vip,
-    object::{Backend, FrontendCounts, LiveFrontend},
-};
-use portolan_nftables::{Nftables, frontends};
-
-use super::CommandError;
+use super::{CommandError, present};
 use crate::{
     cli::OutputFormat,
     exit::Exit,
@@ -20,7 +14,10 @@ use crate::{
 /// # Errors
 /// When the kernel cannot be read, or nothing can be printed.
 pub fn list(output: OutputFormat) -> Result<Exit, CommandError> {
-    let live = frontends(&Nftables::open()?.observe()?);
+    let mut live = Vec::new();
+    for mut kernel in present()? {
+        live.extend(kernel.observed()?.frontends());
+    }
     print(|out| match output {
         OutputFormat::Table => frontends_table(out, &live),
         OutputFormat::Json => frontends_json(out, &live),
@@ -29,13 +26,21 @@ pub fn list(output: OutputFormat) -> Result<Exit, CommandError> {
     Ok(Exit::Success)
 }
 
-/// What the kernel counted, and where.
+/// What the kernel counted for each frontend that it holds.
 ///
 /// # Errors
 /// When the kernel cannot be read.
-pub fn counts() -> Result<(Vec<LiveFrontend>, BTreeMap<Vip, FrontendCounts>), CommandError> {
-    let mut kernel = Nftables::open()?;
-    Ok((frontends(&kernel.observe()?), kernel.counts()?))
+pub fn counts() -> Result<Vec<(LiveFrontend, FrontendCounts)>, CommandError> {
+    let mut counted = Vec::new();
+    for mut kernel in present()? {
+        let (frontends, counts) = (kernel.observed()?.frontends(), kernel.counts()?);
+        let count = |frontend: LiveFrontend| {
+            let counts = counts.get(&frontend.vip).copied().unwrap_or_default();
+            (frontend, counts)
+        };
+        counted.extend(frontends.into_iter().map(count));
+    }
+    Ok(counted)
 }
 
 /// Prints what the kernel counted.
@@ -43,10 +48,10 @@ pub fn counts() -> Result<(Vec<LiveFrontend>, BTreeMap<Vip, FrontendCounts>), Co
 /// # Errors
 /// As [`list`].
 pub fn counters(output: OutputFormat) -> Result<Exit, CommandError> {
-    let (live, counts) = counts()?;
+    let counted = counts()?;
     print(|out| match output {
-        OutputFormat::Table => counters_table(out, &live, &counts),
-        OutputFormat::Json => counters_json(out, &live, &counts),
+        OutputFormat::Table => counters_table(out, &counted),
+        OutputFormat::Json => counters_json(out, &counted),
     })
     .map_err(CommandError::Print)?;
     Ok(Exit::Success)

@@ -15,13 +15,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use portolan_config::Flags;
+use portolan_config::{Flags, Mode, Settings};
 use portolan_core::{
     desired::{NodePolicy, PortChange},
+    inspect::Inspect,
     model::NodeConfig,
-    object::{BackendError, SyncError, Syncer},
+    object::{BackendError, Dataplane, SyncError},
 };
-use portolan_nftables::Nftables;
 
 pub use check_config::check_config;
 pub use cleanup::{cleanup, cleanup_all};
@@ -32,7 +32,7 @@ pub use rejected::rejected;
 pub use render::render;
 pub use trace::trace;
 
-use crate::{daemon, load::load, manifest::FollowError, output::Problem, sync_loop::warn_of_node};
+use crate::{backends, daemon, load::load, manifest::FollowError, output::Problem, sync_loop::warn_of_node};
 
 /// Why a command could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -46,10 +46,7 @@ pub enum CommandError {
     /// There are no manifests.
     #[error(transparent)]
     Manifests(#[from] FollowError),
-    /// nftables cannot be used.
-    #[error(transparent)]
-    Nftables(#[from] portolan_nftables::Error),
-    /// The kernel cannot be read.
+    /// The kernel cannot be read, or not be changed.
     #[error(transparent)]
     Backend(#[from] BackendError),
     /// The kernel could not be brought to what is wanted.
@@ -66,6 +63,9 @@ pub enum CommandError {
     /// The kernel does not tell its routes.
     #[error("cannot read which addresses are this node's own")]
     Addresses(#[source] io::Error),
+    /// Nobody can be asked.
+    #[error("Portolan was built without any mode")]
+    NoBackends,
     /// stdout cannot be written to.
     #[error("the result cannot be printed")]
     Print(#[source] io::Error),
@@ -81,11 +81,11 @@ struct Wanted {
     refused: bool,
 }
 
-/// The manifests that flags name, and the node that they say.
-fn desired(flags: &Flags) -> Result<(PathBuf, NodeConfig), CommandError> {
+/// The manifests that flags name, and what they say of the node and the mode.
+fn desired(flags: &Flags) -> Result<(PathBuf, Settings), CommandError> {
     let (resolved, settings) = daemon::settings(flags).map_err(Box::new)?;
     let manifests = resolved.run.manifests.ok_or(CommandError::NoManifests)?;
-    Ok((manifests.into(), settings.node))
+    Ok((manifests.into(), settings))
 }
 
 /// Reads manifests once, and logs what is wrong with them.
@@ -102,11 +102,29 @@ fn read(manifests: &Path, node: NodeConfig) -> Result<Wanted, CommandError> {
 }
 
 /// A sync engine that knows what is wanted and nothing of the kernel yet.
-fn syncer(wanted: &Wanted) -> Result<Syncer<Nftables>, CommandError> {
-    // Watching, so that commits of others that touch nothing of ours can be told from those that do.
-    let mut syncer = Syncer::new(Nftables::watching()?);
-    syncer.set_additions_only(!wanted.complete);
-    syncer.set_policy(&wanted.policy);
-    wanted.changes.iter().for_each(|change| syncer.update(change));
-    Ok(syncer)
+fn dataplane(mode: Mode, wanted: &Wanted) -> Result<Box<dyn Dataplane>, CommandError> {
+    // It hears of others, so that commits of theirs that touch nothing of ours can be told from those that do.
+    let mut dataplane = backends::dataplane(mode)?;
+    dataplane.set_additions_only(!wanted.complete);
+    dataplane.set_policy(&wanted.policy);
+    wanted.changes.iter().for_each(|change| dataplane.update(change));
+    Ok(dataplane)
+}
+
+/// The backends of which the kernel holds something, in the order in which packets meet their rules.
+fn present() -> Result<Vec<Box<dyn Inspect>>, CommandError> {
+    let (mut there, mut modes) = (Vec::new(), Vec::new());
+    for (mode, mut kernel) in backends::all()? {
+        if kernel.is_present()? {
+            there.push(kernel);
+            modes.push(mode.name());
+        }
+    }
+    if modes.len() > 1 {
+        tracing::warn!(
+            "the kernel holds rules of several modes: {}. The daemon removes those of all modes but its own after its first sync",
+            modes.join(", ")
+        );
+    }
+    Ok(there)
 }

@@ -15,8 +15,8 @@ use crate::{
 /// # Errors
 /// When the flags have mistakes, there are no manifests at the path, or nothing can be printed.
 pub fn rejected(flags: &Flags, output: OutputFormat) -> Result<Exit, CommandError> {
-    let (manifests, node) = desired(flags)?;
-    let mut loaded = load(&manifests, node)?;
+    let (manifests, settings) = desired(flags)?;
+    let mut loaded = load(&manifests, settings.node)?;
     drop(loaded.cluster.take_changes());
     let problems = loaded.problems();
     print(|out| match output {

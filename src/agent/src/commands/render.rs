@@ -1,22 +1,19 @@
 //! `portolan render`: the rules for manifests, without a kernel.
 
 use portolan_config::Flags;
-use portolan_core::object::Tracker;
-use portolan_nftables::{Nft, text};
 
 use super::{CommandError, desired, read};
-use crate::{exit::Exit, output::print};
+use crate::{backends, exit::Exit, output::print};
 
-/// Prints the rules as nft syntax.
+/// Prints the rules of the mode, as its own tool takes them: nft, in nftables mode.
 ///
 /// # Errors
 /// When the flags have mistakes, there are no manifests at the path, or nothing can be printed.
 pub fn render(flags: &Flags) -> Result<Exit, CommandError> {
-    let (manifests, node) = desired(flags)?;
-    let wanted = read(&manifests, node)?;
+    let (manifests, settings) = desired(flags)?;
+    let wanted = read(&manifests, settings.node)?;
     let ports: Vec<_> = wanted.changes.into_iter().filter_map(|change| change.desired).collect();
-    let objects = Tracker::rendered(&Nft, &wanted.policy, &ports);
-    let rules = text(objects.all_wanted());
+    let rules = backends::rendered(settings.mode, &wanted.policy, &ports)?.text();
     print(|out| out.write_all(rules.as_bytes())).map_err(CommandError::Print)?;
     Ok(if wanted.refused { Exit::Refused } else { Exit::Success })
 }

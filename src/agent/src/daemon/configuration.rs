@@ -41,7 +41,7 @@ pub(super) fn log(resolved: &Resolved, settings: &Settings) {
     let flags: Vec<_> = std::env::args().skip(1).collect();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        mode = "nftables",
+        mode = settings.mode.name(),
         node = settings.node.hostname,
         flags = flags.join(" "),
         "starting"

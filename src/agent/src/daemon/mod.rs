@@ -28,13 +28,13 @@ use std::{
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use portolan_config::{AskedVersion, Flags, Problems, Resolved, Settings};
-use portolan_core::{addr::Family, object::Syncer};
+use portolan_core::{addr::Family, object::BackendError};
 use portolan_kube::{ConnectError, NoticeType};
-use portolan_nftables::Nftables;
 use tokio::{sync::oneshot, time::timeout};
 
 use self::{configuration::Shown, objects::Objects, reload::Reloader};
 use crate::{
+    backends,
     commands::CommandError,
     counters::counted,
     events::Reporter,
@@ -90,9 +90,9 @@ pub enum DaemonError {
     /// The metrics cannot be made.
     #[error("the metrics cannot be registered")]
     Metrics(#[from] prometheus::Error),
-    /// nftables cannot be used.
+    /// The mode cannot be used on this node.
     #[error(transparent)]
-    Nftables(#[from] portolan_nftables::Error),
+    Backend(#[from] BackendError),
     /// There are no manifests.
     #[error(transparent)]
     Manifests(#[from] FollowError),
@@ -146,7 +146,7 @@ pub fn run(flags: &Flags) -> Result<Exit, DaemonError> {
     let verbosity = logging::start(settings.logging);
     configuration::log(&resolved, &settings);
     if let (true, Some(manifests)) = (resolved.run.once, &resolved.run.manifests) {
-        return Ok(crate::commands::once(manifests.as_ref(), settings.node).map_err(Box::new)?);
+        return Ok(crate::commands::once(manifests.as_ref(), settings).map_err(Box::new)?);
     }
     let failed_sysctls = sysctl::apply(&settings.conntrack, Path::new("/"));
     oom::adjust(settings.oom_score_adj);
@@ -163,7 +163,7 @@ pub fn run(flags: &Flags) -> Result<Exit, DaemonError> {
     metrics.sysctls_failed(failed_sysctls);
     let health = Arc::new(Health::new(&families(), settings.sync_period));
     let about = About {
-        mode: "nftables",
+        mode: settings.mode.name(),
         profiling: settings.profiling,
         statusz: settings.features.statusz,
         flagz: settings.features.flagz,
@@ -220,10 +220,10 @@ fn start_sync_thread(
     telemetry: Telemetry,
 ) -> Result<(Mailbox<Message>, oneshot::Receiver<()>), DaemonError> {
     // Opened before anything else, so that a missing permission is an error at once and not a log line later.
-    let syncer = Syncer::new(Nftables::watching()?);
+    let dataplane = backends::dataplane(settings.mode)?;
     let (mailbox, inbox) = mailbox().map_err(DaemonError::Start)?;
     let (alive, ended) = oneshot::channel::<()>();
-    let sync_loop = SyncLoop::new(configuration::of_sync_loop(settings), syncer, telemetry);
+    let sync_loop = SyncLoop::new(configuration::of_sync_loop(settings), dataplane, telemetry);
     thread::Builder::new()
         .name(SYNC_THREAD.into())
         .spawn(move || {

@@ -35,7 +35,7 @@ const ESCAPINGS: [&str; 4] = ["allow-utf-8", "underscores", "dots", "values"];
 /// What the daemon knows about itself.
 #[derive(Clone)]
 pub struct About {
-    /// `nftables`: the answer of /proxyMode.
+    /// Such as `nftables`: the answer of /proxyMode.
     pub mode: &'static str,
     /// Whether /debug is there (`enableProfiling`).
     pub profiling: bool,

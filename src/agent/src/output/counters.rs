@@ -1,13 +1,11 @@
 //! How many connections came to each frontend, and why some of them came to nothing.
 
 use std::{
-    collections::BTreeMap,
     io::{self, Write},
     net::IpAddr,
 };
 
 use portolan_core::{
-    desired::Vip,
     object::{FrontendCounts, LiveFrontend},
     text::printable,
 };
@@ -19,13 +17,8 @@ use super::{frontends::address, table::table};
 ///
 /// # Errors
 /// When `out` cannot be written to.
-pub fn counters_table(
-    out: &mut dyn Write,
-    frontends: &[LiveFrontend],
-    counts: &BTreeMap<Vip, FrontendCounts>,
-) -> io::Result<()> {
-    let row = |frontend: &LiveFrontend| {
-        let counts = counts.get(&frontend.vip).copied().unwrap_or_default();
+pub fn counters_table(out: &mut dyn Write, counted: &[(LiveFrontend, FrontendCounts)]) -> io::Result<()> {
+    let row = |(frontend, counts): &(LiveFrontend, FrontendCounts)| {
         [
             address(frontend),
             frontend.vip.protocol.to_string(),
@@ -36,7 +29,7 @@ pub fn counters_table(
             counts.source_ranges.to_string(),
         ]
     };
-    let rows: Vec<_> = frontends.iter().map(row).collect();
+    let rows: Vec<_> = counted.iter().map(row).collect();
     let heading =
         ["FRONTEND", "PROTO", "SERVICE", "CONNECTIONS", "NO ENDPOINTS", "NO LOCAL ENDPOINTS", "SOURCE RANGES"];
     table(out, heading, &rows)
@@ -48,11 +41,7 @@ pub fn counters_table(
 ///
 /// # Errors
 /// When `out` cannot be written to.
-pub fn counters_json(
-    out: &mut dyn Write,
-    frontends: &[LiveFrontend],
-    counts: &BTreeMap<Vip, FrontendCounts>,
-) -> io::Result<()> {
+pub fn counters_json(out: &mut dyn Write, counted: &[(LiveFrontend, FrontendCounts)]) -> io::Result<()> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Counted<'a> {
@@ -65,20 +54,17 @@ pub fn counters_json(
         no_local_endpoints: u64,
         source_ranges: u64,
     }
-    let counted: Vec<_> = frontends
+    let counted: Vec<_> = counted
         .iter()
-        .map(|frontend| {
-            let counts = counts.get(&frontend.vip).copied().unwrap_or_default();
-            Counted {
-                address: Some(frontend.vip.addr).filter(|addr| !addr.is_unspecified()),
-                port: frontend.vip.port,
-                protocol: frontend.vip.protocol.to_string(),
-                service: &frontend.port,
-                connections: counts.connections,
-                no_endpoints: counts.no_endpoints,
-                no_local_endpoints: counts.no_local_endpoints,
-                source_ranges: counts.source_ranges,
-            }
+        .map(|(frontend, counts)| Counted {
+            address: Some(frontend.vip.addr).filter(|addr| !addr.is_unspecified()),
+            port: frontend.vip.port,
+            protocol: frontend.vip.protocol.to_string(),
+            service: &frontend.port,
+            connections: counts.connections,
+            no_endpoints: counts.no_endpoints,
+            no_local_endpoints: counts.no_local_endpoints,
+            source_ranges: counts.source_ranges,
         })
         .collect();
     super::json(out, &counted)
@@ -88,11 +74,11 @@ pub fn counters_json(
 mod tests {
     use std::collections::BTreeSet;
 
-    use portolan_core::addr::Protocol;
+    use portolan_core::{addr::Protocol, desired::Vip};
 
     use super::*;
 
-    fn cluster() -> (Vec<LiveFrontend>, BTreeMap<Vip, FrontendCounts>) {
+    fn cluster() -> [(LiveFrontend, FrontendCounts); 2] {
         let frontend = |addr: &str, port: &str| LiveFrontend {
             vip: Vip { addr: addr.parse().unwrap(), protocol: Protocol::Tcp, port: 80 },
             port: port.to_owned(),
@@ -100,16 +86,17 @@ mod tests {
             local_endpoints: None,
             notes: BTreeSet::new(),
         };
-        let frontends = vec![frontend("10.96.0.1", "default/web:http"), frontend("0.0.0.0", "default/np")];
         let counts = FrontendCounts { connections: 1234, no_endpoints: 0, no_local_endpoints: 5, source_ranges: 67 };
-        (frontends.clone(), BTreeMap::from([(frontends[0].vip, counts)]))
+        [
+            (frontend("10.96.0.1", "default/web:http"), counts),
+            (frontend("0.0.0.0", "default/np"), FrontendCounts::default()),
+        ]
     }
 
     #[test]
     fn as_a_table() {
-        let (frontends, counts) = cluster();
         let mut out = Vec::new();
-        counters_table(&mut out, &frontends, &counts).unwrap();
+        counters_table(&mut out, &cluster()).unwrap();
         let expected = "\
 FRONTEND      PROTO  SERVICE           CONNECTIONS  NO ENDPOINTS  NO LOCAL ENDPOINTS  SOURCE RANGES
 10.96.0.1:80  tcp    default/web:http  1234         0             5                   67
@@ -120,9 +107,8 @@ FRONTEND      PROTO  SERVICE           CONNECTIONS  NO ENDPOINTS  NO LOCAL ENDPO
 
     #[test]
     fn as_json() {
-        let (frontends, counts) = cluster();
         let mut out = Vec::new();
-        counters_json(&mut out, &frontends, &counts).unwrap();
+        counters_json(&mut out, &cluster()).unwrap();
         let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!((&json[0]["connections"], &json[0]["sourceRanges"]), (&1234.into(), &67.into()));
         assert_eq!((&json[1]["address"], &json[1]["connections"]), (&serde_json::Value::Null, &0.into()));

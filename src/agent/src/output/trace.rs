@@ -24,7 +24,7 @@ pub use self::json::trace_json;
 
 /// A packet, and what becomes of it.
 #[derive(Debug)]
-pub struct Traced<'a> {
+pub struct Traced {
     /// The packet.
     pub packet: Packet,
     /// Why it is taken to come from there, where nobody said so.
@@ -34,14 +34,14 @@ pub struct Traced<'a> {
     /// Tables of other programs, whose rules were not asked.
     pub other_tables: Vec<String>,
     /// All frontends that the kernel holds.
-    pub frontends: &'a [LiveFrontend],
+    pub frontends: Vec<LiveFrontend>,
 }
 
 /// Lines under words, the word on the first of its lines only.
 ///
 /// # Errors
 /// When `out` cannot be written to.
-pub fn trace_text(out: &mut dyn Write, traced: &Traced<'_>) -> io::Result<()> {
+pub fn trace_text(out: &mut dyn Write, traced: &Traced) -> io::Result<()> {
     let lines = lines(traced);
     for (place, (word, line)) in lines.iter().enumerate() {
         let repeated =
@@ -51,7 +51,7 @@ pub fn trace_text(out: &mut dyn Write, traced: &Traced<'_>) -> io::Result<()> {
     Ok(())
 }
 
-fn lines(traced: &Traced<'_>) -> Vec<(&'static str, String)> {
+fn lines(traced: &Traced) -> Vec<(&'static str, String)> {
     let Traced { packet, assumed, trace, other_tables, .. } = traced;
     let assumed = assumed.as_ref().map(|why| format!(" (assumed: {why})")).unwrap_or_default();
     let mut lines =
@@ -127,12 +127,7 @@ fn affinity(trace: &Trace) -> Option<String> {
     })
 }
 
-fn refused(
-    word: &'static str,
-    chance: Chance,
-    refused_by: &RefusedBy,
-    traced: &Traced<'_>,
-) -> [(&'static str, String); 2] {
+fn refused(word: &'static str, chance: Chance, refused_by: &RefusedBy, traced: &Traced) -> [(&'static str, String); 2] {
     let RefusedBy { reason, step, rule, text } = refused_by;
     let chance = if chance == Chance::CERTAIN { String::new() } else { format!("{chance}: ") };
     let Packet { source, destination, .. } = traced.packet;
@@ -142,7 +137,7 @@ fn refused(
         Reason::NoLocalEndpoints => format!("{service} has no endpoint on this node, and this client may use no other"),
         Reason::SourceRanges => format!("{source} is not in the loadBalancerSourceRanges of {service}"),
         Reason::NoSuchPort => {
-            format!("{destination} is a cluster IP, but only of {}", ports(destination, traced.frontends))
+            format!("{destination} is a cluster IP, but only of {}", ports(destination, &traced.frontends))
         }
         Reason::NoSuchClusterIp => format!("{destination} is in a range of cluster IPs, but no Service has it"),
         Reason::Other => "for no reason that Portolan knows".to_owned(),

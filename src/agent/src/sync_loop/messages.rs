@@ -2,10 +2,7 @@
 
 use std::time::Instant;
 
-use portolan_core::{
-    ingest::{Finding, Kind, Object, ObjectRef},
-    object::Backend,
-};
+use portolan_core::ingest::{Finding, Kind, Object, ObjectRef};
 use portolan_kube as kube;
 
 use super::{Message, Settings, SyncLoop};
@@ -14,7 +11,7 @@ use crate::{
     manifest,
 };
 
-impl<B: Backend> SyncLoop<B> {
+impl SyncLoop {
     /// Takes what has arrived into the cluster. Whether nothing more comes.
     pub(super) fn take_messages(&mut self, inbox: &Inbox<Message>) -> bool {
         // Until there are no more: what comes while others are taken in goes into the same sync.

@@ -1,10 +1,10 @@
 //! The sync thread: takes messages, keeps the cluster, and keeps the kernel true to it.
 //!
 //! ```text
-//!   inbox ------------> Cluster --changes--> Syncer::sync     at once, or when minSyncPeriod is over
-//!   notifications ------------------------> Syncer::check     when another program changed our objects, unless it does so
-//!                                                             again and again
-//!   every syncPeriod ---------------------> Syncer::resync    should a notification be lost
+//!   inbox ------------> Cluster --changes-> Dataplane::sync    at once, or when minSyncPeriod is over
+//!   notifications ------------------------> Dataplane::check   when another program changed our objects, unless it does so
+//!                                                              again and again
+//!   every syncPeriod ---------------------> Dataplane::resync  should a notification be lost
 //!                                              |
 //!                                              +--> FlowCleaner  stale UDP entries of conntrack
 //!                                              +--> LoopbackNodePorts  listeners for what no rule can serve
@@ -37,7 +37,7 @@ use portolan_core::{
     ingest::ObjectRef,
     model::{Cluster, NodeConfig},
     name::ServiceName,
-    object::{Backend, SyncError, SyncReport, Syncer},
+    object::{Dataplane, SyncError, SyncReport},
 };
 
 use self::{
@@ -84,9 +84,9 @@ pub struct Settings {
 }
 
 /// The sync thread's state: the cluster, the sync engine, and when to look again.
-pub struct SyncLoop<B: Backend> {
+pub struct SyncLoop {
     cluster: Cluster,
-    syncer: Syncer<B>,
+    dataplane: Box<dyn Dataplane>,
     lists: Lists,
     pace: Pace,
     repairs: Repairs,
@@ -106,13 +106,13 @@ pub struct SyncLoop<B: Backend> {
     audited: Instant,
 }
 
-impl<B: Backend> SyncLoop<B> {
+impl SyncLoop {
     /// A loop that has heard of nothing yet.
-    pub fn new(settings: Settings, syncer: Syncer<B>, telemetry: Telemetry) -> Self {
+    pub fn new(settings: Settings, dataplane: Box<dyn Dataplane>, telemetry: Telemetry) -> Self {
         let now = Instant::now();
         Self {
             cluster: Cluster::new(settings.node),
-            syncer,
+            dataplane,
             lists: Lists::none(),
             pace: Pace::new(now, settings.sync_period, settings.min_sync_period),
             repairs: Repairs::default(),
@@ -140,13 +140,13 @@ impl<B: Backend> SyncLoop<B> {
                     Due::Resync => {
                         if self.audited.elapsed() >= self.config_sync_period {
                             self.audited = Instant::now();
-                            self.syncer.look_again();
+                            self.dataplane.look_again();
                         }
                         self.loopback.settle(&self.telemetry.metrics);
-                        self.settle(Syncer::resync);
+                        self.settle(|dataplane| dataplane.resync());
                         self.count();
                     }
-                    Due::Nothing if notified => self.settle(Syncer::check),
+                    Due::Nothing if notified => self.settle(|dataplane| dataplane.check()),
                     Due::Nothing => {}
                 }
                 if !self.pace.is_failing() {
@@ -164,7 +164,7 @@ impl<B: Backend> SyncLoop<B> {
         let mut fds = vec![PollFd::new(inbox.as_fd(), PollFlags::POLLIN)];
         if self.lists.may_write() && !self.pace.is_held() {
             // Not before there is something to repair, and not while a failed sync, or a repair, waits to be tried again.
-            fds.extend(self.syncer.backend().wakers().into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+            fds.extend(self.dataplane.wakers().into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         }
         let now = Instant::now();
         let flows = self.flows.due().filter(|_| !self.pace.is_failing());
@@ -182,7 +182,7 @@ impl<B: Backend> SyncLoop<B> {
     }
 }
 
-impl<B: Backend> SyncLoop<B> {
+impl SyncLoop {
     /// Takes over what changed, and brings the kernel to it.
     fn sync(&mut self) {
         self.pace.begun();
@@ -192,17 +192,17 @@ impl<B: Backend> SyncLoop<B> {
             warn_of_node(&mut self.cluster);
         }
         let may_remove = self.lists.may_remove(now);
-        self.syncer.set_additions_only(!may_remove);
+        self.dataplane.set_additions_only(!may_remove);
         self.flows.hold(!may_remove);
         let policy = self.cluster.policy();
-        if self.syncer.set_policy(&policy) {
+        if self.dataplane.set_policy(&policy) {
             self.cluster.decide_all();
         }
         self.policy = Some(policy);
         for change in self.cluster.take_changes() {
             self.no_local.update(&change);
             self.loopback.update(&change);
-            self.syncer.update(&change);
+            self.dataplane.update(&change);
         }
         self.loopback.settle(&self.telemetry.metrics);
         self.flows.touch(&mut self.cluster);
@@ -220,7 +220,7 @@ impl<B: Backend> SyncLoop<B> {
             let uid = self.cluster.uid(&ServiceName { namespace, name });
             self.telemetry.reporter.found_anew(finding, uid);
         }
-        self.settle(Syncer::sync);
+        self.settle(|dataplane| dataplane.sync());
     }
 
     /// Counts what there is, if that changed: now and then, since it takes a look at every Service.
@@ -238,20 +238,20 @@ impl<B: Backend> SyncLoop<B> {
         }
     }
 
-    /// Lets the syncer work, and tells what came of it.
-    fn settle(&mut self, work: impl FnOnce(&mut Syncer<B>) -> Result<SyncReport, SyncError>) {
-        let (start, observations) = (Instant::now(), self.syncer.stats().observations);
-        let result = work(&mut self.syncer);
+    /// Lets the dataplane work, and tells what came of it.
+    fn settle(&mut self, work: impl FnOnce(&mut dyn Dataplane) -> Result<SyncReport, SyncError>) {
+        let (start, observations) = (Instant::now(), self.dataplane.stats().observations);
+        let result = work(&mut *self.dataplane);
         let took = start.elapsed();
         // kube-proxy's word for a sync that reads what the kernel holds.
-        let kind = if self.syncer.stats().observations > observations { SyncKind::Full } else { SyncKind::Partial };
+        let kind = if self.dataplane.stats().observations > observations { SyncKind::Full } else { SyncKind::Partial };
         let met = Met::of(&result, kind == SyncKind::Full || !self.pace.is_syncing());
         let was_contested = self.repairs.are_contested();
         let ended = start + took;
-        let editor = result.as_ref().map_or_else(|_| self.syncer.editor(), |report| report.editor.as_ref());
+        let editor = result.as_ref().map_or_else(|_| self.dataplane.editor(), |report| report.editor.as_ref());
         let news = self.repairs.met(met, editor, ended, self.pace.sync_period());
         let is_contested = self.repairs.are_contested();
-        self.syncer.set_contested(is_contested);
+        self.dataplane.set_contested(is_contested);
         let outcome = match (&result, met) {
             (Err(_), _) => Outcome::Failed,
             (Ok(_), Met::Repaired) if is_contested => Outcome::Contested,
@@ -263,7 +263,7 @@ impl<B: Backend> SyncLoop<B> {
         match &result {
             Ok(report) => {
                 report::log(report, took, was_contested);
-                self.telemetry.synced(&self.cluster, report, &self.syncer.quarantined(), kind, took);
+                self.telemetry.synced(&self.cluster, report, &self.dataplane.quarantined(), kind, took);
                 let may_remove = self.lists.may_remove(start);
                 // A look at the kernel says nothing about changes that still wait.
                 if !self.pace.waits() {

@@ -19,6 +19,7 @@
 
 mod backend;
 mod claims;
+mod dataplane;
 mod dialect;
 mod entry;
 mod numbered;
@@ -33,6 +34,7 @@ pub use backend::{
     Object, Refusal,
 };
 pub use claims::Claimant;
+pub use dataplane::Dataplane;
 pub use dialect::{Dialect, Rank};
 pub use plan::{Batch, Limits, Op, Plan};
 pub use report::{Drift, Quarantined, Stats, Stuck, SyncError, SyncReport};

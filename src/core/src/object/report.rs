@@ -42,7 +42,7 @@ pub struct Stuck {
     pub cause: Cause,
 }
 
-/// An object that somebody else changed.
+/// An object that the kernel holds otherwise than it is wanted, or than we had left it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drift {
     /// Which object, in words.

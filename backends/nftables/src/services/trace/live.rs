@@ -21,7 +21,11 @@ impl Nftables {
     /// When the kernel cannot be read.
     ///
     /// [`World::remembered`]: portolan_core::trace::World::remembered
-    pub fn remembered(&mut self, client: IpAddr, trace: &Trace) -> Result<BTreeMap<String, Duration>, Error> {
+    pub(in crate::services) fn known(
+        &mut self,
+        client: IpAddr,
+        trace: &Trace,
+    ) -> Result<BTreeMap<String, Duration>, Error> {
         let mut remembered = BTreeMap::new();
         for outcome in &trace.outcomes {
             let Verdict::Endpoint { sticky: Some(sticky), .. } = &outcome.verdict else { continue };
@@ -36,7 +40,7 @@ impl Nftables {
     ///
     /// # Errors
     /// When the kernel cannot be read.
-    pub fn other_tables(&mut self, family: Family) -> Result<Vec<String>, Error> {
+    pub(in crate::services) fn tables_of_others(&mut self, family: Family) -> Result<Vec<String>, Error> {
         let mut others = Vec::new();
         for (number, keyword) in [(NFPROTO_INET, "inet"), (protocol_family(family), keyword(family))] {
             for table in self.connection().tables(number)? {

@@ -31,21 +31,21 @@ mod statement;
 mod tests;
 mod walk;
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use portolan_core::{
     addr::Family,
     desired::LocalDetector,
+    inspect,
     trace::{Packet, Trace, World},
 };
 
 use crate::{
-    services::{Key, Statement, Value, names::ChainName},
+    services::{Key, Nft, Statement, names::ChainName},
     table::field::Scope,
 };
 
-/// The objects of a kernel, or of a rendering, by their keys. Both families may be in it.
-pub type Objects<'a> = BTreeMap<&'a Key, &'a Value>;
+type Objects<'a> = inspect::Objects<'a, Nft>;
 
 /// Why a trace may be wrong.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,8 +64,7 @@ enum Doubt {
 }
 
 /// How a kernel's rules tell pods of this node in a family; `None` where nothing of ours tells them.
-#[must_use]
-pub fn detector(objects: &Objects<'_>, family: Family) -> Option<LocalDetector> {
+pub(super) fn detector(objects: &Objects<'_>, family: Family) -> Option<LocalDetector> {
     let chains = [ChainName::Services(Scope::Vip), ChainName::ExternalLocal(Scope::Vip)];
     let rules = chains.into_iter().flat_map(|chain| walk::rules(objects, family, &chain)).flatten();
     let statements: Vec<_> = rules.flat_map(|rule| rule.into_owned().statements).collect();
@@ -76,8 +75,7 @@ pub fn detector(objects: &Objects<'_>, family: Family) -> Option<LocalDetector> 
 }
 
 /// Follows a packet through objects.
-#[must_use]
-pub fn trace(objects: &Objects<'_>, packet: &Packet, world: &World<'_>) -> Trace {
+pub(super) fn trace(objects: &Objects<'_>, packet: &Packet, world: &World<'_>) -> Trace {
     walk::Walk::new(objects, packet, world).run()
 }
 

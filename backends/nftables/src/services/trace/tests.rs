@@ -1,6 +1,7 @@
 //! Each statement, and each way between rules and hooks.
 
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
@@ -14,7 +15,7 @@ use portolan_core::{
 use super::*;
 use crate::{
     services::{
-        Data, Rule,
+        Data, Rule, Value,
         layout::rule,
         names::{PortName, SetName},
     },

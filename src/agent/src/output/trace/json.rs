@@ -20,7 +20,7 @@ use crate::output::json;
 ///
 /// # Errors
 /// When `out` cannot be written to.
-pub fn trace_json(out: &mut dyn Write, traced: &Traced<'_>) -> io::Result<()> {
+pub fn trace_json(out: &mut dyn Write, traced: &Traced) -> io::Result<()> {
     let Traced { packet, assumed, trace, other_tables, .. } = traced;
     let frontend = frontend(trace);
     json(

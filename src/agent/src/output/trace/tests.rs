@@ -2,20 +2,17 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use portolan_config::Mode;
 use portolan_core::{
     addr::{Family, PerFamily, Protocol},
     desired::{DesiredPort, Endpoint, Frontend, FrontendKind, LocalDetector, NodePolicy, Vip},
     model::TrafficPolicy,
     name::{ServiceName, ServicePortName},
-    object::Tracker,
     trace::{Asks, Origin, Packet, World},
-};
-use portolan_nftables::{
-    Nft, frontends,
-    trace::{Objects, trace},
 };
 
 use super::*;
+use crate::backends;
 
 /// A cluster IP, an external IP, and a load-balancer IP for some sources only, all of one Service.
 fn web(endpoints: &[&str], policy: TrafficPolicy) -> DesiredPort {
@@ -56,28 +53,26 @@ fn traced(port: &DesiredPort, from: &str, to: &str, left: Option<u64>) -> [Strin
         service_cidrs: PerFamily { v4: vec!["10.96.0.0/16".parse().unwrap()], v6: Vec::new() },
         ..NodePolicy::default()
     };
-    let rendered = Tracker::rendered(&Nft, &policy, std::slice::from_ref(port));
-    let objects: Objects<'_> = rendered.all_wanted().collect();
+    let rendered = backends::rendered(Mode::Nftables, &policy, std::slice::from_ref(port)).unwrap();
     let source = from.parse().unwrap();
     let origin = if from.starts_with("10.") { Origin::Pod } else { Origin::Outside };
     let (address, number) = to.split_once(':').unwrap();
     let asks = Asks::Port(Protocol::Tcp, number.parse().unwrap());
     let packet = Packet { source, origin, destination: address.parse().unwrap(), asks };
-    let by = |remembered: &BTreeMap<_, _>| trace(&objects, &packet, &World { is_local: &|_| false, remembered });
+    let by = |remembered: &BTreeMap<_, _>| rendered.trace(&packet, &World { is_local: &|_| false, remembered });
     let stays = by(&BTreeMap::new()).outcomes.into_iter().find_map(|outcome| match outcome.verdict {
         Verdict::Endpoint { sticky, .. } => sticky,
         _ => None,
     });
     let remembered = stays.zip(left).map(|(sticky, left)| (sticky.clients, Duration::from_secs(left)));
-    let all: Vec<_> = objects.iter().map(|(key, value)| ((*key).clone(), (*value).clone())).collect();
     let traced = Traced {
         packet,
         assumed: None,
         trace: by(&remembered.into_iter().collect()),
         other_tables: vec!["inet fw".into()],
-        frontends: &frontends(&all),
+        frontends: rendered.frontends(),
     };
-    let print = |write: fn(&mut dyn Write, &Traced<'_>) -> io::Result<()>| {
+    let print = |write: fn(&mut dyn Write, &Traced) -> io::Result<()>| {
         let mut out = Vec::new();
         write(&mut out, &traced).unwrap();
         String::from_utf8(out).unwrap()

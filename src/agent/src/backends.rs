@@ -1,0 +1,66 @@
+//! Which backends there are, and which mode each of them is. No other file of the agent names their crates: everything else
+//! holds a [`Dataplane`], or asks by [`Inspect`] and [`Ruleset`].
+
+use portolan_config::Mode;
+use portolan_core::{
+    desired::{DesiredPort, NodePolicy},
+    inspect::{Held, Inspect, Ruleset},
+    object::{BackendError, Dataplane, Syncer},
+};
+use portolan_nftables::{Nft, Nftables};
+
+/// In the order in which packets meet their rules.
+const BACKENDS: [Entry; 1] = [Entry {
+    mode: Mode::Nftables,
+    program: || Ok(Box::new(Syncer::new(Nftables::watching().map_err(BackendError::new)?))),
+    inspect: || Ok(Box::new(Nftables::open().map_err(BackendError::new)?)),
+    render: |policy, ports| Box::new(Held::rendered(Nft, policy, ports)),
+}];
+
+struct Entry {
+    mode: Mode,
+    program: fn() -> Result<Box<dyn Dataplane>, BackendError>,
+    inspect: fn() -> Result<Box<dyn Inspect>, BackendError>,
+    render: fn(&NodePolicy, &[DesiredPort]) -> Box<dyn Ruleset>,
+}
+
+/// A backend that is asked what it holds.
+pub type Inspected = (Mode, Box<dyn Inspect>);
+
+/// A mode that is not among the backends. What judges configurations refuses it, so nobody should come here with one.
+#[derive(Debug, thiserror::Error)]
+#[error("Portolan has no {0} mode")]
+struct NoSuchMode(Mode);
+
+/// The modes that there are.
+pub fn modes() -> impl Iterator<Item = Mode> {
+    BACKENDS.iter().map(|entry| entry.mode)
+}
+
+/// The sync engine of a mode, which hears of the changes of others. It knows nothing of the kernel yet.
+///
+/// # Errors
+/// When the mode cannot be used on this node.
+pub fn dataplane(mode: Mode) -> Result<Box<dyn Dataplane>, BackendError> {
+    (entry(mode)?.program)()
+}
+
+/// What a mode would program, without a kernel.
+///
+/// # Errors
+/// When there is no such mode.
+pub fn rendered(mode: Mode, policy: &NodePolicy, ports: &[DesiredPort]) -> Result<Box<dyn Ruleset>, BackendError> {
+    Ok((entry(mode)?.render)(policy, ports))
+}
+
+/// Every backend, to be asked what it holds; in the order in which packets meet their rules.
+///
+/// # Errors
+/// When one of them cannot be asked.
+pub fn all() -> Result<Vec<Inspected>, BackendError> {
+    BACKENDS.iter().map(|entry| Ok((entry.mode, (entry.inspect)()?))).collect()
+}
+
+fn entry(mode: Mode) -> Result<&'static Entry, BackendError> {
+    BACKENDS.iter().find(|entry| entry.mode == mode).ok_or_else(|| BackendError::new(NoSuchMode(mode)))
+}

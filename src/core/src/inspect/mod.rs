@@ -1,0 +1,62 @@
+//! What a kernel holds, for people who ask: `portolan list`, `trace`, `render` and `cleanup`, and counters.
+//!
+//! ```text
+//!   Inspect ------ observed ------> Ruleset: as text, its Frontends, what becomes of a packet
+//!   (a kernel)                         ^
+//!                                      '---- rendered, without a kernel
+//!      '---------- what else only a kernel knows: counts, remembered clients, others' rules; and its removal
+//! ```
+//!
+//! Both are faces without types of a backend, so that one asks every backend that there is.
+
+mod ruleset;
+
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+
+pub use self::ruleset::{Held, Legible, Objects, Ruleset};
+use crate::{
+    addr::Family,
+    desired::Vip,
+    object::{BackendError, FrontendCounts},
+    trace::Trace,
+};
+
+/// A dataplane that is asked what it holds. It programs nothing.
+pub trait Inspect {
+    /// Whether the kernel holds anything of ours.
+    ///
+    /// # Errors
+    /// When the kernel cannot be read.
+    fn is_present(&mut self) -> Result<bool, BackendError>;
+
+    /// What it holds of ours.
+    ///
+    /// # Errors
+    /// When the kernel cannot be read.
+    fn observed(&mut self) -> Result<Box<dyn Ruleset>, BackendError>;
+
+    /// What the kernel counted for each Frontend that it holds.
+    ///
+    /// # Errors
+    /// When the kernel cannot be read.
+    fn counts(&mut self) -> Result<BTreeMap<Vip, FrontendCounts>, BackendError>;
+
+    /// Where a client is known already, of all places where outcomes of a trace say that it stays with its endpoint: what a
+    /// trace takes as [`World::remembered`](crate::trace::World::remembered).
+    ///
+    /// # Errors
+    /// When the kernel cannot be read.
+    fn remembered(&mut self, client: IpAddr, trace: &Trace) -> Result<BTreeMap<String, Duration>, BackendError>;
+
+    /// The tables of other programs through whose rules the packets of a family go as well, as their own tools name them.
+    ///
+    /// # Errors
+    /// When the kernel cannot be read.
+    fn other_tables(&mut self, family: Family) -> Result<Vec<String>, BackendError>;
+
+    /// Removes everything of ours, or with `dry_run` nothing. Says what that is, in words.
+    ///
+    /// # Errors
+    /// When the kernel cannot be read or refuses.
+    fn remove(&mut self, dry_run: bool) -> Result<Vec<String>, BackendError>;
+}

@@ -52,9 +52,9 @@ impl Match {
                 (vec![to((*addr).into()), of(*protocol)], vec![Port(*protocol, Some(*port)), asked()])
             }
             Self::Port(protocol, port) => (vec![of(*protocol)], vec![Port(*protocol, Some(*port))]),
+            Self::AskedPort(protocol, port) => (vec![of(*protocol)], vec![Port(*protocol, Some(*port)), asked()]),
             Self::Net(net) => (vec![to(*net)], vec![]),
-            Self::Tcp(addr) => (vec![to((*addr).into()), of(Protocol::Tcp)], vec![]),
-            Self::NotTcp(addr) => (vec![to((*addr).into()), Condition::Protocol(Is::Not, Protocol::Tcp)], vec![]),
+            Self::Address(addr) => (vec![to((*addr).into())], vec![]),
             Self::AskedNet(net) => (vec![to(*net)], vec![asked()]),
             Self::Local(within) => {
                 let within = within.map(|(is, net)| Within(Destination, is, net));
@@ -81,9 +81,8 @@ fn recognise(conditions: &[&Condition]) -> Option<Match> {
             Match::AskedVip(vip(net, *protocol, *port)?)
         }
         [Condition::Protocol(Is::In, protocol), Port(_, Some(port))] => Match::Port(*protocol, *port),
-        [Within(Destination, Is::In, net)] => Match::Net(*net),
-        [Within(Destination, Is::In, net), Condition::Protocol(Is::In, Protocol::Tcp)] => Match::Tcp(address(net)?),
-        [Within(Destination, Is::In, net), Condition::Protocol(Is::Not, Protocol::Tcp)] => Match::NotTcp(address(net)?),
+        [Condition::Protocol(Is::In, protocol), Port(_, Some(port)), State(..)] => Match::AskedPort(*protocol, *port),
+        [Within(Destination, Is::In, net)] => address(net).map_or(Match::Net(*net), Match::Address),
         [Within(Destination, Is::In, net), State(..)] => Match::AskedNet(*net),
         [Local(Destination, Is::In)] => Match::Local(None),
         [Within(Destination, is, net), Local(Destination, Is::In)] => Match::Local(Some((*is, *net))),

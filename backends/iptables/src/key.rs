@@ -44,12 +44,12 @@ pub enum Match {
     AskedVip(Vip),
     /// Packets to a port, whatever the address.
     Port(Protocol, u16),
+    /// The same, of those that no NAT has sent there.
+    AskedPort(Protocol, u16),
     /// Packets to an address inside, for which there is a chain of its own.
     Net(IpNet),
-    /// TCP to an address, to whichever port.
-    Tcp(IpAddr),
-    /// All but TCP to an address.
-    NotTcp(IpAddr),
+    /// Packets to an address, whatever else.
+    Address(IpAddr),
     /// Packets to an address inside that no NAT has sent there.
     AskedNet(IpNet),
     /// Packets to an address of the node's, where a prefix is given only inside of it, or outside.
@@ -67,8 +67,8 @@ impl Match {
     #[must_use]
     pub const fn is_last(&self) -> bool {
         match self {
-            Self::Tcp(_) | Self::NotTcp(_) | Self::AskedNet(_) | Self::Local(_) => true,
-            Self::Vip(_) | Self::AskedVip(_) | Self::Port(..) => false,
+            Self::Address(_) | Self::AskedNet(_) | Self::Local(_) => true,
+            Self::Vip(_) | Self::AskedVip(_) | Self::Port(..) | Self::AskedPort(..) => false,
             Self::Net(_) | Self::NotLocal | Self::Martian | Self::Other(_) => false,
         }
     }
@@ -108,10 +108,9 @@ impl fmt::Display for Match {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Vip(vip) | Self::AskedVip(vip) => write!(f, "{vip}"),
-            Self::Port(protocol, port) => write!(f, "{port}/{protocol}"),
+            Self::Port(protocol, port) | Self::AskedPort(protocol, port) => write!(f, "{port}/{protocol}"),
             Self::Net(net) | Self::AskedNet(net) => write!(f, "{net}"),
-            Self::Tcp(addr) => write!(f, "TCP to {addr}"),
-            Self::NotTcp(addr) => write!(f, "all but TCP to {addr}"),
+            Self::Address(addr) => write!(f, "{addr}"),
             Self::Local(None) => f.write_str("addresses of the node"),
             Self::Local(Some((Is::In, net))) => write!(f, "addresses of the node in {net}"),
             Self::Local(Some((Is::Not, net))) => write!(f, "addresses of the node outside of {net}"),

@@ -8,20 +8,26 @@
 //!
 //! All of it is pure but for `programs`, which finds and runs the programs of iptables.
 
+mod dialect;
 mod dispatch;
+mod endpoints;
 mod key;
+mod layout;
+mod levels;
 pub mod listing;
 mod names;
 mod parse;
 mod programs;
+mod render;
 mod rule;
 mod text;
 mod value;
 
+pub use dialect::Iptables;
 pub use key::{Key, Match};
 pub use names::{BuiltIn, ChainName, Hash, Level, Part, Table, Tree};
 pub use parse::rule as parse;
 pub use programs::{ChildError, Holder, NoFamily, ProgramError, Programs, ProgramsError, Variant, Version};
 pub use rule::{AddressSide, Condition, Is, Link, RejectWith, Rule, State, Target};
-pub use text::Text;
+pub use text::{Text, tables};
 pub use value::Value;

@@ -156,7 +156,8 @@ fn dispatched(family: Family, chain: ChainName, rules: Vec<Rule>) -> BTreeMap<Ma
             continue;
         }
         let misplaced = of.is_last() && before_an_ordinary_one;
-        before_an_ordinary_one |= !of.is_last();
+        // Others' rules go, wherever they stand.
+        before_an_ordinary_one |= !of.is_last() && !matches!(of, Match::Other(_));
         let value = match objects.remove(&of) {
             None if misplaced => Value::Misplaced([rule].into()),
             None => Value::Rule(comment, rule.target),
@@ -248,7 +249,7 @@ COMMIT
                 Value::Rule(None, Target::Strange("-p icmp -j ACCEPT".into())),
             ),
             (
-                rule(level, Match::Net("10.96.0.2/32".parse().unwrap())),
+                rule(level, Match::Address("10.96.0.2".parse().unwrap())),
                 Value::Misplaced([text("-d 10.96.0.2/32 -j DROP"), text("-d 10.96.0.2/32 -j ACCEPT")].into()),
             ),
             (chain(service), Value::Rules([].into())),

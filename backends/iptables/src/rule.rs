@@ -124,10 +124,12 @@ pub enum RejectWith {
 }
 
 impl Rule {
-    /// A rule with these conditions.
+    /// A rule with these conditions. One that every address meets is left out, as the kernel does.
     #[must_use]
     pub fn new(conditions: impl IntoIterator<Item = Condition>, target: Target) -> Self {
-        Self { conditions: conditions.into_iter().collect(), target }
+        let asks =
+            |condition: &Condition| !matches!(condition, Condition::Within(_, Is::In, net) if net.prefix_len() == 0);
+        Self { conditions: conditions.into_iter().filter(asks).collect(), target }
     }
 
     /// Its comment, if it has one.

@@ -9,9 +9,68 @@ use std::{
 use portolan_core::addr::Family;
 
 use crate::{
-    names::{ChainName, Part},
+    key::Key,
+    names::{BuiltIn, ChainName, Part, Table},
     rule::{AddressSide, Condition, Is, Link, RejectWith, Rule, State, Target},
+    value::Value,
 };
+
+/// All objects of one family as iptables-restore takes them: tables, chains, rules. What is last in its chain stands there.
+#[must_use]
+pub fn tables<'a>(family: Family, objects: impl IntoIterator<Item = (&'a Key, &'a Value)>) -> String {
+    let objects: Vec<_> = objects.into_iter().filter(|(key, _)| key.family() == family).collect();
+    let mut out = String::new();
+    for table in Table::ALL {
+        let of_table = || objects.iter().filter(|(key, _)| key.table() == table);
+        let chains = of_table().filter_map(|(key, _)| match key {
+            Key::Chain(_, _, chain) => Some(format!(":{chain} - [0:0]")),
+            _ => None,
+        });
+        let mut rules: Vec<_> = of_table().flat_map(|(key, value)| lines(key, value)).collect();
+        rules.sort_by_key(|(place, _)| *place);
+        let rules = rules.into_iter().map(|(_, line)| line);
+        let lines = std::iter::once(format!("*{table}")).chain(chains).chain(rules).chain(["COMMIT".to_owned()]);
+        lines.for_each(|line| out.extend([&*line, "\n"]));
+    }
+    out
+}
+
+/// The rules that an object is, with the chain of each and whether it is last there, by which they are sorted.
+fn lines<'a>(key: &'a Key, value: &'a Value) -> Vec<((Place, bool), String)> {
+    let family = key.family();
+    let line = |place: Place, last, rule: &Rule| ((place, last), format!("-A {place} {}", Text(family, rule)));
+    match (key, value) {
+        (Key::Jumps(_, _, chain), Value::Rules(rules)) => {
+            rules.iter().map(|rule| line(Place::BuiltIn(*chain), false, rule)).collect()
+        }
+        (Key::Chain(_, _, chain), Value::Rules(rules)) => {
+            rules.iter().map(|rule| line(Place::Ours(*chain), false, rule)).collect()
+        }
+        (Key::Rule(_, _, chain, of), Value::Rule(comment, target)) => {
+            vec![line(Place::Ours(*chain), of.is_last(), &of.rule(comment.as_ref(), target))]
+        }
+        (Key::Rule(_, _, chain, of), Value::Misplaced(rules)) => {
+            rules.iter().map(|rule| line(Place::Ours(*chain), of.is_last(), rule)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The chain of a rule, whoever made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    BuiltIn(BuiltIn),
+    Ours(ChainName),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BuiltIn(chain) => write!(f, "{chain}"),
+            Self::Ours(chain) => write!(f, "{chain}"),
+        }
+    }
+}
 
 /// A rule behind the name of its chain: `-d 10.96.0.10/32 ... -j KUBE-SVC-TCOU7JCQXEZGVUNU`.
 #[derive(Debug, Clone, Copy)]
@@ -54,8 +113,6 @@ impl Words<'_, '_> {
 
 fn write_condition(out: &mut Words<'_, '_>, family: Family, condition: &Condition) -> fmt::Result {
     match condition {
-        // iptables-save does not print what holds for every address.
-        Condition::Within(_, Is::In, net) if net.prefix_len() == 0 => Ok(()),
         Condition::Within(side, is, net) => {
             out.not(*is)?;
             out.word(match side {

@@ -19,6 +19,10 @@ pub enum ChainName {
     ExternalServices,
     /// In nat NodePorts, in filter the ports of health checks.
     NodePorts,
+    /// filter: refuses connections to NodePorts that have no endpoint.
+    ExternalNodePorts,
+    /// filter: refuses connections to a port that a cluster IP does not have.
+    NoSuchPort,
     /// filter: drops clients that the source ranges of a load-balancer IP keep out.
     ProxyFirewall,
     /// filter: what is accepted on its way through the node.
@@ -75,10 +79,12 @@ impl ChainName {
     pub const MAX: usize = 28;
 
     /// Those that have one name.
-    pub const FIXED: [Self; 8] = [
+    pub const FIXED: [Self; 10] = [
         Self::Services,
         Self::ExternalServices,
         Self::NodePorts,
+        Self::ExternalNodePorts,
+        Self::NoSuchPort,
         Self::ProxyFirewall,
         Self::Forward,
         Self::Firewall,
@@ -108,10 +114,11 @@ impl ChainName {
             Self::Services
             | Self::ExternalServices
             | Self::NodePorts
+            | Self::ExternalNodePorts
             | Self::ProxyFirewall
             | Self::Firewall
             | Self::Level(..) => true,
-            Self::Forward | Self::MarkMasquerade | Self::Postrouting | Self::Of(..) => false,
+            Self::NoSuchPort | Self::Forward | Self::MarkMasquerade | Self::Postrouting | Self::Of(..) => false,
         }
     }
 
@@ -126,7 +133,7 @@ impl ChainName {
             | Self::Forward
             | Self::Firewall
             | Self::Postrouting => true,
-            Self::MarkMasquerade | Self::Level(..) | Self::Of(..) => false,
+            Self::ExternalNodePorts | Self::NoSuchPort | Self::MarkMasquerade | Self::Level(..) | Self::Of(..) => false,
         }
     }
 
@@ -135,6 +142,8 @@ impl ChainName {
             Self::Services => "KUBE-SERVICES",
             Self::ExternalServices => "KUBE-EXTERNAL-SERVICES",
             Self::NodePorts => "KUBE-NODEPORTS",
+            Self::ExternalNodePorts => "KUBE-EXTERNAL-NODEPORTS",
+            Self::NoSuchPort => "KUBE-NO-SUCH-PORT",
             Self::ProxyFirewall => "KUBE-PROXY-FIREWALL",
             Self::Forward => "KUBE-FORWARD",
             Self::Firewall => "KUBE-FIREWALL",
@@ -147,6 +156,16 @@ impl ChainName {
 
 impl Tree {
     const ALL: [Self; 3] = [Self::Services, Self::External, Self::Firewall];
+
+    /// The chain at its top.
+    #[must_use]
+    pub const fn root(self) -> ChainName {
+        match self {
+            Self::Services => ChainName::Services,
+            Self::External => ChainName::ExternalServices,
+            Self::Firewall => ChainName::ProxyFirewall,
+        }
+    }
 
     const fn prefix(self) -> &'static str {
         match self {

@@ -26,6 +26,13 @@ impl Hash {
         Self::of(format_args!("{port}{}{endpoint}", port.protocol))
     }
 
+    /// That of an endpoint for clients that may only reach endpoints of this node, where what it remembers of them must stand
+    /// apart.
+    #[must_use]
+    pub fn of_local_endpoint(port: &ServicePortName, endpoint: SocketAddr) -> Self {
+        Self::of(format_args!("{port}{}{endpoint} local", port.protocol))
+    }
+
     pub(super) fn of(text: fmt::Arguments<'_>) -> Self {
         let digest = Sha256::digest(text.to_string());
         let mut bytes = [0; Self::BYTES];

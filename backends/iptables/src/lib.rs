@@ -6,10 +6,13 @@
 //!   NodePolicy --layout-->                 <--- parse    what iptables-save prints
 //! ```
 //!
-//! All of it is pure but for `programs`, which finds and runs the programs of iptables.
+//! All of that is pure. [`Xtables`] has the effects: `programs` finds and runs the programs of iptables, and `ears` hears of
+//! what other programs do.
 
+mod backend;
 mod dialect;
 mod dispatch;
+mod ears;
 mod endpoints;
 mod key;
 mod layout;
@@ -19,10 +22,12 @@ mod names;
 mod parse;
 mod programs;
 mod render;
+mod restore;
 mod rule;
 mod text;
 mod value;
 
+pub use backend::{Error, Xtables};
 pub use dialect::Iptables;
 pub use key::{Key, Match};
 pub use names::{BuiltIn, ChainName, Hash, Level, Part, Table, Tree};

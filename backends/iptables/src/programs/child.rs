@@ -39,7 +39,6 @@ const CHUNK: usize = 64 << 10;
 #[derive(Debug)]
 pub(crate) struct Finished {
     /// Its number while it ran.
-    #[expect(dead_code, reason = "for hearing of others, which is still to come")]
     pub(crate) process: u32,
     pub(crate) status: ExitStatus,
     pub(crate) output: String,

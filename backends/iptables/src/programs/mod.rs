@@ -209,7 +209,6 @@ impl Programs {
     ///
     /// # Errors
     /// When the program fails.
-    #[expect(dead_code, reason = "for observing, which is still to come")]
     pub(crate) fn save(&self, family: Family, table: &str) -> Result<String, ProgramError> {
         self.tools(family).clone()?.save(table)
     }
@@ -218,7 +217,6 @@ impl Programs {
     ///
     /// # Errors
     /// When it was not run to its end, or did not get its lock.
-    #[expect(dead_code, reason = "for applying, which is still to come")]
     pub(crate) fn restore(&self, family: Family, commands: &str) -> Result<Finished, ProgramError> {
         self.tools(family).clone()?.restore(&[], commands)
     }

@@ -14,6 +14,7 @@
 
 mod programs;
 mod support;
+mod writing;
 
 use std::{
     env,
@@ -23,6 +24,7 @@ use std::{
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::sched::{CloneFlags, unshare};
+use portolan_iptables::Variant;
 
 /// Says that the program is inside namespaces already.
 const INSIDE: &str = "PORTOLAN_IPTABLES_TEST_INSIDE";
@@ -59,11 +61,16 @@ fn succeeds(program: &str, arguments: &[&str]) -> bool {
 }
 
 fn trials() -> Vec<Trial> {
-    [programs::TESTS].concat().into_iter().map(|(name, test)| Trial::test(name, move || alone(test))).collect()
+    let plain = programs::TESTS.iter().map(|&(name, test)| Trial::test(name, move || alone(test)));
+    let of = |variant: Variant| {
+        let tests = [writing::TESTS].concat().into_iter();
+        tests.map(move |(name, test)| Trial::test(format!("{name} ({variant})"), move || alone(move || test(variant))))
+    };
+    plain.chain(of(Variant::Nft)).chain(of(Variant::Legacy)).collect()
 }
 
 /// Runs a test in namespaces of its own, with a lock file of its own.
-fn alone(test: fn()) -> Result<(), Failed> {
+fn alone(test: impl FnOnce() + Send + 'static) -> Result<(), Failed> {
     let thread = std::thread::spawn(move || {
         unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("namespaces inside of others");
         support::sh("mount -t tmpfs tmpfs /run");

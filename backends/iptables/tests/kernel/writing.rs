@@ -1,0 +1,159 @@
+//! What is written, and that nothing is written twice.
+
+use portolan_core::{
+    addr::Family,
+    object::{ApplyError, Backend as _, Batch, CarriedOut, Cause, Moved, Op},
+};
+use portolan_iptables::{ChainName, Condition, Key, Part, RejectWith, Rule, Table, Target, Value, Variant, Xtables};
+
+use crate::support::{Node, VariantTest, rendered, service};
+
+pub(crate) const TESTS: &[VariantTest] = &[
+    ("services_come_change_and_go", services_come_change_and_go),
+    ("a_restart_writes_nothing", a_restart_writes_nothing),
+    ("a_port_that_is_refused_is_set_aside", a_port_that_is_refused_is_set_aside),
+    ("a_refusal_by_the_kernel_says_what_was_carried_out", a_refusal_by_the_kernel_says_what_was_carried_out),
+    ("a_rule_that_is_gone_is_a_stale_view", a_rule_that_is_gone_is_a_stale_view),
+    ("who_holds_the_lock_is_told", who_holds_the_lock_is_told),
+    ("a_batch_beside_others_is_taken", a_batch_beside_others_is_taken),
+];
+
+fn services_come_change_and_go(variant: Variant) {
+    let mut node = Node::new(variant);
+    let before = node.syncer.sync().expect("written");
+    assert!(before.batches > 0);
+    node.assert_converged();
+    let empty = node.rules();
+    for (number, endpoints) in [(1, 2), (2, 0), (3, 3), (1, 1), (2, 2), (3, 0)] {
+        for family in Family::ALL {
+            node.update(service(family, number, endpoints));
+        }
+        let report = node.syncer.sync().expect("written");
+        assert!(report.batches > 0 && report.drift.is_empty(), "{report:?}");
+        assert_eq!(node.syncer.sync().expect("nothing to do").batches, 0);
+        node.assert_converged();
+    }
+    for family in Family::ALL {
+        (1..=3).for_each(|number| node.remove(&service(family, number, 0)));
+    }
+    node.syncer.sync().expect("written");
+    node.assert_converged();
+    assert_eq!(node.rules(), empty, "{variant}: everything is as it was without Services");
+}
+
+fn a_restart_writes_nothing(variant: Variant) {
+    let mut node = Node::new(variant);
+    for _ in 0..2 {
+        for family in Family::ALL {
+            (0..9).for_each(|number| node.update(service(family, number, number)));
+        }
+        node.syncer.sync().expect("written");
+        node.restart();
+    }
+    for family in Family::ALL {
+        (0..9).for_each(|number| node.update(service(family, number, number)));
+    }
+    let report = node.syncer.sync().expect("read");
+    assert_eq!((report.batches, report.drift.len()), (0, 0), "{variant}: {report:?}");
+}
+
+fn a_port_that_is_refused_is_set_aside(variant: Variant) {
+    let mut node = Node::new(variant);
+    let [good, mut bad] = [1, 2].map(|number| service(Family::V4, number, 2));
+    // What the model never lets through.
+    bad.affinity = Some(0);
+    node.update(good.clone());
+    node.update(bad.clone());
+    let report = node.syncer.sync().expect("the rest goes in");
+    let [quarantined] = report.quarantined.as_slice() else { panic!("{variant}: {report:?}") };
+    assert_eq!(*quarantined.port.name, bad.name);
+    assert!(
+        matches!(&quarantined.cause, Cause::Other(why) if why.contains("bad value for option \"--seconds\"")),
+        "{quarantined:?}"
+    );
+    for (key, _) in rendered(&good) {
+        assert!(node.syncer.tracker().present(&key).is_some(), "{variant}: {key}");
+    }
+    node.assert_converged();
+}
+
+/// A batch whose filter part is right, and whose nat part the kernel refuses.
+fn half_refused() -> Batch<portolan_iptables::Iptables> {
+    let rules = |target| Value::Rules([Rule::new([], target)].into());
+    let chain = |table, part, number| Key::Chain(Family::V4, table, ChainName::Of(part, number));
+    let hash = portolan_iptables::Hash::parse("ABCDEFGHIJKLMNOP").expect("a hash");
+    let refused = Rule::new([Condition::Comment("x".into())], Target::Reject(RejectWith::PortUnreachable));
+    Batch {
+        ops: vec![
+            Op::Add(chain(Table::Nat, Part::Endpoint, hash), rules(Target::Accept)),
+            Op::Add(chain(Table::Nat, Part::Cluster, hash), Value::Rules([refused].into())),
+            Op::Add(chain(Table::Filter, Part::Cluster, hash), rules(Target::Drop)),
+        ],
+    }
+}
+
+fn a_refusal_by_the_kernel_says_what_was_carried_out(variant: Variant) {
+    let node = Node::new(variant);
+    let mut backend = Xtables::open(false).expect("usable");
+    let Err(ApplyError::Refused { refusals, carried_out }) = backend.apply(&half_refused()) else {
+        panic!("REJECT is not for nat");
+    };
+    assert_eq!(carried_out, CarriedOut::These(vec![2]), "{variant}");
+    let [refusal] = refusals.as_slice() else { panic!("{refusals:?}") };
+    // iptables-legacy does not say which rule the kernel did not take.
+    assert_eq!(refusal.op, (variant == Variant::Nft).then_some(1), "{refusal:?}");
+    assert!(!refusal.cause.is_stale_view(), "{refusal:?}");
+    let rules = node.rules();
+    assert!(rules.contains("-A KUBE-SVC-ABCDEFGHIJKLMNOP -j DROP\n") && !rules.contains("KUBE-SEP-"), "{rules}");
+}
+
+fn a_rule_that_is_gone_is_a_stale_view(variant: Variant) {
+    let mut node = Node::new(variant);
+    let port = service(Family::V4, 1, 1);
+    node.update(port.clone());
+    node.syncer.sync().expect("written");
+    let rule = |(key, _): &(Key, Value)| matches!(key, Key::Rule(_, Table::Nat, ChainName::Level(..), _));
+    let (key, value) = rendered(&port).into_iter().rfind(rule).expect("a rule");
+    node.sh("ipt -t nat -F KUBE-SVC-10.96.5.0/24");
+    let mut backend = Xtables::open(false).expect("usable");
+    let error = backend.apply(&Batch { ops: vec![Op::Remove(key, value)] }).expect_err("it is gone");
+    let ApplyError::Refused { refusals, .. } = error else { panic!("{error:?}") };
+    assert_eq!((refusals[0].op, &refusals[0].cause), (Some(0), &Cause::Missing), "{variant}");
+    // And so the engine looks, and finds what to do.
+    node.remove(&port);
+    node.syncer.sync().expect("written");
+    node.assert_converged();
+}
+
+fn who_holds_the_lock_is_told(variant: Variant) {
+    Node::new(variant);
+    let mut backend = Xtables::open(false).expect("usable");
+    let lock =
+        std::fs::OpenOptions::new().create(true).truncate(false).write(true).open("/run/xtables.lock").expect("made");
+    lock.lock().expect("free");
+    let error = backend.apply(&half_refused()).expect_err("it is locked, or refused");
+    if variant == Variant::Nft {
+        assert!(matches!(error, ApplyError::Refused { .. }), "iptables-nft needs no lock: {error:?}");
+        return;
+    }
+    let ApplyError::Failed(error) = error else { panic!("{error:?}") };
+    let text = error.to_string();
+    let expected = format!("(process {})", std::process::id());
+    assert!(text.contains("/run/xtables.lock was held by another program") && text.ends_with(&expected), "{text}");
+}
+
+fn a_batch_beside_others_is_taken(variant: Variant) {
+    let mut node = Node::new(variant);
+    node.update(service(Family::V4, 1, 1));
+    node.syncer.sync().expect("written");
+    node.syncer.set_contested(true);
+    node.sh("ipt -t nat -A KUBE-SVC-10.96.5.0/24 -p icmp -j ACCEPT");
+    node.update(service(Family::V4, 1, 2));
+    let report = node.syncer.sync().expect("written beside it");
+    assert_eq!((report.batches, report.drift.len()), (1, 0), "{variant}: {report:?}");
+    let moved = node.syncer.backend_mut().moved().expect("asked");
+    assert_eq!(moved, if variant == Variant::Nft { Moved::Yes } else { Moved::Unheard });
+    let report = node.syncer.resync().expect("repaired");
+    assert_eq!(report.drift.len(), 1, "{variant}: {report:?}");
+    node.assert_converged();
+}

@@ -19,6 +19,7 @@ pub mod cast;
 pub mod cluster;
 pub mod controlplane;
 pub mod daemon;
+pub mod dataplane;
 pub mod destination;
 pub mod diff;
 pub mod error;

@@ -22,7 +22,7 @@ use portolan_core::{
     addr::Family,
     inspect::{Legible as _, Objects},
     model::{Cluster, NodeConfig},
-    object::Tracker,
+    object::{Dialect, Tracker},
     trace::{Asks, Origin, Outcome, Packet, Trace, Verdict, World},
 };
 use portolan_nftables::{Key, Nft, PortName};
@@ -155,7 +155,7 @@ fn rendered(scenario: &Scenario, step: &Step, node: &Member) -> Result<Tracker<N
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let path = folder.path().join("objects.json");
     fs::write(&path, scenario::manifest(&step.objects)).map_err(|error| error.to_string())?;
-    let mut loaded = load(&path, config(scenario, node)?).map_err(|error| error.to_string())?;
+    let mut loaded = load(&path, config(scenario, node, Mode::Nftables)?).map_err(|error| error.to_string())?;
     Ok(wanted(&mut loaded.cluster))
 }
 
@@ -163,8 +163,9 @@ fn rendered(scenario: &Scenario, step: &Step, node: &Member) -> Result<Tracker<N
 ///
 /// # Errors
 /// When the options cannot be read, in words.
-pub fn config(scenario: &Scenario, node: &Member) -> Result<NodeConfig, String> {
-    let arguments = ["portolan", "render", "--mode=nftables", "--hostname-override", node.name].map(ToOwned::to_owned);
+pub fn config(scenario: &Scenario, node: &Member, mode: Mode) -> Result<NodeConfig, String> {
+    let mode = format!("--mode={mode}");
+    let arguments = ["portolan", "render", &*mode, "--hostname-override", node.name].map(ToOwned::to_owned);
     node_config(arguments.into_iter().chain(scenario.proxy.arguments()))
 }
 
@@ -181,9 +182,9 @@ pub fn node_config(line: impl IntoIterator<Item = String>) -> Result<NodeConfig,
 
 /// What a new Portolan programs for a cluster that nobody has taken changes of.
 #[must_use]
-pub fn wanted(cluster: &mut Cluster) -> Tracker<Nft> {
+pub fn wanted<D: Dialect + Default>(cluster: &mut Cluster) -> Tracker<D> {
     let ports: Vec<_> = cluster.take_changes().filter_map(|change| change.desired).collect();
-    Tracker::rendered(&Nft, &cluster.policy(), &ports)
+    Tracker::rendered(&D::default(), &cluster.policy(), &ports)
 }
 
 /// The node that a member is, or lives on.

@@ -11,20 +11,21 @@ use portolan_core::{
 };
 use portolan_e2e::{
     daemon::{Rules as _, lone, test},
+    dataplane::{Dataplane, Nft, Objects},
     harness::{self, Failure},
     host::Host,
 };
 use portolan_nftables::{
-    Data, Key, Nft, Nftables, Value,
-    testing::{agree, agree_but_for_places, policy, port, random_batch, random_change},
+    Data, Key, Nftables, Value,
+    testing::{agree, policy, port, random_batch, random_change},
 };
 
 fn main() -> ExitCode {
     let tests = vec![
-        test("random batches have the same outcome from nothing", || batches(0..12, false)),
-        test("random batches have the same outcome from a full table", || batches(100..112, true)),
-        test("whatever others do in between the end is that of a fresh start", || histories_with_foreign_edits(false)),
-        test("so it is where changes are written beside what they did", || histories_with_foreign_edits(true)),
+        test("nftables/random batches have the same outcome from nothing", || batches(0..12, false)),
+        test("nftables/random batches have the same outcome from a full table", || batches(100..112, true)),
+        test("nftables/whatever others do in between the end is that of a fresh start", || edited::<Nft>(false)),
+        test("nftables/so it is where changes are written beside what they did", || edited::<Nft>(true)),
     ];
     harness::run(|| Ok::<_, Failure>(tests), || ())
 }
@@ -57,7 +58,7 @@ fn history(number: u64, full: bool) -> Result<Vec<Option<Refusal>>> {
     if full {
         let ports = (0..4).map(|number| (number, seed.below(8)));
         let ports = ports.map(|(number, endpoints)| port(number, Family::V4, u16::try_from(endpoints).unwrap_or(0)));
-        let batch = creation(&fresh(ports)?);
+        let batch = creation(&fresh::<Nft>(ports)?);
         ensure!(outcome(memory.apply(&batch))?.is_none() && outcome(real.apply(&batch))?.is_none());
     }
     let mut outcomes = Vec::new();
@@ -112,8 +113,8 @@ fn creation(objects: &BTreeMap<Key, Value>) -> Batch<Nft> {
 }
 
 /// What a fresh start programs for these ServicePorts.
-fn fresh(ports: impl IntoIterator<Item = DesiredPort>) -> Result<BTreeMap<Key, Value>> {
-    let mut syncer = Syncer::new(MemoryKernel::<Nft>::new());
+fn fresh<D: Dataplane>(ports: impl IntoIterator<Item = DesiredPort>) -> Result<Objects<D>> {
+    let mut syncer = Syncer::new(MemoryKernel::<D>::new());
     syncer.set_policy(&policy());
     for desired in ports {
         let id = PortId { name: desired.name.clone().into(), family: desired.family };
@@ -123,20 +124,27 @@ fn fresh(ports: impl IntoIterator<Item = DesiredPort>) -> Result<BTreeMap<Key, V
     Ok(syncer.backend().objects().clone())
 }
 
-fn histories_with_foreign_edits(contested: bool) -> Result<()> {
+/// A dataplane that other programs edit.
+trait Edited: Dataplane {
+    /// What another program may do to our objects; `None` where it cannot be done now.
+    fn edit(node: &Host, seed: &mut Seed) -> Result<Option<String>>;
+}
+
+fn edited<D: Edited>(contested: bool) -> Result<()> {
     let mut edits = 0;
     for number in 0..32 {
         let node = lone()?;
-        edits += node.enter(|| edited_history(&node, number, contested))?.with_context(|| format!("seed {number}"))?;
+        edits +=
+            node.enter(|| edited_history::<D>(&node, number, contested))?.with_context(|| format!("seed {number}"))?;
     }
     println!("{edits} foreign edits repaired");
     Ok(())
 }
 
 /// Returns how many foreign edits there were.
-fn edited_history(node: &Host, number: u64, contested: bool) -> Result<u32> {
+fn edited_history<D: Edited>(node: &Host, number: u64, contested: bool) -> Result<u32> {
     let mut seed = Seed::new(number);
-    let mut syncer = Syncer::new(Nftables::watching()?);
+    let mut syncer = Syncer::new(D::kernel()?);
     syncer.set_policy(&policy());
     syncer.sync()?;
     syncer.set_contested(contested);
@@ -151,7 +159,7 @@ fn edited_history(node: &Host, number: u64, contested: bool) -> Result<u32> {
             };
             syncer.update(&change);
         }
-        let edit = if seed.one_in(2) { foreign_edit(node, &mut seed)? } else { None };
+        let edit = if seed.one_in(2) { D::edit(node, &mut seed)? } else { None };
         if contested {
             let beside = syncer.sync().with_context(|| format!("step {step} beside {edit:?}"))?;
             ensure!(beside.quarantined.is_empty(), "step {step} beside {edit:?}: {:?}", beside.quarantined);
@@ -161,9 +169,10 @@ fn edited_history(node: &Host, number: u64, contested: bool) -> Result<u32> {
         edits += u32::from(edit.is_some());
         ensure!(report.quarantined.is_empty(), "step {step} after {edit:?}: {:?}", report.quarantined);
 
-        let wanted = fresh(ports.values().cloned())?;
-        let live = without_unused_picks(&wanted, node.objects()?);
-        ensure!(agree_but_for_places(&wanted, &live), "step {step} after {edit:?}: {live:#?} is not {wanted:#?}");
+        let wanted = fresh::<D>(ports.values().cloned())?;
+        let live = D::kernel()?.observe()?;
+        let agree = D::agree_but_for_what_lingers(&wanted, live.clone());
+        ensure!(agree, "step {step} after {edit:?}: {live:#?} is not {wanted:#?}");
         let generation = node.generation()?;
         ensure!(syncer.sync()?.operations == 0 && syncer.resync()?.operations == 0);
         ensure!(node.generation()? == generation, "step {step}: a second sync wrote something");
@@ -171,48 +180,43 @@ fn edited_history(node: &Host, number: u64, contested: bool) -> Result<u32> {
     Ok(edits)
 }
 
-/// A `pick` chain that no Service needs any more may stay.
-fn without_unused_picks(wanted: &BTreeMap<Key, Value>, mut live: Vec<(Key, Value)>) -> Vec<(Key, Value)> {
-    live.retain(|(key, _)| !Nft::lingers(key) || wanted.contains_key(key));
-    live
-}
-
-/// What another program may do in our tables; `None` where it cannot be done now.
-fn foreign_edit(node: &Host, seed: &mut Seed) -> Result<Option<String>> {
-    const EDITS: [&str; 20] = [
-        "flush ruleset",
-        "delete table FAMILY portolan",
-        "flush table FAMILY portolan",
-        "table FAMILY portolan { flags dormant; }",
-        "flush set FAMILY portolan services",
-        "flush map FAMILY portolan endpoints-2",
-        "flush set FAMILY portolan cluster-ips",
-        "flush chain FAMILY portolan services",
-        "insert rule FAMILY portolan nat-prerouting drop",
-        "add rule FAMILY portolan filter-forward counter",
-        "add chain FAMILY portolan mine { type filter hook input priority 0; policy drop; }",
-        "add chain FAMILY portolan mine; add rule FAMILY portolan mine jump services; add rule FAMILY portolan \
+impl Edited for Nft {
+    fn edit(node: &Host, seed: &mut Seed) -> Result<Option<String>> {
+        const EDITS: [&str; 20] = [
+            "flush ruleset",
+            "delete table FAMILY portolan",
+            "flush table FAMILY portolan",
+            "table FAMILY portolan { flags dormant; }",
+            "flush set FAMILY portolan services",
+            "flush map FAMILY portolan endpoints-2",
+            "flush set FAMILY portolan cluster-ips",
+            "flush chain FAMILY portolan services",
+            "insert rule FAMILY portolan nat-prerouting drop",
+            "add rule FAMILY portolan filter-forward counter",
+            "add chain FAMILY portolan mine { type filter hook input priority 0; policy drop; }",
+            "add chain FAMILY portolan mine; add rule FAMILY portolan mine jump services; add rule FAMILY portolan \
          nat-output jump mine",
-        "add chain FAMILY portolan a; add chain FAMILY portolan b; add rule FAMILY portolan a jump b; add map FAMILY \
+            "add chain FAMILY portolan a; add chain FAMILY portolan b; add rule FAMILY portolan a jump b; add map FAMILY \
          portolan mine { type inet_service : verdict; elements = { 1 : jump a, 2 : jump pick-5 }; }",
-        "rename chain FAMILY portolan services mine",
-        "chain FAMILY portolan nat-output { policy drop; }",
-        "add set FAMILY portolan mine { type inet_service; elements = { 1, 2 }; }",
-        "add set FAMILY portolan mine { type inet_service; }; add rule FAMILY portolan services th dport @mine drop",
-        "delete chain FAMILY portolan pick-6",
-        "ELEMENT",
-        "ELEMENT",
-    ];
-    let family = if seed.one_in(2) { "ip" } else { "ip6" };
-    let Some(edit) = seed.pick(&EDITS) else { return Ok(None) };
-    let commands = if *edit == "ELEMENT" {
-        let Some(commands) = element_edit(&node.objects()?, seed) else { return Ok(None) };
-        commands
-    } else {
-        edit.replace("FAMILY", family)
-    };
-    // What nft cannot do now, such as to rename a chain that is not there, is no edit.
-    Ok(node.nft(&commands).is_ok().then_some(commands))
+            "rename chain FAMILY portolan services mine",
+            "chain FAMILY portolan nat-output { policy drop; }",
+            "add set FAMILY portolan mine { type inet_service; elements = { 1, 2 }; }",
+            "add set FAMILY portolan mine { type inet_service; }; add rule FAMILY portolan services th dport @mine drop",
+            "delete chain FAMILY portolan pick-6",
+            "ELEMENT",
+            "ELEMENT",
+        ];
+        let family = if seed.one_in(2) { "ip" } else { "ip6" };
+        let Some(edit) = seed.pick(&EDITS) else { return Ok(None) };
+        let commands = if *edit == "ELEMENT" {
+            let Some(commands) = element_edit(&node.objects()?, seed) else { return Ok(None) };
+            commands
+        } else {
+            edit.replace("FAMILY", family)
+        };
+        // What nft cannot do now, such as to rename a chain that is not there, is no edit.
+        Ok(node.nft(&commands).is_ok().then_some(commands))
+    }
 }
 
 /// Deletes an element, or gives it other data or another comment.

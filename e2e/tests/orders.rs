@@ -1,4 +1,4 @@
-//! Every scenario once more, told in many orders: the end is the same, byte for byte, but for the places of endpoints, which
+//! Every scenario in every mode once more, told in many orders: the end is the same, byte for byte, but for the places of endpoints, which
 //! stay where they came to be.
 //!
 //! ```text
@@ -12,7 +12,6 @@
 //! has programmed afterwards is what it would have programmed for the last state alone.
 
 use std::{
-    collections::BTreeMap,
     path::Path,
     process::ExitCode,
     sync::atomic::{AtomicUsize, Ordering},
@@ -22,21 +21,18 @@ use anyhow::{Context as _, Error, Result, ensure};
 use portolan_core::{
     ingest::{Object, ObjectRef},
     model::{Cluster, NodeConfig},
-    object::{Backend, Dialect as _, Syncer, Tracker},
+    object::{Backend, Syncer, Tracker},
     testing::{Faults, Manner, MemoryKernel, Seed},
 };
 use portolan_e2e::{
     cast::CAST,
     daemon::{lone, test},
+    dataplane::{Dataplane, Nft, Objects},
     diff,
-    harness::{self, Failure},
+    harness::{self, Failure, Test},
     objects,
     scenario::{Scenario, Step},
     traced::{config, wanted},
-};
-use portolan_nftables::{
-    self as nft, Nft, Nftables,
-    testing::{agree_but_for_places, in_order},
 };
 use serde_json::Value;
 
@@ -50,17 +46,21 @@ fn main() -> ExitCode {
     let tests = || {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/scenarios");
         let scenarios = Scenario::load_all(&folder).map_err(|error| error.chain())?;
-        let sample = scenarios.len().div_ceil(REAL);
-        let tests = scenarios.into_iter().enumerate().map(|(number, scenario)| {
-            let name = scenario.name.clone();
-            test(&name, move || check(&scenario, number % sample == 0))
-        });
-        Ok::<_, Failure>(tests.collect())
+        Ok::<_, Failure>(tests::<Nft>(&scenarios))
     };
     harness::run(tests, || {
         let count = |count: &AtomicUsize| count.load(Ordering::Relaxed);
         println!("{} states reached in {} orders", count(&STATES), count(&ORDERS));
     })
+}
+
+fn tests<D: Dataplane>(scenarios: &[Scenario]) -> Vec<Test> {
+    let sample = scenarios.len().div_ceil(REAL);
+    let of = |(number, scenario): (usize, &Scenario)| {
+        let scenario = scenario.clone();
+        test(&format!("{}/{}", D::MODE, scenario.name), move || check::<D>(&scenario, number % sample == 0))
+    };
+    scenarios.iter().enumerate().map(of).collect()
 }
 
 /// One way to tell the same.
@@ -110,18 +110,19 @@ enum Event {
 }
 
 /// What a Portolan that knows nothing else makes of a step.
-struct State<'a> {
+struct State<'a, D: Dataplane> {
     /// By name, in the order in which they are written.
     objects: Vec<(ObjectRef, &'a Value)>,
     rules: String,
-    wanted: BTreeMap<nft::Key, nft::Value>,
+    wanted: Objects<D>,
     findings: Vec<String>,
 }
 
-fn check(scenario: &Scenario, really: bool) -> Result<()> {
+fn check<D: Dataplane>(scenario: &Scenario, really: bool) -> Result<()> {
     for node in CAST.iter().filter(|member| member.name == "node-a") {
-        let config = config(scenario, node).map_err(Error::msg)?;
-        let states: Vec<_> = scenario.steps.iter().map(|step| State::of(step, &config)).collect::<Result<_>>()?;
+        let config = config(scenario, node, D::MODE).map_err(Error::msg)?;
+        let states: Vec<State<'_, D>> =
+            scenario.steps.iter().map(|step| State::of(step, &config)).collect::<Result<_>>()?;
         for ((number, telling), manner) in (0..).zip(Telling::all()).zip(Manner::all().cycle()) {
             let kernel = MemoryKernel::with_faults(manner, Faults::default(), number);
             let told = telling.tell(&states, &config, &mut Seed::new(number), kernel);
@@ -129,7 +130,7 @@ fn check(scenario: &Scenario, really: bool) -> Result<()> {
         }
         if really {
             let telling = Telling { backwards: false, order: Order::Shuffled, twice: true, flush: Flush::AtRandom };
-            let told = lone()?.enter(|| telling.tell(&states, &config, &mut Seed::new(0), Nftables::watching()?))?;
+            let told = lone()?.enter(|| telling.tell(&states, &config, &mut Seed::new(0), D::kernel()?))?;
             told.with_context(|| format!("on {}, {telling:?}, in the real kernel", node.name))?;
         }
     }
@@ -137,11 +138,11 @@ fn check(scenario: &Scenario, really: bool) -> Result<()> {
 }
 
 /// What is wanted, with the endpoints of each frontend in order.
-fn wanted_in_order(tracker: &Tracker<Nft>) -> BTreeMap<nft::Key, nft::Value> {
-    in_order(&tracker.all_wanted().map(|(key, value)| (key.clone(), value.clone())).collect())
+fn wanted_in_order<D: Dataplane>(tracker: &Tracker<D>) -> Objects<D> {
+    D::in_order(tracker.all_wanted().map(|(key, value)| (key.clone(), value.clone())).collect())
 }
 
-impl<'a> State<'a> {
+impl<'a, D: Dataplane> State<'a, D> {
     fn of(step: &'a Step, config: &NodeConfig) -> Result<Self> {
         let mut cluster = Cluster::new(config.clone());
         let mut objects = Vec::new();
@@ -150,9 +151,9 @@ impl<'a> State<'a> {
             objects.push((object.reference(), value));
             cluster.apply(&object);
         }
-        let tracker = wanted(&mut cluster);
+        let tracker = wanted::<D>(&mut cluster);
         let wanted = wanted_in_order(&tracker);
-        Ok(Self { objects, rules: nft::text(wanted.iter()), wanted, findings: findings(&cluster) })
+        Ok(Self { objects, rules: D::text(&wanted), wanted, findings: findings(&cluster) })
     }
 }
 
@@ -161,12 +162,12 @@ fn findings(cluster: &Cluster) -> Vec<String> {
 }
 
 impl Telling {
-    fn tell(
+    fn tell<D: Dataplane>(
         self,
-        states: &[State<'_>],
+        states: &[State<'_, D>],
         config: &NodeConfig,
         seed: &mut Seed,
-        backend: impl Backend<Dialect = Nft>,
+        backend: impl Backend<Dialect = D>,
     ) -> Result<()> {
         let (mut cluster, mut syncer) = (Cluster::new(config.clone()), Syncer::new(backend));
         let mut states: Vec<_> = states.iter().enumerate().collect();
@@ -223,7 +224,7 @@ impl Telling {
     }
 }
 
-fn sync(cluster: &mut Cluster, syncer: &mut Syncer<impl Backend<Dialect = Nft>>) -> Result<()> {
+fn sync<D: Dataplane>(cluster: &mut Cluster, syncer: &mut Syncer<impl Backend<Dialect = D>>) -> Result<()> {
     syncer.set_policy(&cluster.policy());
     for change in cluster.take_changes() {
         syncer.update(&change);
@@ -233,13 +234,13 @@ fn sync(cluster: &mut Cluster, syncer: &mut Syncer<impl Backend<Dialect = Nft>>)
     Ok(())
 }
 
-impl State<'_> {
-    fn is_reached(&self, cluster: &Cluster, syncer: &mut Syncer<impl Backend<Dialect = Nft>>) -> Result<()> {
-        let rules = nft::text(wanted_in_order(syncer.tracker()).iter());
+impl<D: Dataplane> State<'_, D> {
+    fn is_reached(&self, cluster: &Cluster, syncer: &mut Syncer<impl Backend<Dialect = D>>) -> Result<()> {
+        let rules = D::text(&wanted_in_order(syncer.tracker()));
         ensure!(rules == self.rules, "other rules are wanted:\n{}", diff::lines(&self.rules, &rules));
-        let mut held = syncer.backend_mut().observe()?;
-        held.retain(|(key, _)| !Nft::lingers(key) || self.wanted.contains_key(key));
-        ensure!(agree_but_for_places(&self.wanted, &held), "the kernel holds {held:#?}, not {:#?}", self.wanted);
+        let held = syncer.backend_mut().observe()?;
+        let agree = D::agree_but_for_what_lingers(&self.wanted, held.clone());
+        ensure!(agree, "the kernel holds {held:#?}, not {:#?}", self.wanted);
         let found = findings(cluster);
         ensure!(found == self.findings, "found is {found:#?}, not {:#?}", self.findings);
         ensure!(syncer.sync()?.operations == 0, "a second sync writes something");

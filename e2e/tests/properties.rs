@@ -26,17 +26,17 @@ use std::{
 
 use anyhow::{Error, Result, bail, ensure};
 use portolan_core::{
-    object::{Dialect as _, Syncer},
+    object::{Backend as _, Syncer},
     testing::Seed,
 };
 use portolan_e2e::{
     daemon::{Rules as _, lone},
+    dataplane::{Dataplane, Nft, Objects},
     harness::{self, Failure, Test},
     host::Host,
     specified,
     traced::wanted,
 };
-use portolan_nftables::{Nft, Nftables, testing::agree_but_for_places};
 use portolan_specification::{
     Change, Origin, Packet, Verdict, World,
     random::{history, packets, world},
@@ -55,8 +55,9 @@ static COUNTS: Mutex<BTreeMap<&str, usize>> = Mutex::new(BTreeMap::new());
 
 fn main() -> ExitCode {
     let tests = || {
-        let worlds = groups("worlds", numbers("WORLDS", 0..400)?, 20, agree_in_world);
-        let histories = groups("histories", numbers("HISTORIES", 0..100)?, 10, follow_history);
+        let worlds = groups("worlds".to_owned(), numbers("WORLDS", 0..400)?, 20, agree_in_world);
+        let histories =
+            groups(format!("{}/histories", Nft::MODE), numbers("HISTORIES", 0..100)?, 10, follow_history::<Nft>);
         Ok::<_, Failure>(worlds.chain(histories).collect())
     };
     harness::run(tests, || {
@@ -79,7 +80,7 @@ fn numbers(variable: &str, otherwise: Range<u64>) -> Result<Range<u64>, Failure>
 
 /// One test for so many numbers.
 fn groups(
-    what: &'static str,
+    what: String,
     numbers: Range<u64>,
     size: usize,
     check: fn(u64) -> Result<(), Failure>,
@@ -112,7 +113,7 @@ where
 fn agree_in_world(number: u64) -> Result<(), Failure> {
     count("worlds", 1);
     check(number, &world(), |world| {
-        let tracker = wanted(&mut specified::cluster(&world).map_err(Error::msg)?);
+        let tracker = wanted::<Nft>(&mut specified::cluster(&world).map_err(Error::msg)?);
         let objects = tracker.all_wanted().collect();
         let mut seed = Seed::new(number);
         for packet in &packets(&world) {
@@ -175,17 +176,17 @@ fn meets_itself(packet: &Packet, expected: &Verdict) -> bool {
     endpoints.contains_key(&(packet.destination, packet.port))
 }
 
-fn follow_history(number: u64) -> Result<(), Failure> {
+fn follow_history<D: Dataplane>(number: u64) -> Result<(), Failure> {
     count("histories", 1);
     check(number, &(world(), history()), |(world, changes)| {
         let node = lone()?;
-        node.enter(|| follow(&node, world, &changes))?
+        node.enter(|| follow::<D>(&node, world, &changes))?
     })
 }
 
-fn follow(node: &Host, mut world: World, changes: &[Change]) -> Result<()> {
+fn follow<D: Dataplane>(node: &Host, mut world: World, changes: &[Change]) -> Result<()> {
     let mut cluster = specified::cluster(&world).map_err(Error::msg)?;
-    let mut syncer = Syncer::new(Nftables::watching()?);
+    let mut syncer = Syncer::new(D::kernel()?);
     for change in iter::once(None).chain(changes.iter().map(Some)) {
         if let Some(change) = change {
             specified::apply(&mut cluster, change).map_err(Error::msg)?;
@@ -198,12 +199,11 @@ fn follow(node: &Host, mut world: World, changes: &[Change]) -> Result<()> {
         let report = syncer.sync()?;
         ensure!(report.quarantined.is_empty() && report.stuck.is_empty(), "after {change:?}: {report:?}");
 
-        let fresh = wanted(&mut specified::cluster(&world).map_err(Error::msg)?);
-        let fresh: BTreeMap<_, _> = fresh.all_wanted().map(|(key, value)| (key.clone(), value.clone())).collect();
-        let mut live = node.objects()?;
-        // A `pick` chain that no Service needs any more may stay.
-        live.retain(|(key, _)| !Nft::lingers(key) || fresh.contains_key(key));
-        ensure!(agree_but_for_places(&fresh, &live), "after {change:?}: {live:#?} is not {fresh:#?}");
+        let fresh = wanted::<D>(&mut specified::cluster(&world).map_err(Error::msg)?);
+        let fresh: Objects<D> = fresh.all_wanted().map(|(key, value)| (key.clone(), value.clone())).collect();
+        let live = D::kernel()?.observe()?;
+        let agree = D::agree_but_for_what_lingers(&fresh, live.clone());
+        ensure!(agree, "after {change:?}: {live:#?} is not {fresh:#?}");
 
         let generation = node.generation()?;
         ensure!(syncer.sync()?.operations == 0 && syncer.resync()?.operations == 0);

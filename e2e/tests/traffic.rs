@@ -23,17 +23,18 @@ use portolan_e2e::{
     Lab, Options,
     cast::{Member, named},
     daemon::test,
+    dataplane::{Dataplane, Nft},
     harness::{self, Failure},
     objects::tcp_targets,
     probe::Outcome,
 };
-use portolan_nftables::{Key, Nft, Nftables, Value, testing::policy};
+use portolan_nftables::{Key, Nftables, Value, testing::policy};
 
 fn main() -> ExitCode {
     let tests = vec![
-        test("a flood while a Service moves between 1, 2, 3, 5 and 6 endpoints", moving),
-        test("a flood while the table is made anew", rebuilding),
-        test("a flood while sets are replaced by larger ones", growing),
+        test("nftables/a flood while a Service moves between 1, 2, 3, 5 and 6 endpoints", moving::<Nft>),
+        test("nftables/a flood while the table is made anew", rebuilding),
+        test("nftables/a flood while sets are replaced by larger ones", growing),
     ];
     harness::run(|| Ok::<_, Failure>(tests), || ())
 }
@@ -150,9 +151,9 @@ fn strangers() -> Result<[(&'static Member, u16); 2]> {
 }
 
 /// Both Services on node-a.
-fn started(lab: &Lab, six: &[(&Member, u16)], strangers: &[(&Member, u16)]) -> Result<Syncer<Nftables>> {
+fn started<D: Dataplane>(lab: &Lab, six: &[(&Member, u16)], strangers: &[(&Member, u16)]) -> Result<Syncer<D::Kernel>> {
     lab.host("node-a")?.enter(|| -> Result<_> {
-        let mut syncer = Syncer::new(Nftables::watching()?);
+        let mut syncer = Syncer::new(D::kernel()?);
         syncer.set_policy(&policy());
         syncer.update(&service("strangers", STRANGERS_IP, strangers));
         syncer.update(&service("web", CLUSTER_IP, six));
@@ -161,11 +162,11 @@ fn started(lab: &Lab, six: &[(&Member, u16)], strangers: &[(&Member, u16)]) -> R
     })?
 }
 
-fn moving() -> Result<()> {
+fn moving<D: Dataplane>() -> Result<()> {
     let lab = Lab::new(&Options::default())?;
     let (six, strangers) = (six()?, strangers()?);
     let _servers = lab.serve(tcp_targets(&six).chain(tcp_targets(&strangers)))?;
-    let mut syncer = started(&lab, &six, &strangers)?;
+    let mut syncer = started::<D>(&lab, &six, &strangers)?;
     let (met, took) = flood(&lab, |count| {
         let mut seed = Seed::new(9);
         for _ in 0..MOVES {
@@ -226,7 +227,7 @@ fn growing() -> Result<()> {
     let lab = Lab::new(&Options::default())?;
     let (six, strangers) = (six()?, strangers()?);
     let _servers = lab.serve(tcp_targets(&six).chain(tcp_targets(&strangers)))?;
-    let mut syncer = started(&lab, &six, &strangers)?;
+    let mut syncer = started::<Nft>(&lab, &six, &strangers)?;
     let mut replaced = 0;
     let (met, took) = flood(&lab, |count| {
         for round in 0..ROUNDS {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use portolan_core::object::{Backend, BackendError, Dialect};
+use portolan_core::object::{Backend, BackendError, Dialect, Unclaimed};
 use portolan_nftables::{Nftables, testing};
 
 pub use portolan_nftables::Nft;
@@ -43,7 +43,7 @@ pub trait Dataplane: Dialect<Key: Send + Sync, Value: Send + Sync> + Default + S
     /// The same where objects may stay until the kernel is next read in full although nobody wants them any more.
     #[must_use]
     fn agree_but_for_what_lingers(wanted: &Objects<Self>, mut live: Vec<(Self::Key, Self::Value)>) -> bool {
-        live.retain(|(key, _)| !Self::lingers(key) || wanted.contains_key(key));
+        live.retain(|(key, value)| Self::unclaimed(key, value) != Unclaimed::UntilNextLook || wanted.contains_key(key));
         Self::agree(wanted, &live)
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path, process::ExitCode};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
-use portolan_core::object::{Dialect as _, Syncer};
+use portolan_core::object::{Dialect as _, Syncer, Unclaimed};
 use portolan_e2e::{
     cast::named,
     daemon::{Daemon, Rules as _, lone, test},
@@ -159,7 +159,9 @@ fn a_restart_keeps_the_order_of_endpoints() -> Result<()> {
     // A `pick` chain that no Service needs any more stays until a start.
     let used = || -> Result<BTreeMap<_, _>> {
         let all = held(&node)?.into_iter();
-        Ok(all.filter(|(key, _)| !Nft::lingers(key) || fresh.contains_key(key)).collect())
+        Ok(all
+            .filter(|(key, value)| Nft::unclaimed(key, value) != Unclaimed::UntilNextLook || fresh.contains_key(key))
+            .collect())
     };
     let before = used()?;
     ensure!(in_order(&before) == in_order(&fresh), "another end than that of a fresh start");

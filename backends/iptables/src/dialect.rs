@@ -2,7 +2,7 @@
 
 use portolan_core::{
     desired::{DesiredPort, NodePolicy},
-    object::{Dialect, Rank},
+    object::{Dialect, Rank, Unclaimed},
 };
 
 use crate::{
@@ -90,8 +90,8 @@ impl Dialect for Iptables {
         true
     }
 
-    fn lingers(_: &Key) -> bool {
-        false
+    fn unclaimed(_: &Key, _: &Value) -> Unclaimed<Value> {
+        Unclaimed::Remove
     }
 
     fn weight(_: &Key, value: &Value) -> usize {

@@ -62,7 +62,7 @@ impl Script {
     pub(crate) fn new(batch: &Batch<Iptables>, family: Family) -> Self {
         let mut script = Self::default();
         let mut tables = Table::ALL;
-        if batch.is_removal() {
+        if batch.ops.iter().all(|op| matches!(op, Op::Remove(..))) {
             tables.reverse();
         }
         for table in tables {

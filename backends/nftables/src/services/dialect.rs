@@ -2,7 +2,7 @@
 
 use portolan_core::{
     desired::{DesiredPort, NodePolicy},
-    object::{Dialect, Rank},
+    object::{Dialect, Rank, Unclaimed},
 };
 
 use super::{
@@ -78,9 +78,14 @@ impl Dialect for Nft {
         key.is_replaceable()
     }
 
-    fn lingers(key: &Key) -> bool {
+    fn unclaimed(key: &Key, _live: &Value) -> Unclaimed<Value> {
         use ChainName::{Pick, PickLocal};
-        matches!(key, Key::Chain(_, Pick(..) | PickLocal(..)) | Key::Rules(_, Pick(..) | PickLocal(..)))
+        match key {
+            Key::Chain(_, Pick(..) | PickLocal(..)) | Key::Rules(_, Pick(..) | PickLocal(..)) => {
+                Unclaimed::UntilNextLook
+            }
+            _ => Unclaimed::Remove,
+        }
     }
 
     fn weight(_key: &Key, value: &Value) -> usize {

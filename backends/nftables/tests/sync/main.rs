@@ -28,7 +28,10 @@ use portolan_core::{
     addr::Family,
     desired::{DesiredPort, PortChange, PortId},
     model::TrafficPolicy,
-    object::{ApplyError, Backend, Cause, Dialect, Difference, Limits, Op, Plan, Rank, SyncError, SyncReport, Syncer},
+    object::{
+        ApplyError, Backend, Cause, Dialect, Difference, Limits, Op, Plan, Rank, SyncError, SyncReport, Syncer,
+        Unclaimed,
+    },
     testing::{Faults, Manner, MemoryKernel, Seed, Unit},
 };
 use portolan_nftables::{

@@ -6,7 +6,7 @@ use super::*;
 fn whatever_goes_wrong_the_end_is_the_same() {
     for manner in Manner::all() {
         for number in 0..50 {
-            let faults = Faults { forget: 6, edit: 6, lose_notification: 3 };
+            let faults = Faults { forget: 6, edit: 6, lose_notification: 3, hold_on: 0 };
             let mut syncer = syncer(Kernel::with_faults(manner, faults, number));
             let mut seed = Seed::new(number);
             let mut ports = BTreeMap::new();
@@ -93,8 +93,11 @@ fn what_cannot_be_removed_is_left_and_named_and_everything_else_goes_on() {
 
 #[test]
 fn an_edit_that_nobody_was_told_of_is_found_when_the_sync_ends() {
-    let mut syncer =
-        syncer(Kernel::with_faults(Manner::TRANSACTION, Faults { lose_notification: 1, edit: 1, forget: 0 }, 7));
+    let mut syncer = syncer(Kernel::with_faults(
+        Manner::TRANSACTION,
+        Faults { lose_notification: 1, edit: 1, ..Faults::default() },
+        7,
+    ));
     syncer.sync().ok();
     syncer.backend_mut().behave();
     syncer.update(&change(port(1, Family::V4, 2)));

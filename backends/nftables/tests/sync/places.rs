@@ -107,7 +107,8 @@ fn a_start_finds_the_order_of_the_kernel_and_writes_nothing() {
         let found = without_unused_picks(kernel.objects());
         let mut second = syncer(kernel);
         ports.values().cloned().for_each(|port| second.update(&change(port)));
-        assert_eq!(second.diff().unwrap().ops().filter(|op| !Nft::lingers(op.key())).count(), 0);
+        let may_stay = |op: &&Op<Nft>| Nft::unclaimed(op.key(), &Value::Strange) == Unclaimed::UntilNextLook;
+        assert_eq!(second.diff().unwrap().ops().filter(|op| !may_stay(op)).count(), 0);
         second.sync().unwrap();
         assert_eq!(without_unused_picks(second.backend().objects()), found);
         assert_eq!(second.resync().unwrap().operations, 0);

@@ -43,6 +43,15 @@ pub trait Backend: Sized {
     /// When the kernel cannot be asked.
     fn moved(&mut self) -> Result<Moved, BackendError>;
 
+    /// Which of these drain no more: nothing is on its way to them. Only where something
+    /// [drains](super::Unclaimed::Draining) is there anything to ask.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    fn drained(&mut self, _draining: &[Key<Self>]) -> Result<Vec<Key<Self>>, BackendError> {
+        Ok(Vec::new())
+    }
+
     /// Who changed our objects last, as far as the kernel tells; told once.
     fn editor(&mut self) -> Option<Editor>;
 
@@ -53,8 +62,11 @@ pub trait Backend: Sized {
     fn wakers(&self) -> Vec<BorrowedFd<'_>>;
 }
 
+/// What names an object of a backend.
+type Key<B> = <<B as Backend>::Dialect as Dialect>::Key;
+
 /// An object of a backend: key and value.
-pub type Object<B> = (<<B as Backend>::Dialect as Dialect>::Key, <<B as Backend>::Dialect as Dialect>::Value);
+pub type Object<B> = (Key<B>, <<B as Backend>::Dialect as Dialect>::Value);
 
 /// Whether our objects may have been changed by others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

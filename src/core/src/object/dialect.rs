@@ -1,7 +1,7 @@
 //! What a backend's objects are: their keys, their values, how they depend on one another, and how Services become
 //! such objects. All of it pure.
 
-use std::{fmt, hash::Hash};
+use std::{fmt, hash::Hash, time::Duration};
 
 use crate::desired::{DesiredPort, NodePolicy};
 
@@ -26,6 +26,22 @@ pub enum Rank {
     Policy,
     /// That this address belongs to a Service at all: read first by packets, so written last and removed first.
     Gate,
+}
+
+/// What becomes of an object that nobody claims any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unclaimed<V> {
+    /// It is removed.
+    Remove,
+    /// It may stay until the kernel is looked at again, and is no drift till then.
+    UntilNextLook,
+    /// It is given this value, with which nothing new comes to it and it [drains](Self::Draining).
+    Retire(V),
+    /// What is on its way to it goes on. It is removed once nothing is, and after this time whatever is.
+    Draining {
+        /// After which it is removed.
+        at_most: Duration,
+    },
 }
 
 /// The vocabulary of one backend. A value, since what is rendered may depend on what a backend has found out about its
@@ -56,7 +72,8 @@ pub trait Dialect: Clone + PartialEq + fmt::Debug + 'static {
     /// Whether what the kernel holds under a key could be written as it is.
     fn writable(key: &Self::Key, value: &Self::Value) -> bool;
 
-    /// Calls `visit` with every object that this one names and that must exist as long as it does.
+    /// Calls `visit` with every object that this one names and that must exist as long as it does. One that drains may name
+    /// what it did not name before: the address that its connections have to be delivered to.
     fn references(key: &Self::Key, value: &Self::Value, visit: &mut dyn FnMut(Self::Key));
 
     /// Whether what the kernel holds does what is wanted. More than equality where the kernel holds the same in
@@ -66,8 +83,8 @@ pub trait Dialect: Clone + PartialEq + fmt::Debug + 'static {
     /// Whether the value of a live object can be changed. Where not, whatever holds it is rebuilt.
     fn replaceable(key: &Self::Key) -> bool;
 
-    /// Whether an object that nobody claims any more may stay until the next full sync, and is no drift till then.
-    fn lingers(key: &Self::Key) -> bool;
+    /// What becomes of an object that the kernel holds and nobody claims any more.
+    fn unclaimed(key: &Self::Key, live: &Self::Value) -> Unclaimed<Self::Value>;
 
     /// Bytes that writing this object takes in a batch, at most.
     fn weight(key: &Self::Key, value: &Self::Value) -> usize;

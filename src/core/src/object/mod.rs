@@ -22,11 +22,16 @@ mod claims;
 mod dataplane;
 mod dialect;
 mod entry;
+mod left;
+mod moment;
 mod numbered;
 mod plan;
+mod removal;
 mod report;
 mod roster;
 mod syncer;
+#[cfg(test)]
+mod tests;
 mod tracker;
 
 pub use backend::{
@@ -35,7 +40,8 @@ pub use backend::{
 };
 pub use claims::Claimant;
 pub use dataplane::Dataplane;
-pub use dialect::{Dialect, Rank};
+pub use dialect::{Dialect, Rank, Unclaimed};
+pub use moment::Moment;
 pub use plan::{Batch, Limits, Op, Plan};
 pub use report::{Drift, Quarantined, Stats, Stuck, SyncError, SyncReport};
 pub use syncer::Syncer;

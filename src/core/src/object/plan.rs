@@ -5,7 +5,7 @@
 //!      growth      a container that has no room: what it holds in a larger one, with the rules that read it, in one batch
 //!   2. additions   what is missing or changed, by rank; all of one ServicePort in the same batch, but for paths that
 //!                  are new: those come a batch earlier
-//!   3. removals    gates, then policies, then endpoints, then containers: a batch of its own for each step
+//!   3. removals    gates, then policies, then endpoints, then containers: a batch of its own for each step (`removal.rs`)
 //! ```
 //!
 //! The lookups that one packet makes may straddle a commit: it can find the gate in the old state and look for the
@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Claimant, Dialect, Difference, Rank, Tracker,
+    removal::removals,
     tracker::{Pending, containers_of},
 };
 
@@ -54,12 +55,6 @@ pub struct Batch<D: Dialect> {
 }
 
 impl<D: Dialect> Batch<D> {
-    /// Whether it only removes: such batches come last, and need those before them.
-    #[must_use]
-    pub fn is_removal(&self) -> bool {
-        self.ops.iter().all(|op| matches!(op, Op::Remove(..)))
-    }
-
     /// Whether it makes a container anew.
     #[must_use]
     pub fn is_rebuild(&self) -> bool {
@@ -72,6 +67,8 @@ impl<D: Dialect> Batch<D> {
 pub struct Plan<D: Dialect> {
     /// Each is safe alone: stopping after any of them leaves every Service whole.
     pub batches: Vec<Batch<D>>,
+    /// How many of them come before those that remove, which need all of these.
+    pub additions: usize,
 }
 
 /// What a plan has to keep to.
@@ -106,7 +103,7 @@ impl<D: Dialect> Plan<D> {
         let inside_rebuilt = |key: &D::Key| !rebuilt.is_empty() && rebuilt.contains(&root_of::<D>(key));
 
         let mut additions = Vec::new();
-        let mut removals: BTreeMap<u8, Vec<Present<'_, D>>> = BTreeMap::new();
+        let mut unwanted = Vec::new();
         for Pending { key, difference, wanted } in pending.into_iter().filter(|pending| !inside_rebuilt(pending.key)) {
             match (difference, wanted) {
                 (Difference::Missing, Some((who, value))) => {
@@ -116,10 +113,7 @@ impl<D: Dialect> Plan<D> {
                     let replaces = tracker.present(key);
                     additions.push(Addition { who, rank: D::rank(key), key, value, replaces });
                 }
-                (Difference::Unwanted, _) if !limits.additions_only && !goes_with_its_container(tracker, key) => {
-                    let present = tracker.present(key).map(|present| (key, present));
-                    removals.entry(removal_step(D::rank(key))).or_default().extend(present);
-                }
+                (Difference::Unwanted, _) if !limits.additions_only => unwanted.push(key),
                 _ => {}
             }
         }
@@ -130,40 +124,14 @@ impl<D: Dialect> Plan<D> {
         let (paths, additions) = additions.into_iter().partition(|addition| is_led_to(tracker, addition, at_once));
         add_in_batches(paths, limits, &mut batches);
         add_in_batches(additions, limits, &mut batches);
-        for (_, mut step) in removals {
-            step.sort_by_key(|(key, _)| (removal_order(D::rank(key)), *key));
-            remove_in_batches(&step, limits, &mut batches);
-        }
-        Self { batches }
+        let additions = batches.len();
+        batches.append(&mut removals(tracker, &unwanted, limits));
+        Self { batches, additions }
     }
 
     /// All operations, in order.
     pub fn ops(&self) -> impl Iterator<Item = &Op<D>> {
         self.batches.iter().flat_map(|batch| &batch.ops)
-    }
-}
-
-/// Which removals may share a batch: none that a packet could look up one after the other.
-const fn removal_step(rank: Rank) -> u8 {
-    match rank {
-        Rank::Gate => 0,
-        Rank::Policy => 1,
-        Rank::Endpoint => 2,
-        Rank::Rules | Rank::Path | Rank::Container | Rank::Root => 3,
-    }
-}
-
-/// Whoever may name another goes first: rules name containers and paths, and a container of somebody else, which is removed
-/// with what it holds, may name paths by that.
-const fn removal_order(rank: Rank) -> u8 {
-    match rank {
-        Rank::Gate => 0,
-        Rank::Policy => 1,
-        Rank::Endpoint => 2,
-        Rank::Rules => 3,
-        Rank::Container => 4,
-        Rank::Path => 5,
-        Rank::Root => 6,
     }
 }
 
@@ -203,14 +171,6 @@ fn root_of<D: Dialect>(key: &D::Key) -> D::Key {
     containers_of::<D>(key).last().unwrap_or_else(|| key.clone())
 }
 
-/// Whether the object is removed together with a root or container that nobody wants either. Rules are not left to their
-/// path: two unwanted paths may name each other.
-fn goes_with_its_container<D: Dialect>(tracker: &Tracker<D>, key: &D::Key) -> bool {
-    containers_of::<D>(key).any(|container| {
-        matches!(D::rank(&container), Rank::Root | Rank::Container) && tracker.wanted(&container).is_none()
-    })
-}
-
 fn rebuild<D: Dialect>(tracker: &Tracker<D>, root: &D::Key) -> Batch<D> {
     let mut adds: Vec<_> =
         tracker.wanted_in(root).map(|(key, value)| (D::rank(key), Op::Add(key.clone(), value.clone()))).collect();
@@ -245,9 +205,6 @@ fn grow<D: Dialect>(tracker: &Tracker<D>, container: &D::Key, need: usize) -> Op
     Some(Batch { ops })
 }
 
-/// An object that is there.
-type Present<'a, D> = (&'a <D as Dialect>::Key, &'a <D as Dialect>::Value);
-
 /// An object that is to be written. Borrowed, since a first sync sorts hundreds of thousands of them.
 struct Addition<'a, D: Dialect> {
     who: Claimant,
@@ -269,6 +226,15 @@ impl<D: Dialect> Addition<'_, D> {
 
     fn weight(&self) -> usize {
         D::weight(self.key, self.value) + if self.replaces.is_some() { KEY_WEIGHT } else { 0 }
+    }
+}
+
+/// Bytes of an operation, at most.
+pub(super) fn op_weight<D: Dialect>(op: &Op<D>) -> usize {
+    match op {
+        Op::Add(key, value) => D::weight(key, value),
+        Op::Replace(key, value, _) => D::weight(key, value) + KEY_WEIGHT,
+        Op::Remove(..) | Op::Rebuild(_) => KEY_WEIGHT,
     }
 }
 
@@ -319,11 +285,4 @@ fn batch_length<D: Dialect>(additions: &[Addition<'_, D>], limits: Limits) -> us
         length += group.len();
     }
     length
-}
-
-fn remove_in_batches<D: Dialect>(step: &[Present<'_, D>], limits: Limits, batches: &mut Vec<Batch<D>>) {
-    for batch in step.chunks((limits.bytes / KEY_WEIGHT).max(1)) {
-        let remove = |&(key, present): &Present<'_, D>| Op::Remove(key.clone(), present.clone());
-        batches.push(Batch { ops: batch.iter().map(remove).collect() });
-    }
 }

@@ -20,11 +20,14 @@
 //! our objects ([`Syncer::set_contested`]), a change is first written beside what they did, without a look. A ServicePort whose
 //! objects the kernel refuses is put back to what was last good for it and set aside, so that the others go through.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{
-    ApplyError, Backend, BackendError, Batch, CarriedOut, Cause, Claimant, Dialect, Drift, Editor, Limits, Moved, Op,
-    Plan, Quarantined, Refusal, Stats, Stuck, SyncError, SyncReport, Tracker, roster::Roster,
+    ApplyError, Backend, BackendError, Batch, CarriedOut, Cause, Claimant, Dialect, Drift, Editor, Limits, Moment,
+    Moved, Op, Plan, Quarantined, Refusal, Stats, Stuck, SyncError, SyncReport, Tracker, Unclaimed, roster::Roster,
 };
 use crate::desired::{DesiredPort, NodePolicy, PortChange, PortId};
 
@@ -40,6 +43,9 @@ const MOVES: [u32; 2] = [8, 2];
 
 /// How often one sync plans anew. Each round writes something, or sets a ServicePort aside, or looks.
 const ROUNDS: u32 = 64;
+
+/// How often the kernel is asked whether what drains is empty.
+const DRAIN_PERIOD: Duration = Duration::from_secs(2);
 
 /// So many changes of others are told one by one at most.
 const DRIFTS: usize = 100_000;
@@ -63,6 +69,8 @@ pub struct Syncer<B: Backend> {
     /// Of the sync that is going on, or of one that failed: told with the next that succeeds.
     report: SyncReport,
     stats: Stats,
+    /// When what drains is asked about next.
+    next_drained: Moment,
 }
 
 impl<B: Backend> Syncer<B> {
@@ -80,6 +88,7 @@ impl<B: Backend> Syncer<B> {
             quarantine: BTreeMap::new(),
             report: SyncReport::default(),
             stats: Stats::default(),
+            next_drained: Moment::default(),
         };
         syncer.claim_base();
         syncer
@@ -245,6 +254,23 @@ impl<B: Backend> Syncer<B> {
         self.sync()
     }
 
+    /// When [`drain`](Self::drain) is worth a call; `None` where nothing drains.
+    pub fn due(&self) -> Option<Moment> {
+        self.tracker.next_to_go().map(|to_go| to_go.min(self.next_drained))
+    }
+
+    /// Removes what nothing is on its way to any more, or what has drained for long enough, at this moment.
+    ///
+    /// # Errors
+    /// As [`sync`](Self::sync).
+    pub fn drain(&mut self, now: Moment) -> Result<SyncReport, SyncError> {
+        let draining: Vec<_> = self.tracker.draining().cloned().collect();
+        let drained = self.backend.drained(&draining)?;
+        self.tracker.pass(now, &drained.into_iter().collect());
+        self.next_drained = now + DRAIN_PERIOD;
+        self.sync()
+    }
+
     /// Observes the kernel and says what would be done. Writes nothing.
     ///
     /// # Errors
@@ -324,9 +350,8 @@ impl<B: Backend> Syncer<B> {
         beside: bool,
     ) -> Vec<(&'p Batch<B::Dialect>, ApplyError)> {
         let mut failures = Vec::new();
-        let additions = plan.batches.iter().take_while(|batch| !batch.is_removal()).count();
         for (index, batch) in plan.batches.iter().enumerate() {
-            if index == additions {
+            if index == plan.additions {
                 if !failures.is_empty() {
                     break;
                 }
@@ -399,7 +424,9 @@ impl<B: Backend> Syncer<B> {
                     }
                     None => {
                         self.tracker.let_linger(op.key());
-                        if !B::Dialect::lingers(op.key()) {
+                        let unclaimed =
+                            self.tracker.present(op.key()).map(|live| B::Dialect::unclaimed(op.key(), live));
+                        if unclaimed != Some(Unclaimed::UntilNextLook) {
                             let stuck = Stuck { object: op.key().to_string(), cause: refusal.cause.clone() };
                             self.report.stuck.push(stuck);
                         }

@@ -6,11 +6,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     mem,
+    time::Duration,
 };
 
 use super::{
-    Claimant, Dialect, Op, Rank,
+    Claimant, Dialect, Moment, Op, Rank, Unclaimed,
     entry::Entry,
+    left::Left,
     numbered::{Number, Numbered},
 };
 use crate::desired::{DesiredPort, NodePolicy};
@@ -60,8 +62,8 @@ pub struct Tracker<D: Dialect> {
     differing: usize,
     /// Objects in the list that are neither wanted nor there.
     emptied: Vec<Number>,
-    /// Objects that stay as they are until the next sweep.
-    lingering: BTreeSet<D::Key>,
+    /// Objects that stay as they are for now.
+    left: Left<D>,
 }
 
 impl<D: Dialect> Default for Tracker<D> {
@@ -74,7 +76,7 @@ impl<D: Dialect> Default for Tracker<D> {
             round: 1,
             differing: 0,
             emptied: Vec::new(),
-            lingering: BTreeSet::new(),
+            left: Left::default(),
         }
     }
 }
@@ -205,24 +207,27 @@ impl<D: Dialect> Tracker<D> {
         }
     }
 
-    /// Makes all objects pending again that were left as they are.
+    /// Makes all objects pending again that were left as they are, but for those that drain.
     pub fn sweep(&mut self) {
-        let left = mem::take(&mut self.lingering);
+        let left = self.left.sweep();
         self.put_back(left);
     }
 
     /// Makes objects pending again that the kernel refused; what may stay unclaimed stays.
     pub fn retry(&mut self) {
-        let may_stay = |key: &D::Key| D::lingers(key) && self.wanted(key).is_none();
-        let (stay, refused) = self.lingering.iter().cloned().partition(may_stay);
-        self.lingering = stay;
+        let entries = &self.entries;
+        let may_stay = |key: &D::Key| entries.get(key).is_some_and(|entry| is_to_linger::<D>(key, entry));
+        let refused = self.left.keep(may_stay);
         self.put_back(refused);
     }
 
     fn put_back(&mut self, left: BTreeSet<D::Key>) {
         for key in left {
             let Some(number) = self.entries.find(&key) else { continue };
-            let Some((_, entry)) = self.entries.at_mut(number) else { continue };
+            let Some((key, entry)) = self.entries.at_mut(number) else { continue };
+            if difference::<D>(key, entry).is_none() || self.left.contains(key) {
+                continue;
+            }
             self.differing += 1;
             if entry.queued != self.round {
                 entry.queued = self.round;
@@ -233,10 +238,32 @@ impl<D: Dialect> Tracker<D> {
 
     /// Leaves an object as it is until the next sweep.
     pub fn let_linger(&mut self, key: &D::Key) {
-        let differs = self.entries.get(key).is_some_and(|entry| difference::<D>(key, entry).is_some());
-        if self.lingering.insert(key.clone()) && differs {
-            self.differing = self.differing.saturating_sub(1);
-        }
+        let differs = self.entries.get(key).is_some_and(|entry| self.difference(key, entry).is_some());
+        self.left.leave(key);
+        self.differing = self.differing.saturating_sub(usize::from(differs));
+    }
+
+    /// Objects that drain and may not be removed yet.
+    pub fn draining(&self) -> impl Iterator<Item = &D::Key> {
+        self.left.draining()
+    }
+
+    /// When the first of them has to be removed, drained or not; [at the beginning](Moment::default) where it is not known
+    /// since when one drains.
+    pub fn next_to_go(&self) -> Option<Moment> {
+        self.left.next_to_go()
+    }
+
+    /// It is now `now`, and these hold nothing any more: they, and those whose time is over, may be removed.
+    pub fn pass(&mut self, now: Moment, drained: &BTreeSet<D::Key>) {
+        let entries = &self.entries;
+        let may_go = self.left.pass(now, drained, |key| {
+            match entries.get(key).and_then(Entry::present).map(|live| D::unclaimed(key, live)) {
+                Some(Unclaimed::Draining { at_most }) => at_most,
+                _ => Duration::ZERO,
+            }
+        });
+        self.put_back(may_go);
     }
 
     /// The objects that differ from what is wanted, with whose wish that is and what it is. What one claimant has
@@ -261,7 +288,7 @@ impl<D: Dialect> Tracker<D> {
         if self.differing > 0 {
             pending.retain(|number| {
                 let Some((key, entry)) = self.entries.at_mut(*number) else { return false };
-                let differs = difference::<D>(key, entry).is_some() && !self.lingering.contains(key);
+                let differs = difference::<D>(key, entry).is_some() && !self.left.contains(key);
                 if differs {
                     entry.queued = self.round;
                 }
@@ -348,15 +375,11 @@ impl<D: Dialect> Tracker<D> {
     fn edit_at<R>(&mut self, number: Number, change: impl FnOnce(&D::Key, &mut Entry<D::Value>) -> R) -> Option<R> {
         let (key, entry) = self.entries.at_mut(number)?;
         let before = (entry.wanted().is_some(), entry.present().is_some());
-        let differed = !self.lingering.contains(key) && difference::<D>(key, entry).is_some();
+        let differed = difference::<D>(key, entry).is_some() && !self.left.contains(key);
         let result = change(key, entry);
         let after = (entry.wanted().is_some(), entry.present().is_some());
-        if after != (false, true) {
-            self.lingering.remove(key);
-        } else if D::lingers(key) {
-            self.lingering.insert(key.clone());
-        }
-        let differs = !self.lingering.contains(key) && difference::<D>(key, entry).is_some();
+        self.left.note(key, entry.present().filter(|_| !after.0));
+        let differs = difference::<D>(key, entry).is_some() && !self.left.contains(key);
         self.differing = self.differing + usize::from(differs) - usize::from(differed);
         if differs && entry.queued != self.round {
             entry.queued = self.round;
@@ -383,7 +406,7 @@ impl<D: Dialect> Tracker<D> {
     }
 
     fn difference(&self, key: &D::Key, entry: &Entry<D::Value>) -> Option<Difference> {
-        difference::<D>(key, entry).filter(|_| !self.lingering.contains(key))
+        difference::<D>(key, entry).filter(|_| !self.left.contains(key))
     }
 }
 
@@ -402,6 +425,12 @@ fn difference<D: Dialect>(key: &D::Key, entry: &Entry<D::Value>) -> Option<Diffe
         (None, Some(_)) => Some(Difference::Unwanted),
         (None, None) => None,
     }
+}
+
+/// Whether it is nobody's wish, and may stay until the next look.
+fn is_to_linger<D: Dialect>(key: &D::Key, entry: &Entry<D::Value>) -> bool {
+    let unclaimed = entry.present().filter(|_| entry.wanted().is_none()).map(|live| D::unclaimed(key, live));
+    matches!(unclaimed, Some(Unclaimed::UntilNextLook))
 }
 
 /// What holds an object, from the inside out.

@@ -25,6 +25,8 @@ pub struct Faults {
     pub edit: usize,
     /// Such an edit is not notified.
     pub lose_notification: usize,
+    /// Something is still on its way to an object that drains.
+    pub hold_on: usize,
 }
 
 /// The outcome of a batch was forgotten.
@@ -50,6 +52,16 @@ pub struct MemoryKernel<D: Dialect> {
     edited: bool,
     batch_bytes: usize,
     refuse: BTreeSet<D::Key>,
+    connections: Connections<D::Key>,
+}
+
+/// What is on its way to objects that drain.
+#[derive(Clone)]
+struct Connections<K> {
+    /// It has said that to these nothing is.
+    ended: BTreeSet<K>,
+    /// These were removed before that.
+    cut: Vec<K>,
 }
 
 impl<D: Dialect + Default> MemoryKernel<D> {
@@ -72,6 +84,7 @@ impl<D: Dialect + Default> MemoryKernel<D> {
             edited: false,
             batch_bytes: 1 << 20,
             refuse: BTreeSet::new(),
+            connections: Connections { ended: BTreeSet::new(), cut: Vec::new() },
         }
     }
 
@@ -98,6 +111,11 @@ impl<D: Dialect + Default> MemoryKernel<D> {
     /// What it holds.
     pub const fn objects(&self) -> &BTreeMap<D::Key, D::Value> {
         &self.objects
+    }
+
+    /// What we have removed, or had removed with what holds it, although it had not drained.
+    pub fn cut(&self) -> &[D::Key] {
+        &self.connections.cut
     }
 
     /// Changes it as another program would: noticed unless notifications are lost.
@@ -127,7 +145,7 @@ impl<D: Dialect + Default> MemoryKernel<D> {
         let (mut refusals, mut done) = (Vec::new(), Vec::new());
         for unit in self.units(ops).into_iter().take(units) {
             // One operation needs no way back.
-            let before = (unit.len() > 1).then(|| self.objects.clone());
+            let before = (unit.len() > 1).then(|| (self.objects.clone(), self.connections.clone()));
             let refused = unit.iter().find_map(|number| {
                 let op = ops.get(*number)?;
                 if is_done(&self.objects, op) {
@@ -135,6 +153,9 @@ impl<D: Dialect + Default> MemoryKernel<D> {
                 }
                 let allowed = laws::check(&self.objects, op).and_then(|()| self.accept(op));
                 if allowed.is_ok() {
+                    let Connections { ended, cut } = &mut self.connections;
+                    cut.extend(laws::cut_by(&self.objects, op).filter(|key| !ended.contains(*key)).cloned());
+                    ended.remove(op.key());
                     laws::carry_out(&mut self.objects, op);
                 }
                 Some(Refusal { op: Some(*number), cause: allowed.err()? })
@@ -143,7 +164,9 @@ impl<D: Dialect + Default> MemoryKernel<D> {
                 None => done.extend(unit),
                 Some(refusal) => {
                     refusals.push(refusal);
-                    self.objects = before.unwrap_or_else(|| std::mem::take(&mut self.objects));
+                    if let Some((objects, connections)) = before {
+                        (self.objects, self.connections) = (objects, connections);
+                    }
                     if self.manner.unit != Unit::Operation {
                         break;
                     }
@@ -240,6 +263,12 @@ impl<D: Dialect + Default> Backend for MemoryKernel<D> {
             (true, true) => Moved::Yes,
             (true, false) => Moved::No,
         })
+    }
+
+    fn drained(&mut self, draining: &[D::Key]) -> Result<Vec<D::Key>, BackendError> {
+        let drained: Vec<_> = draining.iter().filter(|_| !self.seed.one_in(self.faults.hold_on)).cloned().collect();
+        self.connections.ended.extend(drained.iter().cloned());
+        Ok(drained)
     }
 
     fn editor(&mut self) -> Option<Editor> {

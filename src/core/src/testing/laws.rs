@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::object::{Cause, Dialect, Op, Rank};
+use crate::object::{Cause, Dialect, Op, Rank, Unclaimed};
 
 pub(super) type Objects<D> = BTreeMap<<D as Dialect>::Key, <D as Dialect>::Value>;
 
@@ -25,7 +25,10 @@ pub(super) fn check<D: Dialect>(objects: &Objects<D>, op: &Op<D>) -> Result<(), 
             }
         }
         Op::Replace(key, value, _) => {
-            check_references::<D>(objects, key, value)?;
+            // What names something because it drains can be told so all the same.
+            if !matches!(D::unclaimed(key, value), Unclaimed::Draining { .. }) {
+                check_references::<D>(objects, key, value)?;
+            }
             objects.get(key).ok_or(Cause::Missing)?;
         }
         Op::Remove(key, _) => {
@@ -47,6 +50,19 @@ pub(super) fn carry_out<D: Dialect>(objects: &mut Objects<D>, op: &Op<D>) {
         Op::Add(key, value) | Op::Replace(key, value, _) => drop(objects.insert(key.clone(), value.clone())),
         Op::Remove(key, _) | Op::Rebuild(key) => remove_with_members::<D>(objects, key),
     }
+}
+
+/// What drains, or would have to, and is removed by an operation.
+pub(super) fn cut_by<'o, D: Dialect>(objects: &'o Objects<D>, op: &'o Op<D>) -> impl Iterator<Item = &'o D::Key> {
+    let removed = match op {
+        Op::Remove(removed, _) | Op::Rebuild(removed) => Some(removed),
+        Op::Add(..) | Op::Replace(..) => None,
+    };
+    let is_removed = move |key: &D::Key| removed.is_some_and(|gone| key == gone || is_held_by::<D>(key, gone));
+    let drains = |(key, live): &(&D::Key, &D::Value)| {
+        matches!(D::unclaimed(key, live), Unclaimed::Retire(_) | Unclaimed::Draining { .. })
+    };
+    objects.iter().filter(drains).map(|(key, _)| key).filter(move |key| is_removed(key))
 }
 
 /// Whether an operation has been carried out by somebody else already.

@@ -4,7 +4,9 @@ mod kernel;
 mod laws;
 mod manner;
 mod seed;
+mod servers;
 
 pub use kernel::{Faults, MemoryKernel};
 pub use manner::{Manner, Unit};
 pub use seed::Seed;
+pub use servers::{ServerKey, ServerValue, Servers};

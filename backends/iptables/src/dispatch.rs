@@ -22,6 +22,9 @@ impl Match {
     /// The rule that matches this, with this comment and target.
     #[must_use]
     pub fn rule(&self, comment: Option<&Arc<str>>, target: &Target) -> Rule {
+        if let Self::Other(text) = self {
+            return Rule::new([], Target::Strange(text.clone()));
+        }
         let (first, last) = self.conditions();
         let comment = comment.cloned().map(Comment);
         Rule::new(first.into_iter().chain(comment).chain(last), target.clone())

@@ -103,7 +103,17 @@ pub fn objects(family: Family, listing: &str, guards_loopback: bool) -> Result<V
 #[derive(Debug, Default)]
 struct Found {
     chains: BTreeMap<ChainName, Vec<Rule>>,
-    jumps: BTreeMap<BuiltIn, Vec<Rule>>,
+    jumps: BTreeMap<BuiltIn, Jumps>,
+}
+
+/// What a built-in chain has of ours. Where it stands among others' rules is their business, unless no packet gets there.
+#[derive(Debug, Default)]
+struct Jumps {
+    rules: Vec<Rule>,
+    /// A rule of others ends the chain for every packet.
+    ended: bool,
+    /// One of ours stands behind such a rule.
+    unreachable: bool,
 }
 
 impl Found {
@@ -117,21 +127,27 @@ impl Found {
         if let Some(chain) = ChainName::parse(chain) {
             self.chains.entry(chain).or_default().push(parse::rule(family, text));
         } else if let Some(chain) = BuiltIn::parse(chain) {
-            let rule = parse::rule(family, text);
+            let (rule, jumps) = (parse::rule(family, text), self.jumps.entry(chain).or_default());
             if rule.chain().is_some_and(ChainName::is_entered) {
-                self.jumps.entry(chain).or_default().push(rule);
+                jumps.rules.push(rule);
+                jumps.unreachable |= jumps.ended;
             }
+            jumps.ended |= ends_its_chain(text);
         }
     }
 
     fn into_objects(mut self, family: Family, table: Table, guards_loopback: bool, out: &mut BTreeMap<Key, Value>) {
         if !guards_loopback {
             self.chains.remove(&ChainName::Firewall);
-            self.jumps.values_mut().for_each(|rules| rules.retain(|rule| rule.chain() != Some(ChainName::Firewall)));
-            self.jumps.retain(|_, rules| !rules.is_empty());
+            let is_another = |rule: &Rule| rule.chain() != Some(ChainName::Firewall);
+            self.jumps.values_mut().for_each(|jumps| jumps.rules.retain(is_another));
         }
-        for (chain, rules) in self.jumps {
-            out.insert(Key::Jumps(family, table, chain), Value::Rules(rules.into()));
+        for (chain, Jumps { rules, unreachable, .. }) in
+            self.jumps.into_iter().filter(|(_, jumps)| !jumps.rules.is_empty())
+        {
+            let rules = rules.into();
+            let value = if unreachable { Value::Misplaced(rules) } else { Value::Rules(rules) };
+            out.insert(Key::Jumps(family, table, chain), value);
         }
         for (chain, rules) in self.chains {
             let key = Key::Chain(family, table, chain);
@@ -144,6 +160,13 @@ impl Found {
             }
         }
     }
+}
+
+/// Whether no packet comes to what stands behind a rule of a built-in chain: it asks nothing, and says what becomes of all.
+fn ends_its_chain(rule: &str) -> bool {
+    let mut words = rule.split(' ');
+    words.next() == Some("-j")
+        && matches!(words.next(), Some("ACCEPT" | "DROP" | "REJECT" | "RETURN" | "QUEUE" | "NFQUEUE"))
 }
 
 /// The rules of a dispatching chain, by what they match.

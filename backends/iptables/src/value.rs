@@ -14,6 +14,7 @@ pub enum Value {
     /// A rule of a chain that dispatches: its comment, and what it does.
     Rule(Option<Arc<str>>, Target),
     /// Only in the kernel: a rule of a chain that dispatches is there more than once, or stands before a rule that it must
-    /// stand behind. All of them, in order.
+    /// stand behind; or jumps in a built-in chain stand behind a rule of others that lets no packet come to them. All of them,
+    /// in order.
     Misplaced(Arc<[Rule]>),
 }

@@ -28,15 +28,13 @@ use nix::{
     },
     unistd::Pid,
 };
-use portolan_core::{
-    inspect::Inspect as _,
-    object::{Backend as _, LiveFrontend},
-};
+use portolan::backends;
+use portolan_core::object::{Backend as _, LiveFrontend};
 use portolan_netlink::Connection;
 use portolan_nftables::{Key, Nftables, Value};
 
 use crate::{
-    Error, cast,
+    Error, Mode, cast,
     harness::Test,
     host::{Host, HostCommand},
     product::Portolan,
@@ -260,11 +258,17 @@ pub trait Rules {
     /// When the kernel cannot be asked.
     fn objects(&self) -> Result<Vec<(Key, Value)>, Error>;
 
-    /// What Portolan's objects serve.
+    /// What Portolan's objects serve in a mode.
     ///
     /// # Errors
     /// When the kernel cannot be asked.
-    fn frontends(&self) -> Result<Vec<LiveFrontend>, Error>;
+    fn frontends(&self, mode: Mode) -> Result<Vec<LiveFrontend>, Error>;
+
+    /// What Portolan holds in a mode, as the mode's own tool lists it; in one order, whatever the order in which it was made.
+    ///
+    /// # Errors
+    /// When the tool fails.
+    fn listed(&self, mode: Mode) -> Result<String, Error>;
 }
 
 impl Rules for Host {
@@ -284,10 +288,45 @@ impl Rules for Host {
         })?
     }
 
-    fn frontends(&self) -> Result<Vec<LiveFrontend>, Error> {
-        self.enter(|| Ok(Nftables::open().map_err(failed)?.observed().map_err(failed)?.frontends()))?
+    fn frontends(&self, mode: Mode) -> Result<Vec<LiveFrontend>, Error> {
+        self.enter(|| {
+            let mut frontends = Vec::new();
+            let all = backends::all().map_err(failed)?;
+            for (_, mut backend) in all.into_iter().filter(|(of, _)| *of == mode) {
+                frontends.append(&mut backend.observed().map_err(failed)?.frontends());
+            }
+            Ok(frontends)
+        })?
+    }
+
+    fn listed(&self, mode: Mode) -> Result<String, Error> {
+        if mode == Mode::Nftables {
+            return self.tables();
+        }
+        let mut listed = String::new();
+        for program in ["iptables-save", "ip6tables-save"] {
+            let saved = self.command(program).expect_exit(0)?;
+            saved.split_inclusive("COMMIT\n").for_each(|table| listed.extend([program, "\n", &ours(table)]));
+        }
+        Ok(listed)
     }
 }
+
+/// What of a table, as iptables-save prints it, a service proxy has written, without counters. Chains come as they were made,
+/// so they are sorted; the rules of each stay in their order.
+fn ours(table: &str) -> String {
+    let is_ours = |line: &&str| line.contains("KUBE-") && !KUBELETS.iter().any(|chain| line.contains(chain));
+    let mut lines: Vec<_> = table.lines().filter(|line| line.starts_with('*') || is_ours(line)).collect();
+    lines.sort_by_key(|line| match line.split(' ').nth(1).filter(|_| line.starts_with("-A")) {
+        Some(chain) => (2, chain),
+        None => (u8::from(line.starts_with(':')), *line),
+    });
+    let without_counts = lines.iter().map(|line| line.split(" [").next().unwrap_or(line));
+    without_counts.flat_map(|line| [line, "\n"]).collect()
+}
+
+/// Chains of kubelet's, which are called as a service proxy's are.
+const KUBELETS: [&str; 3] = ["KUBE-KUBELET-CANARY", "KUBE-IPTABLES-HINT", "KUBE-FIREWALL"];
 
 fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::Start { program: "netlink".to_owned(), source: std::io::Error::other(error) }

@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use portolan_core::object::{Backend, BackendError, Dialect, Unclaimed};
+use portolan_core::{
+    inspect::Legible,
+    object::{Backend, BackendError, Dialect, Unclaimed},
+};
 use portolan_nftables::{Nftables, testing};
 
 pub use portolan_nftables::Nft;
@@ -11,7 +14,7 @@ pub use portolan_nftables::Nft;
 use crate::Mode;
 
 /// A dialect whose kernel is real.
-pub trait Dataplane: Dialect<Key: Send + Sync, Value: Send + Sync> + Default + Send {
+pub trait Dataplane: Legible<Key: Send + Sync, Value: Send + Sync> + Default + Send {
     /// The mode that it is.
     const MODE: Mode;
     /// What programs the kernel.
@@ -24,7 +27,10 @@ pub trait Dataplane: Dialect<Key: Send + Sync, Value: Send + Sync> + Default + S
     fn kernel() -> Result<Self::Kernel, BackendError>;
 
     /// Objects as the mode's own tool takes them.
-    fn text(objects: &Objects<Self>) -> String;
+    #[must_use]
+    fn written(objects: &Objects<Self>) -> String {
+        Legible::text(&Self::default(), &objects.iter().collect())
+    }
 
     /// What may be one way or another in two kernels with different pasts, put in one order.
     #[must_use]
@@ -57,10 +63,6 @@ impl Dataplane for Nft {
 
     fn kernel() -> Result<Nftables, BackendError> {
         Nftables::watching().map_err(BackendError::new)
-    }
-
-    fn text(objects: &Objects<Self>) -> String {
-        portolan_nftables::text(objects.iter())
     }
 
     fn in_order(objects: Objects<Self>) -> Objects<Self> {

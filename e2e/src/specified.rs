@@ -14,11 +14,10 @@ use std::{
 use portolan_core::{
     addr::{PerFamily, Protocol},
     ingest::{Kind, ObjectRef},
-    inspect::{Legible as _, Objects},
+    inspect::Ruleset,
     model::{Cluster, DetectLocal, NodeConfig, NodePortAddresses},
     trace::{self, Asks, Origin, Trace},
 };
-use portolan_nftables::Nft;
 use portolan_specification as specification;
 use specification::{Change, Detector, Packet, Reference, Verdict, World};
 
@@ -92,7 +91,7 @@ fn named(kind: Kind, namespace: &str, name: &str) -> ObjectRef {
 
 /// What rules say of a packet.
 #[must_use]
-pub fn traced(world: &World, objects: &Objects<'_, Nft>, packet: &Packet) -> Trace {
+pub fn traced(world: &World, rules: &dyn Ruleset, packet: &Packet) -> Trace {
     let local: BTreeSet<_> = world.node.local.iter().copied().collect();
     let is_local = |address: IpAddr| address.is_loopback() || local.contains(&address);
     let protocol = match packet.protocol {
@@ -110,7 +109,7 @@ pub fn traced(world: &World, objects: &Objects<'_, Nft>, packet: &Packet) -> Tra
         destination: packet.destination,
         asks: Asks::Port(protocol, packet.port),
     };
-    Nft.trace(objects, &asked, &trace::World { is_local: &is_local, remembered: &BTreeMap::new() })
+    rules.trace(&asked, &trace::World { is_local: &is_local, remembered: &BTreeMap::new() })
 }
 
 /// A trace in the specification's words.

@@ -14,18 +14,18 @@ use std::{
 };
 
 use portolan::{
+    backends,
     cli::{Command, parse},
     daemon::settings,
     load::load,
 };
 use portolan_core::{
     addr::Family,
-    inspect::{Legible as _, Objects},
+    inspect::Ruleset,
     model::{Cluster, NodeConfig},
     object::{Dialect, Tracker},
     trace::{Asks, Origin, Outcome, Packet, Trace, Verdict, World},
 };
-use portolan_nftables::{Key, Nft, PortName};
 
 use crate::{
     Mode,
@@ -34,15 +34,16 @@ use crate::{
     scenario::{self, Expected, Flow, Scenario, ServiceProxy, Step},
 };
 
-/// What Portolan programs on the nodes of a scenario, and what their kernels would remember of clients.
+/// What Portolan programs on the nodes of a scenario in a mode, and what their kernels would remember of clients.
 pub struct Rules<'scenario> {
     scenario: &'scenario Scenario,
+    mode: Mode,
     owners: BTreeMap<IpAddr, &'static Member>,
-    programmed: BTreeMap<&'static str, Tracker<Nft>>,
+    programmed: BTreeMap<&'static str, Box<dyn Ruleset>>,
     remembered: BTreeMap<(&'static str, IpAddr), Memory>,
 }
 
-/// The sets of one node that know a client.
+/// What of one node knows a client, by its name in the rules.
 type Memory = BTreeMap<String, Duration>;
 
 /// A packet of a flow where it comes to a node.
@@ -57,11 +58,11 @@ pub struct Hop {
 impl<'scenario> Rules<'scenario> {
     /// Before the first step.
     #[must_use]
-    pub const fn new(scenario: &'scenario Scenario) -> Self {
-        Self { scenario, owners: BTreeMap::new(), programmed: BTreeMap::new(), remembered: BTreeMap::new() }
+    pub const fn new(scenario: &'scenario Scenario, mode: Mode) -> Self {
+        Self { scenario, mode, owners: BTreeMap::new(), programmed: BTreeMap::new(), remembered: BTreeMap::new() }
     }
 
-    /// Renders a step. A client is forgotten with the set that knows it.
+    /// Renders a step. A client is forgotten with what knows it.
     ///
     /// # Errors
     /// When the options or the objects cannot be read, in words.
@@ -69,13 +70,10 @@ impl<'scenario> Rules<'scenario> {
         self.owners = self.scenario.owners(number);
         let step = self.scenario.steps.get(number).ok_or("there is no such step")?;
         for node in CAST.iter().filter(|member| member.is_node()) {
-            let rendered = rendered(self.scenario, step, node)?;
-            for ((of, client), sets) in &mut self.remembered {
-                let family = Family::of(*client);
-                let is_there = |set: &str| {
-                    PortName::parse(set).is_some_and(|set| rendered.wanted(&Key::Clients(family, set)).is_some())
-                };
-                sets.retain(|set, _| *of != node.name || is_there(set));
+            let rendered = rendered(self.scenario, step, node, self.mode)?;
+            let text = rendered.text();
+            for ((of, _), names) in &mut self.remembered {
+                names.retain(|name, _| *of != node.name || text.contains(name));
             }
             self.programmed.insert(node.name, rendered);
         }
@@ -88,11 +86,10 @@ impl<'scenario> Rules<'scenario> {
         let mut met = Vec::new();
         for hop in self.hops(flow) {
             let Some(programmed) = self.programmed.get(hop.node.name) else { break };
-            let objects: Objects<'_, Nft> = programmed.all_wanted().collect();
             let is_local = |address| self.is_local(hop.node, address);
             let nobody = Memory::new();
             let remembered = self.remembered.get(&(hop.node.name, hop.packet.source)).unwrap_or(&nobody);
-            let trace = Nft.trace(&objects, &hop.packet, &World { is_local: &is_local, remembered });
+            let trace = programmed.trace(&hop.packet, &World { is_local: &is_local, remembered });
             let passes = trace.outcomes.iter().all(|outcome| outcome.verdict == Verdict::Untouched);
             met.push((hop, trace));
             if !passes {
@@ -151,12 +148,21 @@ impl<'scenario> Rules<'scenario> {
 }
 
 /// What Portolan programs on a node in one step of a scenario.
-fn rendered(scenario: &Scenario, step: &Step, node: &Member) -> Result<Tracker<Nft>, String> {
+fn rendered(scenario: &Scenario, step: &Step, node: &Member, mode: Mode) -> Result<Box<dyn Ruleset>, String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let path = folder.path().join("objects.json");
     fs::write(&path, scenario::manifest(&step.objects)).map_err(|error| error.to_string())?;
-    let mut loaded = load(&path, config(scenario, node, Mode::Nftables)?).map_err(|error| error.to_string())?;
-    Ok(wanted(&mut loaded.cluster))
+    let mut loaded = load(&path, config(scenario, node, mode)?).map_err(|error| error.to_string())?;
+    rules(mode, &mut loaded.cluster)
+}
+
+/// The rules of a new Portolan for a cluster that nobody has taken changes of.
+///
+/// # Errors
+/// When there is no such mode, in words.
+pub fn rules(mode: Mode, cluster: &mut Cluster) -> Result<Box<dyn Ruleset>, String> {
+    let ports: Vec<_> = cluster.take_changes().filter_map(|change| change.desired).collect();
+    backends::rendered(mode, &cluster.policy(), &ports).map_err(|error| error.to_string())
 }
 
 /// What Portolan is told at its start on a node of a scenario.
@@ -196,15 +202,15 @@ fn home(member: &'static Member) -> Option<&'static Member> {
     }
 }
 
-/// What is wrong, if the rules do not say what the flow expects.
+/// What is wrong, if the rules of a mode do not say what the flow expects.
 #[must_use]
-pub fn mismatch(flow: &Flow, trace: &Trace) -> Option<String> {
+pub fn mismatch(flow: &Flow, mode: Mode, trace: &Trace) -> Option<String> {
     let all = |holds: &dyn Fn(&Verdict) -> bool| trace.outcomes.iter().all(|outcome| holds(&outcome.verdict));
-    // No rule takes what is sent to a loopback address: it is for who listens there.
-    let expected = if flow.to.ip().is_loopback() {
+    // In nftables mode no rule takes what is sent to a loopback address: it is for who listens there.
+    let expected = if mode == Mode::Nftables && flow.to.ip().is_loopback() {
         &Expected::Untouched
     } else {
-        flow.expected_of(ServiceProxy::Portolan(Mode::Nftables))
+        flow.expected_of(ServiceProxy::Portolan(mode))
     };
     let agree = match expected {
         Expected::Endpoints { sources, sticky } => {

@@ -5,7 +5,7 @@ use std::{fs, net::SocketAddr, os::unix::fs::symlink, path::Path, process::ExitC
 use anyhow::Result;
 use portolan_core::addr::Protocol;
 use portolan_e2e::{
-    Lab, Options,
+    Lab, Mode, Options,
     cast::named,
     daemon::{Daemon, Rules as _, lone, test, until},
     harness::{self, Failure},
@@ -37,7 +37,7 @@ fn holds(node: &Host, daemon: &Daemon, wanted: &[(u8, u16)]) -> Result<()> {
         .map(|(last, port)| (SocketAddr::from(([10, 96, 0, *last], 80)), SocketAddr::from(([10, 244, 1, 11], *port))))
         .collect();
     let looked = until::<_, anyhow::Error>("the kernel to hold what the manifests want", || {
-        let frontends = node.frontends()?;
+        let frontends = node.frontends(Mode::Nftables)?;
         let held = frontends.iter().flat_map(|frontend| {
             let vip = SocketAddr::new(frontend.vip.addr, frontend.vip.port);
             frontend.endpoints.iter().map(move |endpoint| (vip, *endpoint))

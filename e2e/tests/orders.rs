@@ -153,7 +153,7 @@ impl<'a, D: Dataplane> State<'a, D> {
         }
         let tracker = wanted::<D>(&mut cluster);
         let wanted = wanted_in_order(&tracker);
-        Ok(Self { objects, rules: D::text(&wanted), wanted, findings: findings(&cluster) })
+        Ok(Self { objects, rules: D::written(&wanted), wanted, findings: findings(&cluster) })
     }
 }
 
@@ -236,7 +236,7 @@ fn sync<D: Dataplane>(cluster: &mut Cluster, syncer: &mut Syncer<impl Backend<Di
 
 impl<D: Dataplane> State<'_, D> {
     fn is_reached(&self, cluster: &Cluster, syncer: &mut Syncer<impl Backend<Dialect = D>>) -> Result<()> {
-        let rules = D::text(&wanted_in_order(syncer.tracker()));
+        let rules = D::written(&wanted_in_order(syncer.tracker()));
         ensure!(rules == self.rules, "other rules are wanted:\n{}", diff::lines(&self.rules, &rules));
         let held = syncer.backend_mut().observe()?;
         let agree = D::agree_but_for_what_lingers(&self.wanted, held.clone());

@@ -30,12 +30,13 @@ use portolan_core::{
     testing::Seed,
 };
 use portolan_e2e::{
+    MODES, Mode,
     daemon::{Rules as _, lone},
     dataplane::{Dataplane, Nft, Objects},
     harness::{self, Failure, Test},
     host::Host,
     specified,
-    traced::wanted,
+    traced::{rules, wanted},
 };
 use portolan_specification::{
     Change, Origin, Packet, Verdict, World,
@@ -55,10 +56,13 @@ static COUNTS: Mutex<BTreeMap<&str, usize>> = Mutex::new(BTreeMap::new());
 
 fn main() -> ExitCode {
     let tests = || {
-        let worlds = groups("worlds".to_owned(), numbers("WORLDS", 0..400)?, 20, agree_in_world);
+        let worlds = numbers("WORLDS", 0..400)?;
+        let worlds = MODES.map(|mode| {
+            groups(format!("{mode}/worlds"), worlds.clone(), 20, move |number| agree_in_world(number, mode))
+        });
         let histories =
             groups(format!("{}/histories", Nft::MODE), numbers("HISTORIES", 0..100)?, 10, follow_history::<Nft>);
-        Ok::<_, Failure>(worlds.chain(histories).collect())
+        Ok::<_, Failure>(worlds.into_iter().flatten().chain(histories).collect())
     };
     harness::run(tests, || {
         let counts = COUNTS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -83,7 +87,7 @@ fn groups(
     what: String,
     numbers: Range<u64>,
     size: usize,
-    check: fn(u64) -> Result<(), Failure>,
+    check: impl Fn(u64) -> Result<(), Failure> + Copy + Send + 'static,
 ) -> impl Iterator<Item = Test> {
     let end = numbers.end;
     numbers.step_by(size).map(move |first| {
@@ -110,11 +114,10 @@ where
     })
 }
 
-fn agree_in_world(number: u64) -> Result<(), Failure> {
+fn agree_in_world(number: u64, mode: Mode) -> Result<(), Failure> {
     count("worlds", 1);
     check(number, &world(), |world| {
-        let tracker = wanted::<Nft>(&mut specified::cluster(&world).map_err(Error::msg)?);
-        let objects = tracker.all_wanted().collect();
+        let rules = rules(mode, &mut specified::cluster(&world).map_err(Error::msg)?).map_err(Error::msg)?;
         let mut seed = Seed::new(number);
         for packet in &packets(&world) {
             let expected = verdict(&world, packet);
@@ -122,7 +125,7 @@ fn agree_in_world(number: u64) -> Result<(), Failure> {
             if !matches!(expected, Verdict::Endpoints(_) | Verdict::SomeRefused(_)) && !seed.one_in(OTHERS) {
                 continue;
             }
-            let trace = specified::traced(&world, &objects, packet);
+            let trace = specified::traced(&world, &*rules, packet);
             let said = specified::said(&trace);
             if !said.as_ref().is_ok_and(|said| is_same(&world, packet, &expected, said)) {
                 bail!("{packet:?}\nspecification {expected:?}\nPortolan {said:?}\n{trace:#?}");

@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result, ensure};
 use portolan::output::{Traced, trace_json};
 use portolan_core::{addr::Protocol, trace::Origin};
 use portolan_e2e::{
-    Lab, Options,
-    cast::{CLUSTER_CIDR, named},
+    Lab, MODES, Mode, Options,
+    cast::named,
     daemon::{Rules as _, lone, test},
     harness::{self, Failure, Test},
     host::Host,
@@ -28,25 +28,26 @@ fn main() -> ExitCode {
 fn tests() -> Result<Vec<Test>, Failure> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/scenarios");
     let scenarios = Scenario::load_all(&folder).map_err(|error| error.chain())?;
-    let mut tests: Vec<_> = scenarios
-        .into_iter()
-        .map(|scenario| {
-            let name = scenario.name.clone();
-            Test::new(name, move || check(&scenario).map_err(|error| format!("{error:#}")))
-        })
-        .collect();
-    tests.push(test("a client is remembered", a_client_is_remembered));
-    tests.push(test("what others did is named", what_others_did_is_named));
+    let of_mode = |mode| {
+        let of = move |scenario: &Scenario| {
+            let scenario = scenario.clone();
+            test(&format!("{mode}/{}", scenario.name), move || check(&scenario, mode))
+        };
+        let remembered = test(&format!("{mode}/a client is remembered"), move || a_client_is_remembered(mode));
+        scenarios.iter().map(of).chain([remembered])
+    };
+    let mut tests: Vec<_> = MODES.into_iter().flat_map(of_mode).collect();
+    tests.push(test("nftables/what others did is named", what_others_did_is_named));
     Ok(tests)
 }
 
 /// The first step of a scenario.
-fn check(scenario: &Scenario) -> Result<()> {
-    let portolan = Portolan::find()?;
+fn check(scenario: &Scenario, mode: Mode) -> Result<()> {
+    let portolan = Portolan::find()?.in_mode(mode);
     let mut stage = Stage::new(scenario)?;
     stage.enter(0)?;
     stage.lab().nodes().try_for_each(|node| portolan.run_once(scenario, node))?;
-    let mut rules = Rules::new(scenario);
+    let mut rules = Rules::new(scenario, portolan.mode());
     rules.enter(0).map_err(anyhow::Error::msg)?;
     for flow in scenario.steps.iter().take(1).flat_map(|step| &step.flows) {
         for (hop, trace) in rules.follow(flow) {
@@ -105,14 +106,12 @@ fn program(portolan: &Portolan, node: &Host) -> Result<()> {
     let web = service("web", "10.96.0.10", &endpoints).replace("spec:", "spec:\n  sessionAffinity: ClientIP");
     let folder = tempfile::tempdir()?;
     fs::write(folder.path().join("all.yaml"), format!("{NODE_A}---\n{web}"))?;
-    let command =
-        portolan.on(node).args(["run", "--once", "--mode=nftables", "--hostname-override", node.name(), "--manifests"]);
-    command.arg(folder.path()).args(["--cluster-cidr", CLUSTER_CIDR]).expect_exit(0)?;
+    portolan.once(folder.path(), node).expect_exit(0)?;
     Ok(())
 }
 
-fn a_client_is_remembered() -> Result<()> {
-    let (portolan, lab) = (Portolan::find()?, Lab::new(&Options::default())?);
+fn a_client_is_remembered(mode: Mode) -> Result<()> {
+    let (portolan, lab) = (Portolan::find()?.in_mode(mode), Lab::new(&Options::default())?);
     let node = lab.host("node-a")?;
     program(&portolan, node)?;
     let endpoints = ENDPOINTS.map(|(name, port)| named(name).map(|member| (member, port)));

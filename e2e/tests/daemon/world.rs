@@ -153,7 +153,7 @@ impl World {
 
     /// The TCP frontends that the kernel holds, with the number of their endpoints.
     pub(crate) fn frontends(&self) -> Result<BTreeMap<String, usize>> {
-        let frontends = self.node.frontends()?;
+        let frontends = self.node.frontends(self.portolan.mode())?;
         let tcp = frontends.iter().filter(|frontend| frontend.vip.protocol == Protocol::Tcp);
         Ok(tcp.map(|one| (format!("{}:{}", one.vip.addr, one.vip.port), one.endpoints.len())).collect())
     }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! All of that is pure. [`Xtables`] has the effects: `programs` finds and runs the programs of iptables, and `ears` hears of
-//! what other programs do.
+//! what other programs do. [`Leftovers`] removes what others have left.
 
 mod backend;
 mod dialect;
@@ -20,6 +20,7 @@ mod levels;
 pub mod listing;
 mod names;
 mod parse;
+mod predecessor;
 mod programs;
 mod render;
 mod restore;
@@ -32,6 +33,7 @@ pub use dialect::Iptables;
 pub use key::{Key, Match};
 pub use names::{BuiltIn, ChainName, Hash, Level, Part, Table, Tree};
 pub use parse::rule as parse;
+pub use predecessor::{Leftovers, LeftoversError};
 pub use programs::{ChildError, Holder, NoFamily, ProgramError, Programs, ProgramsError, Variant, Version};
 pub use rule::{AddressSide, Condition, Is, Link, RejectWith, Rule, State, Target};
 pub use text::{Text, tables};

@@ -21,6 +21,7 @@ pub mod testing;
 pub use services::{
     Data, Key, Nft, Nftables, Value,
     names::{ChainName, PortName, SetName, TABLE},
+    predecessor::Leftovers,
 };
 pub use table::{
     backend::Error,

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
-use portolan::leftovers::Leftovers;
 use portolan_e2e::{
     Lab, Options,
     cast::CLUSTER_CIDR,
@@ -62,7 +61,7 @@ pub(crate) fn still_running(binary: &Binary, mode: ServiceProxy) -> Result<()> {
     let looked = looks(node)?;
     until("looks at the rules", || Ok::<_, anyhow::Error>((looks(node)? >= looked + 6.0).then_some(())))?;
     ensure!(count(&daemon, WARNING) == 1 && count(&daemon, REMOVED) == removed, "{:#?}", daemon.log());
-    ensure!(node.enter(|| Leftovers::open()?.present().map_err(anyhow::Error::from))??, "kube-proxy's rules are gone");
+    ensure!(node.enter(leftovers::is_present)??, "kube-proxy's rules are gone");
     world.everybody_meets("both serve", 11, &["pod-b1:8080"])?;
 
     // The way to the API server ends with kube-proxy.

@@ -3,7 +3,9 @@
 use std::{collections::BTreeSet, fs};
 
 use anyhow::{Result, bail, ensure};
-use portolan::leftovers::{Leftovers, Report};
+use portolan::backends::predecessors;
+use portolan_core::inspect::Removal;
+use portolan_e2e::Mode;
 use portolan_e2e::{
     daemon::{Rules as _, lone},
     host::Host,
@@ -13,13 +15,30 @@ use portolan_e2e::{
 
 use super::cni;
 
-/// Removes them, and sees that nothing is left.
-pub(crate) fn remove() -> Result<Report> {
-    let mut leftovers = Leftovers::open()?;
-    let found = leftovers.find();
-    let report = leftovers.remove(&found);
-    ensure!(leftovers.find().is_empty(), "something is still there");
-    Ok(report)
+/// What a Portolan in this mode removes, or with `dry_run` would remove.
+pub(crate) fn removal(running: Mode, dry_run: bool) -> Result<Removal> {
+    let mut all = Removal::default();
+    for left in predecessors(Some(running)) {
+        all.append(left?.remove(dry_run));
+    }
+    Ok(all)
+}
+
+/// Removes it, and sees that nothing is left.
+pub(crate) fn remove() -> Result<Removal> {
+    let removed = removal(Mode::Nftables, false)?;
+    ensure!(removal(Mode::Nftables, true)?.removed.is_empty(), "something is still there");
+    Ok(removed)
+}
+
+/// Whether another proxy than a Portolan in nftables mode seems to run.
+pub(crate) fn is_present() -> Result<bool> {
+    for left in predecessors(Some(Mode::Nftables)) {
+        if left?.is_present()? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A part of what kube-proxy writes in iptables mode, with its words.
@@ -55,7 +74,7 @@ pub(crate) fn written_by_iptables_legacy() -> Result<()> {
         .arg("--noflush")
         .input(format!("*filter\n{others}COMMIT\n"))
         .expect_exit(0)?;
-    ensure!(node.enter(|| Leftovers::open()?.present().map_err(anyhow::Error::from))??);
+    ensure!(node.enter(is_present)??);
     let report = node.enter(remove)??;
     ensure!(report.removed.len() == 6 && report.trouble.is_empty() && report.kept.is_empty(), "{report:#?}");
     for program in ["iptables-legacy-save", "ip6tables-legacy-save"] {
@@ -63,7 +82,7 @@ pub(crate) fn written_by_iptables_legacy() -> Result<()> {
         ensure!(!saved.lines().any(cni::is_kube_proxys), "{saved}");
         ensure!(program.starts_with("ip6") || saved.contains("-A INPUT -j KUBE-FIREWALL"), "{saved}");
     }
-    ensure!(!node.enter(|| Leftovers::open()?.present().map_err(anyhow::Error::from))??);
+    ensure!(!node.enter(is_present)??);
     Ok(())
 }
 
@@ -87,12 +106,63 @@ pub(crate) fn the_link_of_ipvs_mode() -> Result<()> {
     let node = lone()?;
     // Not every kernel has dummy links, and what it is does not matter.
     node.command("ip").args(["link", "add", "kube-ipvs0", "type", "veth", "peer", "name", "other"]).expect_exit(0)?;
-    ensure!(node.enter(|| Leftovers::open()?.present().map_err(anyhow::Error::from))??);
+    ensure!(node.enter(is_present)??);
     let report = node.enter(remove)??;
     let [removed] = report.removed.as_slice() else { bail!("{report:#?}") };
-    ensure!(removed.to_string() == "link kube-ipvs0, of kube-proxy's ipvs mode" && report.trouble.is_empty());
-    ensure!(!node.enter(|| Leftovers::open()?.present().map_err(anyhow::Error::from))??);
+    ensure!(removed == "link kube-ipvs0, of kube-proxy's ipvs mode" && report.trouble.is_empty());
+    ensure!(!node.enter(is_present)??);
     ensure!(!node.command("ip").arg("link").expect_exit(0)?.contains("kube-ipvs0"));
+    Ok(())
+}
+
+pub(crate) fn what_is_adopted_stays() -> Result<()> {
+    let node = lone()?;
+    for program in ["iptables-nft-restore", "iptables-legacy-restore"] {
+        node.command(program).input(IPTABLES_MODE).expect_exit(0)?;
+    }
+    node.nft("add table ip kube-proxy; add table ip portolan; add table ip6 portolan")?;
+    let saved = || node.command("iptables-nft-save").args(["--table", "nat"]).expect_exit(0);
+    let before = saved()?;
+    let removal = node.enter(|| removal(Mode::Iptables, false))??;
+    let expected = [
+        "table ip kube-proxy, of kube-proxy's nftables mode",
+        "table ip portolan, of Portolan's nftables mode",
+        "table ip6 portolan, of Portolan's nftables mode",
+        "chain KUBE-PROXY-CANARY in table ip mangle, of iptables mode",
+        "4 chains KUBE-* in table nat of iptables-legacy, of iptables mode",
+        "2 chains KUBE-* in table filter of iptables-legacy, of iptables mode",
+        "chain KUBE-PROXY-CANARY in table mangle of iptables-legacy, of iptables mode",
+    ];
+    ensure!(removal.removed == expected && removal.trouble.is_empty() && removal.kept.is_empty(), "{removal:#?}");
+    let rules = |listing: &str| listing.lines().filter(|line| !line.starts_with('#')).map(ToOwned::to_owned).collect();
+    let (before, after): (Vec<_>, Vec<_>) = (rules(&before), rules(&saved()?));
+    ensure!(before == after, "{before:#?} is now {after:#?}");
+    ensure!(node.nft("list tables")?.lines().all(|table| !table.contains("portolan") && !table.contains("kube-proxy")));
+    Ok(())
+}
+
+/// Chains that kube-proxy's iptables mode has not, but Portolan's.
+const PORTOLANS_OWN: &str = "*filter
+:KUBE-NO-SUCH-PORT - [0:0]
+:KUBE-SERVICES - [0:0]
+-A FORWARD -j KUBE-SERVICES
+-A KUBE-SERVICES -d 10.96.0.10/32 -j KUBE-NO-SUCH-PORT
+COMMIT
+*nat
+:KUBE-SERVICES - [0:0]
+:KUBE-SVC-10.96.0.0/12 - [0:0]
+-A OUTPUT -j KUBE-SERVICES
+-A KUBE-SERVICES -d 10.96.0.0/12 -j KUBE-SVC-10.96.0.0/12
+COMMIT
+";
+
+pub(crate) fn what_portolans_iptables_mode_left_goes() -> Result<()> {
+    let node = lone()?;
+    node.command("iptables-nft-restore").input(PORTOLANS_OWN).expect_exit(0)?;
+    let removal = node.enter(remove)??;
+    ensure!(removal.removed.len() == 2 && removal.trouble.is_empty() && removal.kept.is_empty(), "{removal:#?}");
+    let saved = node.command("iptables-nft-save").expect_exit(0)?;
+    ensure!(!saved.contains("KUBE"), "{saved}");
     Ok(())
 }
 
@@ -159,9 +229,9 @@ pub(crate) fn cleanup_all() -> Result<()> {
         "removed table portolan for IPv6",
         "removed table ip kube-proxy, of kube-proxy's nftables mode",
         "removed table ip6 kube-proxy, of kube-proxy's nftables mode",
-        "removed 4 chains KUBE-* in table ip nat, of kube-proxy's iptables mode",
-        "removed 2 chains KUBE-* in table ip filter, of kube-proxy's iptables mode",
-        "removed chain KUBE-PROXY-CANARY in table ip mangle, of kube-proxy's iptables mode",
+        "removed 4 chains KUBE-* in table ip nat, of iptables mode",
+        "removed 2 chains KUBE-* in table ip filter, of iptables mode",
+        "removed chain KUBE-PROXY-CANARY in table ip mangle, of iptables mode",
     ];
     ensure!(removed.lines().eq(expected), "{removed}");
     let listing = node.listing()?;

@@ -21,7 +21,6 @@ use std::{
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
-use portolan::leftovers::Leftovers;
 use portolan_core::addr::Family;
 use portolan_e2e::{
     Lab, Mode, Options,
@@ -53,6 +52,11 @@ fn tests() -> Result<Vec<Test>, Failure> {
         test("without the programs of iptables-legacy it is told what to do", leftovers::no_iptables_legacy),
         test("the link of ipvs mode is removed", leftovers::the_link_of_ipvs_mode),
         test("a chain that another program's rule leads to stays", leftovers::anothers_rule_leads_to_it),
+        test(
+            "what iptables mode adopts stays, and what another mode of Portolan left goes",
+            leftovers::what_is_adopted_stays,
+        ),
+        test("what Portolan's iptables mode left goes", leftovers::what_portolans_iptables_mode_left_goes),
         test("cleanup removes what is Portolan's, and --dry-run nothing", leftovers::cleanup),
         test("--cleanup removes what is any service proxy's", leftovers::cleanup_all),
     ];
@@ -124,10 +128,10 @@ fn to_portolan(world: &mut World<'_>, traffic: &Traffic, kube_proxy: KubeProxy, 
     let daemon = Daemon::start(&portolan, node, world.manifests())?;
     daemon.logs(0, "which was left behind")?;
     until("the end of the leftovers", || {
-        let is_empty = node.enter(|| Leftovers::open().map(|mut leftovers| leftovers.find().is_empty()))??;
+        let is_empty = node.enter(|| leftovers::removal(Mode::Nftables, true))??.removed.is_empty();
         Ok::<_, anyhow::Error>(is_empty.then_some(()))
     })?;
-    ensure!(!node.enter(|| Leftovers::open()?.present().map_err(anyhow::Error::from))??);
+    ensure!(!node.enter(leftovers::is_present)??);
     ensure!(metric(node, METRICS.parse()?, "portolan_conflicting_proxy")? == 0.0);
     ensure!(cni::listing(node)? == cnis, "others' rules are not as they were");
     traffic.more(100)?;

@@ -4,7 +4,7 @@
 use portolan_config::Mode;
 use portolan_core::{
     desired::{DesiredPort, NodePolicy},
-    inspect::{Held, Inspect, Ruleset},
+    inspect::{Held, Inspect, Predecessor, Ruleset, Running},
     object::{BackendError, Dataplane, Syncer},
 };
 use portolan_nftables::{Nft, Nftables};
@@ -17,6 +17,13 @@ const BACKENDS: [Entry; 1] = [Entry {
     render: |policy, ports| Box::new(Held::rendered(Nft, policy, ports)),
 }];
 
+/// What is known of predecessors, in the order in which it goes: no ipset can go while a rule of iptables names it.
+const PREDECESSORS: [(Mode, OpenLeft); 3] = [
+    (Mode::Nftables, |running| Ok(Box::new(portolan_nftables::Leftovers::open(running).map_err(BackendError::new)?))),
+    (Mode::Iptables, |running| Ok(Box::new(portolan_iptables::Leftovers::open(running).map_err(BackendError::new)?))),
+    (Mode::Ipvs, |running| Ok(Box::new(portolan_ipvs::Leftovers::new(running)))),
+];
+
 struct Entry {
     mode: Mode,
     program: fn() -> Result<Box<dyn Dataplane>, BackendError>,
@@ -26,6 +33,11 @@ struct Entry {
 
 /// A backend that is asked what it holds.
 pub type Inspected = (Mode, Box<dyn Inspect>);
+
+type OpenLeft = fn(Running) -> Left;
+
+/// What one backend knows of predecessors, or why it cannot tell.
+pub type Left = Result<Box<dyn Predecessor>, BackendError>;
 
 /// A mode that is not among the backends. What judges configurations refuses it, so nobody should come here with one.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +71,18 @@ pub fn rendered(mode: Mode, policy: &NodePolicy, ports: &[DesiredPort]) -> Resul
 /// When one of them cannot be asked.
 pub fn all() -> Result<Vec<Inspected>, BackendError> {
     BACKENDS.iter().map(|entry| Ok((entry.mode, (entry.inspect)()?))).collect()
+}
+
+/// What service proxies have left that ran here before, in the network namespace of the calling thread; in the order in which it
+/// is to be removed. Without a mode that runs it is everything.
+pub fn predecessors(running: Option<Mode>) -> impl Iterator<Item = Left> {
+    PREDECESSORS.into_iter().map(move |(mode, open)| {
+        open(match running {
+            None => Running::None,
+            Some(running) if running == mode => Running::Own,
+            Some(_) => Running::Another,
+        })
+    })
 }
 
 fn entry(mode: Mode) -> Result<&'static Entry, BackendError> {

@@ -25,7 +25,6 @@ pub mod exit;
 pub mod feed;
 pub mod health_checks;
 pub mod http;
-pub mod leftovers;
 mod listen;
 pub mod load;
 pub mod local_addresses;

@@ -43,7 +43,7 @@ pub struct Programs {
 
 /// The two programs of one IP family.
 #[derive(Debug, Clone)]
-struct Tools {
+pub(crate) struct Tools {
     restore: PathBuf,
     save: PathBuf,
     version: Version,
@@ -223,7 +223,8 @@ impl Programs {
 }
 
 impl Tools {
-    fn find(variant: Variant, family: Family) -> Option<Self> {
+    /// Those of one kind; `None` where they are not there.
+    pub(crate) fn find(variant: Variant, family: Family) -> Option<Self> {
         let stem = stem(family);
         // The plain name may be of either kind; versions before 1.8 have no other.
         let names = [format!("{stem}-{variant}"), stem.to_owned()];
@@ -252,7 +253,7 @@ impl Tools {
         Err(NoFamily::Refused { program: self.restore.to_string_lossy().into_owned(), complaint })
     }
 
-    fn save(&self, table: &str) -> Result<String, ProgramError> {
+    pub(crate) fn save(&self, table: &str) -> Result<String, ProgramError> {
         let finished = child::run(&self.save, &["--table", table], "")?;
         if finished.status.success() {
             return Ok(finished.output);
@@ -260,7 +261,7 @@ impl Tools {
         Err(ProgramError::Failed { program: self.save.clone(), complaint: complaint_of(&finished) })
     }
 
-    fn restore(&self, arguments: &[&str], commands: &str) -> Result<Finished, ProgramError> {
+    pub(crate) fn restore(&self, arguments: &[&str], commands: &str) -> Result<Finished, ProgramError> {
         let arguments = [&["--noflush", "--wait", PATIENCE], arguments].concat();
         let finished = child::run(&self.restore, &arguments, commands)?;
         // Its exit status 4 is also that of iptables-nft where the kernel refuses a rule.

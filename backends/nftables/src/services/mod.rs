@@ -7,6 +7,7 @@
 //! | `layout` | the ruleset that is there whatever the Services are |
 //! | `render`, `affinity`, `places` | what a ServicePort adds |
 //! | `dialect` | in which order things come and go |
+//! | `predecessor` | what others have left in tables of theirs |
 //! | `inspect`: `listing`, `counters`, `trace` | what the objects of a kernel say: Frontends, counts, a packet's way |
 
 pub(crate) mod affinity;
@@ -17,6 +18,7 @@ pub(crate) mod layout;
 pub(crate) mod listing;
 pub(crate) mod names;
 pub(crate) mod places;
+pub(crate) mod predecessor;
 pub(crate) mod render;
 pub(crate) mod sets;
 pub(crate) mod trace;

@@ -1,10 +1,10 @@
 //! `portolan cleanup`, which removes what is ours; and kube-proxy's flag `--cleanup`, which removes what is any service
 //! proxy's.
 
-use portolan_core::object::BackendError;
+use portolan_core::inspect::Removal;
 
 use super::CommandError;
-use crate::{backends, cli::Cleanup, exit::Exit, leftovers::Leftovers, output::print, sync_loop::ErrorChain};
+use crate::{backends, cli::Cleanup, exit::Exit, output::print, sync_loop::Told};
 
 /// Removes everything of ours from the kernel and says what that was; with `--dry-run` only says it.
 ///
@@ -34,24 +34,26 @@ pub fn cleanup(arguments: &Cleanup) -> Result<Exit, CommandError> {
 /// # Errors
 /// When the kernel cannot be asked at all, or nothing can be printed.
 pub fn cleanup_all() -> Result<Exit, CommandError> {
-    let ours: Vec<_> = backends::all()?.into_iter().map(|(_, mut kernel)| kernel.remove(false)).collect();
-    let mut leftovers = Leftovers::open().map_err(BackendError::new)?;
-    let found = leftovers.find();
-    let report = leftovers.remove(&found);
-    print(|out| {
-        ours.iter().flatten().flatten().try_for_each(|item| writeln!(out, "removed {item}"))?;
-        report.removed.iter().try_for_each(|item| writeln!(out, "removed {item}"))
-    })
-    .map_err(CommandError::Print)?;
-    for kept in &report.kept {
+    let mut removal = Removal::default();
+    for (mode, mut kernel) in backends::all()? {
+        match kernel.remove(false) {
+            Ok(items) => removal.removed.extend(items),
+            Err(error) => removal.troubled(format!("what {mode} mode has put there: not removed"), error),
+        }
+    }
+    for predecessor in backends::predecessors(None) {
+        match predecessor {
+            Ok(mut predecessor) => removal.append(predecessor.remove(false)),
+            Err(error) => removal.troubled("what kube-proxy left cannot be looked for".to_owned(), error),
+        }
+    }
+    print(|out| removal.removed.iter().try_for_each(|item| writeln!(out, "removed {item}")))
+        .map_err(CommandError::Print)?;
+    for kept in &removal.kept {
         tracing::info!("{kept}");
     }
-    for trouble in &report.trouble {
-        tracing::error!("{trouble}");
+    for trouble in &removal.trouble {
+        tracing::error!("{}", Told(trouble));
     }
-    for error in ours.iter().filter_map(|removed| removed.as_ref().err()) {
-        tracing::error!("{}", ErrorChain(error));
-    }
-    let failed = ours.iter().any(Result::is_err) || !report.trouble.is_empty();
-    Ok(if failed { Exit::Failure } else { Exit::Success })
+    Ok(if removal.trouble.is_empty() { Exit::Success } else { Exit::Failure })
 }

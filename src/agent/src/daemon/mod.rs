@@ -223,7 +223,7 @@ fn start_sync_thread(
     let dataplane = backends::dataplane(settings.mode)?;
     let (mailbox, inbox) = mailbox().map_err(DaemonError::Start)?;
     let (alive, ended) = oneshot::channel::<()>();
-    let sync_loop = SyncLoop::new(configuration::of_sync_loop(settings), dataplane, telemetry);
+    let sync_loop = SyncLoop::new(settings.mode, configuration::of_sync_loop(settings), dataplane, telemetry);
     thread::Builder::new()
         .name(SYNC_THREAD.into())
         .spawn(move || {

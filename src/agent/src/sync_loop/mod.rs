@@ -31,6 +31,7 @@ use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
+use portolan_config::Mode;
 use portolan_core::{
     addr::Family,
     desired::NodePolicy,
@@ -54,7 +55,7 @@ use crate::{
 
 pub use self::{
     repairs::SYNC_THREAD,
-    report::{ErrorChain, log_sync, warn_of_node},
+    report::{ErrorChain, Told, log_sync, warn_of_node},
 };
 
 /// What the sync thread is told.
@@ -108,7 +109,7 @@ pub struct SyncLoop {
 
 impl SyncLoop {
     /// A loop that has heard of nothing yet.
-    pub fn new(settings: Settings, dataplane: Box<dyn Dataplane>, telemetry: Telemetry) -> Self {
+    pub fn new(mode: Mode, settings: Settings, dataplane: Box<dyn Dataplane>, telemetry: Telemetry) -> Self {
         let now = Instant::now();
         Self {
             cluster: Cluster::new(settings.node),
@@ -120,7 +121,7 @@ impl SyncLoop {
             flows: FlowCleaner::new(settings.delete_syn_sent),
             loopback: LoopbackNodePorts::default(),
             telemetry,
-            predecessor: Predecessor::default(),
+            predecessor: Predecessor::of(mode),
             patient: true,
             uncounted: false,
             config_sync_period: settings.config_sync_period,

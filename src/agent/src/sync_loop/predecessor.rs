@@ -1,17 +1,22 @@
-//! The kube-proxy that was here before: what it left is removed once, after our own rules are complete, since who
-//! translates a connection first has it. Should its rules come back, it runs still: then it is left alone and told about,
-//! for two proxies that remove each other's rules would serve nobody.
+//! The service proxy that was here before, kube-proxy or a Portolan in another mode: what it left is removed once, after our own
+//! rules are complete, since who translates a connection first has it. Should its rules come back, it runs still: then it is left
+//! alone and told about, for two proxies that remove each other's rules would serve nobody.
 //!
 //! On a thread of its own: programs of iptables may wait for their lock for seconds, and Services do not.
 
 use std::{sync::Arc, thread, time::Duration};
 
+use portolan_config::Mode;
+use portolan_core::{
+    inspect::{self, Removal},
+    object::BackendError,
+};
 use portolan_kube::NoticeType;
 
-use super::ErrorChain;
+use super::{ErrorChain, Told};
 use crate::{
+    backends,
     events::Reporter,
-    leftovers::Leftovers,
     metrics::{Metrics, Rival},
     telemetry::Telemetry,
 };
@@ -23,12 +28,18 @@ const TRIES: usize = 5;
 const RETRY: Duration = Duration::from_secs(30);
 
 /// Whether somebody looks after it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Predecessor {
+    running: Mode,
     is_watched: bool,
 }
 
 impl Predecessor {
+    /// Of the one that runs in this mode now.
+    pub(super) const fn of(running: Mode) -> Self {
+        Self { running, is_watched: false }
+    }
+
     /// To be called when everything that is wanted is in the kernel. From then on its rules are looked for in each
     /// period, the one of that moment.
     pub(super) fn replace(&mut self, telemetry: &Telemetry, period: Duration) {
@@ -36,21 +47,35 @@ impl Predecessor {
             return;
         }
         let (metrics, reporter) = (Arc::clone(&telemetry.metrics), telemetry.reporter.clone());
-        let started = thread::Builder::new().name("predecessor".into()).spawn(move || match Leftovers::open() {
-            Ok(leftovers) => Watch { leftovers, metrics, reporter }.run(period),
-            Err(error) => {
-                let why = ErrorChain(&error);
-                tracing::warn!("what a kube-proxy may have left in the kernel cannot be looked for: {why}");
-            }
-        });
+        let running = self.running;
+        let started = thread::Builder::new()
+            .name("predecessor".into())
+            .spawn(move || Watch { left: left(running), metrics, reporter }.run(period));
         if let Err(error) = started {
-            tracing::warn!(%error, "what a kube-proxy may have left in the kernel is not looked for");
+            tracing::warn!(%error, "what another service proxy may have left in the kernel is not looked for");
         }
     }
 }
 
+/// In the network namespace of this thread.
+fn left(running: Mode) -> Vec<Box<dyn inspect::Predecessor>> {
+    let mut all = Vec::new();
+    for left in backends::predecessors(Some(running)) {
+        match left {
+            Ok(left) => all.push(left),
+            Err(error) => {
+                let why = ErrorChain(&error);
+                tracing::warn!(
+                    "a part of what another service proxy may have left in the kernel cannot be looked for: {why}"
+                );
+            }
+        }
+    }
+    all
+}
+
 struct Watch {
-    leftovers: Leftovers,
+    left: Vec<Box<dyn inspect::Predecessor>>,
     metrics: Arc<Metrics>,
     reporter: Reporter,
 }
@@ -62,16 +87,25 @@ impl Watch {
         let mut was_absent = self.remove();
         let mut is_back = false;
         loop {
-            match self.leftovers.present() {
+            match self.is_present() {
                 Ok(is_there) => {
                     was_absent |= !is_there;
                     let was_back = std::mem::replace(&mut is_back, is_there && was_absent);
                     self.tell(was_back, is_back);
                 }
-                Err(trouble) => tracing::debug!("{trouble}"),
+                Err(error) => tracing::debug!("kube-proxy's rules cannot be looked for: {}", ErrorChain(&error)),
             }
             thread::sleep(period);
         }
+    }
+
+    fn is_present(&mut self) -> Result<bool, BackendError> {
+        for left in &mut self.left {
+            if left.is_present()? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn tell(&self, was_back: bool, is_back: bool) {
@@ -90,8 +124,8 @@ impl Watch {
     /// Removes what is there, and tries again what fails; whether nothing is left.
     fn remove(&mut self) -> bool {
         for attempt in 1..=TRIES {
-            let found = self.leftovers.find().sparing_virtual_servers();
-            let report = self.leftovers.remove(&found);
+            let mut report = Removal::default();
+            self.left.iter_mut().for_each(|left| report.append(left.remove(false)));
             for item in &report.removed {
                 tracing::info!("removed {item}, which was left behind");
             }
@@ -99,7 +133,7 @@ impl Watch {
                 tracing::info!("{kept}");
             }
             for trouble in &report.trouble {
-                tracing::warn!(attempt, "{trouble}");
+                tracing::warn!(attempt, "{}", Told(trouble));
             }
             if report.trouble.is_empty() {
                 return report.kept.is_empty();

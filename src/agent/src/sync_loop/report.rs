@@ -7,6 +7,7 @@ use std::{
 };
 
 use portolan_core::{
+    inspect::Trouble,
     model::Cluster,
     object::{Editor, SyncError, SyncReport},
 };
@@ -138,5 +139,16 @@ impl fmt::Display for ErrorChain<'_> {
             source = error.source();
         }
         Ok(())
+    }
+}
+
+/// What could not be removed, with why, and what to do about it.
+pub struct Told<'a>(pub &'a Trouble);
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(trouble) = self;
+        write!(f, "{}", ErrorChain(*trouble))?;
+        trouble.advice.iter().try_for_each(|advice| write!(f, "; {advice}"))
     }
 }

@@ -9,11 +9,15 @@
 //!
 //! Both are faces without types of a backend, so that one asks every backend that there is.
 
+mod predecessor;
 mod ruleset;
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-pub use self::ruleset::{Held, Legible, Objects, Ruleset};
+pub use self::{
+    predecessor::{Predecessor, Removal, Running, Trouble},
+    ruleset::{Held, Legible, Objects, Ruleset},
+};
 use crate::{
     addr::Family,
     desired::Vip,

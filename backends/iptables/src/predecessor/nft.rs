@@ -1,4 +1,4 @@
-//! kube-proxy's chains as iptables-nft has written them: chains of the nftables tables `ip nat`, `ip6 filter` and so on,
+//! Chains of a proxy as iptables-nft has written them: chains of the nftables tables `ip nat`, `ip6 filter` and so on,
 //! read and edited as such.
 
 use portolan_core::addr::Family;
@@ -9,14 +9,14 @@ use portolan_netlink::{
 
 use super::{
     Error,
-    chains::{Link, Plan, TABLES, is_kube_proxys},
+    chains::{Link, Plan, TABLES, is_a_proxys},
 };
 
 /// A transaction is sent when it has this many bytes: the kernel works on so many for about 0.1 s, and no other program can
 /// change its rules meanwhile.
 const BATCH_BYTES: usize = 8 << 20;
 
-/// kube-proxy's part of one table.
+/// The part of one table that was left.
 #[derive(Debug)]
 pub(super) struct NftTable {
     family: Family,
@@ -40,32 +40,32 @@ pub(super) const fn keyword(family: Family) -> &'static str {
     }
 }
 
-/// All tables that may have something of kube-proxy's.
-pub(super) fn find(connection: &mut Connection) -> Result<Vec<NftTable>, Error> {
+/// All tables that may have something of it.
+pub(super) fn find(connection: &mut Connection, adopts: bool) -> Result<Vec<NftTable>, Error> {
     let mut found = Vec::new();
     for family in Family::ALL {
         let there = connection.tables(number(family))?;
         for name in TABLES.into_iter().filter(|name| there.iter().any(|table| table.name == *name)) {
-            found.push(NftTable { family, name, plan: plan(connection, family, name)? });
+            found.push(NftTable { family, name, plan: plan(connection, family, name, adopts)? });
         }
     }
     Ok(found)
 }
 
-fn plan(connection: &mut Connection, family: Family, table: &str) -> Result<Plan<u64>, DumpError> {
+fn plan(connection: &mut Connection, family: Family, table: &str, adopts: bool) -> Result<Plan<u64>, DumpError> {
     let title = format!("table {} {table}", keyword(family));
     let chains: Vec<_> = connection.chains(number(family), table)?.into_iter().map(|chain| chain.name).collect();
-    if !chains.iter().any(|chain| is_kube_proxys(chain)) {
-        return Ok(Plan::new(title, [], Vec::new()));
+    if !chains.iter().any(|chain| is_a_proxys(chain)) {
+        return Ok(Plan::new(title, adopts, [], Vec::new()));
     }
     let links = connection.each_rule(number(family), table, |links: &mut Vec<_>, rule| links.extend(link(&rule)))?;
-    Ok(Plan::new(title, chains, links))
+    Ok(Plan::new(title, adopts, chains, links))
 }
 
 /// A rule of iptables ends with at most one verdict.
 fn link(rule: &Rule) -> Option<Link<u64>> {
     let to = rule.exprs.iter().find_map(|expr| match expr {
-        Expr::Verdict(Verdict::Jump(chain) | Verdict::Goto(chain)) if is_kube_proxys(chain) => Some(chain),
+        Expr::Verdict(Verdict::Jump(chain) | Verdict::Goto(chain)) if is_a_proxys(chain) => Some(chain),
         _ => None,
     })?;
     Some(Link { from: rule.chain.clone(), to: to.clone(), id: rule.handle? })
@@ -74,7 +74,7 @@ fn link(rule: &Rule) -> Option<Link<u64>> {
 impl NftTable {
     /// In several transactions where it is much: wherever it is cut, what is left is whole.
     pub(super) fn remove(&self, connection: &mut Connection) -> Result<(), Error> {
-        if self.plan.item().is_none() {
+        if self.plan.words().is_none() {
             return Ok(());
         }
         let (family, table) = (number(self.family), self.name);

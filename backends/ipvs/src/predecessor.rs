@@ -7,13 +7,15 @@
 use std::io;
 
 use nix::{errno::Errno, net::if_::if_nametoindex};
+use portolan_core::{
+    inspect::{Predecessor, Removal, Running},
+    object::BackendError,
+};
 use portolan_netlink::{
     attr::{Attrs, EncodeError, encode},
     request::{NETLINK_GENERIC, NETLINK_NETFILTER, NETLINK_ROUTE, request},
     uapi::flag,
 };
-
-use super::{Item, ProxyMode};
 
 /// The link of all Service addresses (pkg/proxy/ipvs/proxier.go, defaultDummyDevice).
 const LINK: &str = "kube-ipvs0";
@@ -44,7 +46,7 @@ const IPSET_NAME: usize = 31;
 
 /// The kernel cannot be asked or refuses.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
+enum Error {
     /// The socket fails, or the kernel says no.
     #[error(transparent)]
     Netlink(#[from] io::Error),
@@ -53,13 +55,14 @@ pub(super) enum Error {
     Encode(#[from] EncodeError),
 }
 
-/// What was found; in the order in which it goes.
-#[derive(Debug, Default)]
-pub(super) struct Ipvs(Vec<Part>);
+/// What kube-proxy's ipvs mode left in the network namespace of the calling thread.
+#[derive(Debug)]
+pub struct Leftovers {
+    spares_virtual_servers: bool,
+}
 
 /// A part of it.
-#[derive(Debug)]
-pub(super) enum Part {
+enum Part {
     /// All of them: what is not kube-proxy's it has deleted itself, save what `excludeCIDRs` spared.
     VirtualServers(usize),
     /// By their names.
@@ -68,53 +71,70 @@ pub(super) enum Part {
     Link(u32),
 }
 
-/// Whether kube-proxy's link is there.
-pub(super) fn is_present() -> bool {
-    if_nametoindex(LINK).is_ok()
-}
-
-/// Looks for everything.
-pub(super) fn find() -> Result<Ipvs, super::Error> {
-    let Ok(link) = if_nametoindex(LINK) else { return Ok(Ipvs::default()) };
-    let mut parts = Vec::new();
-    let servers = virtual_servers()?;
-    parts.extend((servers > 0).then_some(Part::VirtualServers(servers)));
-    let mut sets = Vec::new();
-    for name in IPSETS.into_iter().flat_map(names) {
-        if ipset(ipset::HEADER, &name)? {
-            sets.push(name);
-        }
+impl Leftovers {
+    /// While Portolan runs the virtual servers stay: which are kube-proxy's does not show, and without the link that has their
+    /// addresses no connection comes to kube-proxy's. Only who asks for a clean node has all removed.
+    #[must_use]
+    pub fn new(running: Running) -> Self {
+        Self { spares_virtual_servers: running != Running::None }
     }
-    parts.extend((!sets.is_empty()).then_some(Part::Ipsets(sets)));
-    parts.push(Part::Link(link));
-    Ok(Ipvs(parts))
-}
 
-impl Ipvs {
     /// In the order in which they go.
-    pub(super) fn parts(&self) -> &[Part] {
-        &self.0
+    fn find(&self) -> Result<Vec<Part>, Error> {
+        let Ok(link) = if_nametoindex(LINK) else { return Ok(Vec::new()) };
+        let mut parts = Vec::new();
+        if !self.spares_virtual_servers {
+            let servers = virtual_servers()?;
+            parts.extend((servers > 0).then_some(Part::VirtualServers(servers)));
+        }
+        let mut sets = Vec::new();
+        for name in IPSETS.into_iter().flat_map(names) {
+            if ipset(ipset::HEADER, &name)? {
+                sets.push(name);
+            }
+        }
+        parts.extend((!sets.is_empty()).then_some(Part::Ipsets(sets)));
+        parts.push(Part::Link(link));
+        Ok(parts)
+    }
+}
+
+impl Predecessor for Leftovers {
+    fn remove(&mut self, dry_run: bool) -> Removal {
+        let mut removal = Removal::default();
+        match self.find() {
+            Ok(parts) => {
+                for part in parts {
+                    let outcome = if dry_run { Ok(()) } else { part.remove() };
+                    let failed = outcome.is_err();
+                    removal.tried([part.words()], outcome);
+                    // The link goes after all else, which is not found without it.
+                    if failed {
+                        break;
+                    }
+                }
+            }
+            Err(error) => removal.troubled("what kube-proxy's ipvs mode leaves cannot be looked for".to_owned(), error),
+        }
+        removal
     }
 
-    /// Leaves the virtual servers where they are.
-    pub(super) fn spare_virtual_servers(&mut self) {
-        self.0.retain(|part| !matches!(part, Part::VirtualServers(_)));
+    fn is_present(&mut self) -> Result<bool, BackendError> {
+        Ok(if_nametoindex(LINK).is_ok())
     }
 }
 
 impl Part {
-    /// In words.
-    pub(super) fn item(&self) -> Item {
+    fn words(&self) -> String {
         let what = match self {
             Self::VirtualServers(count) => format!("{count} virtual servers"),
             Self::Ipsets(names) => format!("{} ipsets KUBE-*", names.len()),
             Self::Link(_) => format!("link {LINK}"),
         };
-        Item { mode: ProxyMode::Ipvs, what }
+        format!("{what}, of kube-proxy's ipvs mode")
     }
 
-    /// Removes it.
-    pub(super) fn remove(&self) -> Result<(), Error> {
+    fn remove(&self) -> Result<(), Error> {
         match self {
             Self::VirtualServers(_) => request(NETLINK_GENERIC, ipvs_family()?, 0, &[IPVS_FLUSH, 1, 0, 0]).map(drop)?,
             Self::Ipsets(names) => {
@@ -216,6 +236,8 @@ mod tests {
 
     #[test]
     fn a_node_without_ipvs_has_none() {
-        assert!(find().unwrap().parts().is_empty() && !is_present());
+        let mut leftovers = Leftovers::new(Running::None);
+        let removal = leftovers.remove(true);
+        assert!(removal.removed.is_empty() && removal.trouble.is_empty() && !leftovers.is_present().unwrap());
     }
 }

@@ -1,4 +1,4 @@
-//! Which chains of iptables are kube-proxy's, and how they are taken out without touching anybody else's.
+//! Which chains of iptables are a service proxy's, and how they are taken out without touching anybody else's.
 //!
 //! ```text
 //!   PREROUTING ---jump---> KUBE-SERVICES ---> KUBE-SVC-... ---> KUBE-SEP-...
@@ -8,13 +8,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Item, ProxyMode};
+use crate::names::ChainName;
 
 /// The tables that kube-proxy uses.
 pub(super) const TABLES: [&str; 3] = ["nat", "filter", "mangle"];
 
-/// There whenever a kube-proxy in iptables or ipvs mode has written its rules, and nobody else's: the chain of nat that
-/// all its Services are in.
+/// There whenever a proxy in iptables or ipvs mode has written its rules, and nobody else's: the chain of nat that all its
+/// Services are in.
 pub(super) const SERVICES: &str = "KUBE-SERVICES";
 
 /// Chains that every such table has; the kernel sends packets there.
@@ -34,16 +34,28 @@ const ENTRIES: [&str; 9] = [
     "KUBE-IPVS-OUT-FILTER",
 ];
 
+/// There whenever a kube-proxy in iptables or ipvs mode runs, and never Portolan's: it notices by this chain that others have
+/// flushed tables.
+pub(super) const CANARY: &str = "KUBE-PROXY-CANARY";
+
 /// Its other chains with fixed names. Not among them, since they are kubelet's: KUBE-FIREWALL, KUBE-KUBELET-CANARY,
 /// KUBE-IPTABLES-HINT, KUBE-MARK-DROP.
-const OTHERS: [&str; 4] = ["KUBE-MARK-MASQ", "KUBE-PROXY-CANARY", "KUBE-LOAD-BALANCER", "KUBE-SOURCE-RANGES-FIREWALL"];
+const OTHERS: [&str; 4] = ["KUBE-MARK-MASQ", CANARY, "KUBE-LOAD-BALANCER", "KUBE-SOURCE-RANGES-FIREWALL"];
 
 /// What the names of its chains for a Service or an endpoint begin with; KUBE-XLB- until 1.24.
 const PREFIXES: [&str; 6] = ["KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-FW-", "KUBE-SEP-", "KUBE-XLB-"];
 
-/// Whether a chain is kube-proxy's.
-pub(super) fn is_kube_proxys(chain: &str) -> bool {
-    ENTRIES.contains(&chain) || OTHERS.contains(&chain) || PREFIXES.iter().any(|prefix| chain.starts_with(prefix))
+/// Whether a chain is kube-proxy's, or that of a Portolan in iptables mode, which has kube-proxy's names and some more. Not
+/// KUBE-FIREWALL, which the kubelet has too.
+pub(super) fn is_a_proxys(chain: &str) -> bool {
+    let is_kube_proxys =
+        ENTRIES.contains(&chain) || OTHERS.contains(&chain) || PREFIXES.iter().any(|prefix| chain.starts_with(prefix));
+    is_kube_proxys || is_portolans(chain)
+}
+
+/// Whether a Portolan in iptables mode adopts a chain.
+pub(super) fn is_portolans(chain: &str) -> bool {
+    ChainName::parse(chain).is_some_and(|chain| chain != ChainName::Firewall)
 }
 
 /// A rule that leads to another chain; `id` is how it is deleted.
@@ -68,9 +80,16 @@ pub(super) struct Plan<I> {
 }
 
 impl<I> Plan<I> {
-    /// Of a table with these chains and links. Links to chains that are not kube-proxy's do not matter.
-    pub(super) fn new(title: String, chains: impl IntoIterator<Item = String>, links: Vec<Link<I>>) -> Self {
-        let ours: BTreeSet<_> = chains.into_iter().filter(|chain| is_kube_proxys(chain)).collect();
+    /// Of a table with these chains and links. Links to chains that are no proxy's do not matter, and chains that are adopted
+    /// are as another program's.
+    pub(super) fn new(
+        title: String,
+        adopts: bool,
+        chains: impl IntoIterator<Item = String>,
+        links: Vec<Link<I>>,
+    ) -> Self {
+        let is_left = |chain: &String| is_a_proxys(chain) && !(adopts && is_portolans(chain));
+        let ours: BTreeSet<_> = chains.into_iter().filter(is_left).collect();
         let (mut unlink, mut inner, mut kept) = (Vec::new(), BTreeMap::<_, Vec<_>>::new(), BTreeMap::new());
         for link in links.into_iter().filter(|link| ours.contains(&link.to)) {
             if ours.contains(&link.from) {
@@ -95,14 +114,14 @@ impl<I> Plan<I> {
     }
 
     /// What is removed, in words, if anything is.
-    pub(super) fn item(&self) -> Option<Item> {
+    pub(super) fn words(&self) -> Option<String> {
         let what = match self.remove.as_slice() {
             [] if self.unlink.is_empty() => return None,
-            [] => format!("rules that lead to KUBE-* in {}", self.title),
-            [one] => format!("chain {one} in {}", self.title),
-            several => format!("{} chains KUBE-* in {}", several.len(), self.title),
+            [] => "rules that lead to KUBE-*".to_owned(),
+            [one] => format!("chain {one}"),
+            several => format!("{} chains KUBE-*", several.len()),
         };
-        Some(Item { mode: ProxyMode::Iptables, what })
+        Some(format!("{what} in {}, of iptables mode", self.title))
     }
 
     /// What stays, in words.
@@ -118,25 +137,33 @@ impl<I> Plan<I> {
 mod tests {
     use super::*;
 
-    fn plan(chains: &[&str], links: &[(&str, &str)]) -> (Vec<String>, Vec<String>, Vec<String>) {
+    type Planned = (Vec<String>, Vec<String>, Vec<String>);
+
+    fn plan(chains: &[&str], links: &[(&str, &str)]) -> Planned {
+        planned(false, chains, links)
+    }
+
+    fn planned(adopts: bool, chains: &[&str], links: &[(&str, &str)]) -> Planned {
         let link = |&(from, to): &(&str, &str)| Link { from: from.into(), to: to.into(), id: () };
         let chains = chains.iter().map(ToString::to_string);
-        let plan = Plan::new("table ip nat".into(), chains, links.iter().map(link).collect());
+        let plan = Plan::new("table ip nat".into(), adopts, chains, links.iter().map(link).collect());
         let unlink = plan.unlink.iter().map(|link| format!("{} {}", link.from, link.to)).collect();
         (unlink, plan.remove.clone(), plan.kept().collect())
     }
 
     #[test]
-    fn only_kube_proxys_chains_go() {
+    fn only_chains_of_proxies_go() {
         let theirs =
             ["KUBE-FIREWALL", "KUBE-KUBELET-CANARY", "KUBE-IPTABLES-HINT", "KUBE-MARK-DROP", "KUBE-ROUTER-INPUT"];
         let others =
             ["PREROUTING", "CNI-HOSTPORT-DNAT", "cali-PREROUTING", "FLANNEL-POSTRTG", "KUBE-NWPLCY-X", "kube-svc-"];
         for chain in theirs.into_iter().chain(others).chain(["KUBE-POD-FW-X", "KUBE-SERVICES-2", "XKUBE-SVC-A"]) {
-            assert!(!is_kube_proxys(chain), "{chain}");
+            assert!(!is_a_proxys(chain), "{chain}");
         }
-        for chain in ENTRIES.into_iter().chain(["KUBE-SEP-ABCDEFGHIJKLMNOP", "KUBE-PROXY-CANARY", "KUBE-FW-A"]) {
-            assert!(is_kube_proxys(chain), "{chain}");
+        let of_portolan = ["KUBE-NO-SUCH-PORT", "KUBE-EXTERNAL-NODEPORTS", "KUBE-SVC-10.96.0.0/12"];
+        let of_kube_proxy = ["KUBE-SEP-ABCDEFGHIJKLMNOP", CANARY, "KUBE-FW-A", "KUBE-MARK-MASQ"];
+        for chain in ENTRIES.into_iter().chain(of_kube_proxy).chain(of_portolan) {
+            assert!(is_a_proxys(chain), "{chain}");
         }
         let (unlink, remove, kept) = plan(
             &["PREROUTING", "KUBE-SERVICES", "KUBE-SVC-A", "KUBE-SEP-A", "KUBE-FIREWALL", "CNI"],
@@ -169,5 +196,17 @@ mod tests {
         assert_eq!(remove, ["KUBE-SVC-B"]);
         assert_eq!(kept.len(), 3, "{kept:?}");
         assert!(kept.iter().any(|line| line.starts_with("chain KUBE-MARK-MASQ") && line.contains("of chain CNI ")));
+    }
+
+    #[test]
+    fn what_has_a_name_of_ours_is_adopted() {
+        let (unlink, remove, kept) = planned(
+            true,
+            &["PREROUTING", "KUBE-SERVICES", "KUBE-SVC-ABCDEFGHIJKLMNOP", "KUBE-XLB-A", "KUBE-LOAD-BALANCER", CANARY],
+            &[("PREROUTING", "KUBE-SERVICES"), ("KUBE-SERVICES", "KUBE-LOAD-BALANCER")],
+        );
+        assert!(unlink.is_empty());
+        assert_eq!(remove, [CANARY, "KUBE-XLB-A"]);
+        assert!(kept.len() == 1 && kept[0].contains("of chain KUBE-SERVICES leads to it"), "{kept:?}");
     }
 }

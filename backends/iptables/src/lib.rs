@@ -14,6 +14,8 @@ mod dialect;
 mod dispatch;
 mod ears;
 mod endpoints;
+mod frontends;
+mod inspect;
 mod key;
 mod layout;
 mod levels;
@@ -25,7 +27,9 @@ mod programs;
 mod render;
 mod restore;
 mod rule;
+mod rules;
 mod text;
+mod trace;
 mod value;
 
 pub use backend::{Error, Xtables};

@@ -213,6 +213,14 @@ impl Programs {
         self.tools(family).clone()?.save(table)
     }
 
+    /// The same, with how many packets have met each rule.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    pub(crate) fn save_counted(&self, family: Family, table: &str) -> Result<String, ProgramError> {
+        self.tools(family).clone()?.list(&["--counters", "--table", table])
+    }
+
     /// Has iptables-restore carry out commands. How it ended is for the caller to read: a refusal is no failure of the program.
     ///
     /// # Errors
@@ -254,7 +262,11 @@ impl Tools {
     }
 
     pub(crate) fn save(&self, table: &str) -> Result<String, ProgramError> {
-        let finished = child::run(&self.save, &["--table", table], "")?;
+        self.list(&["--table", table])
+    }
+
+    fn list(&self, arguments: &[&str]) -> Result<String, ProgramError> {
+        let finished = child::run(&self.save, arguments, "")?;
         if finished.status.success() {
             return Ok(finished.output);
         }

@@ -7,8 +7,10 @@ use portolan_core::{
     inspect::Legible,
     object::{Backend, BackendError, Dialect, Unclaimed},
 };
+use portolan_iptables::Xtables;
 use portolan_nftables::{Nftables, testing};
 
+pub use portolan_iptables::Iptables;
 pub use portolan_nftables::Nft;
 
 use crate::Mode;
@@ -46,11 +48,23 @@ pub trait Dataplane: Legible<Key: Send + Sync, Value: Send + Sync> + Default + S
             && live.iter().all(|(key, live)| wanted.get(key).is_some_and(|wanted| Self::serves(key, live, wanted)))
     }
 
-    /// The same where objects may stay until the kernel is next read in full although nobody wants them any more.
+    /// The objects in which a kernel differs from what is wanted, if they do not [agree](Self::agree); objects may stay until
+    /// the kernel is next read in full although nobody wants them any more.
     #[must_use]
-    fn agree_but_for_what_lingers(wanted: &Objects<Self>, mut live: Vec<(Self::Key, Self::Value)>) -> bool {
+    fn difference(wanted: &Objects<Self>, mut live: Vec<(Self::Key, Self::Value)>) -> Option<String> {
         live.retain(|(key, value)| Self::unclaimed(key, value) != Unclaimed::UntilNextLook || wanted.contains_key(key));
-        Self::agree(wanted, &live)
+        if Self::agree(wanted, &live) {
+            return None;
+        }
+        let (wanted, live) = (Self::in_order(wanted.clone()), Self::in_order(live.into_iter().collect()));
+        let missing = wanted.iter().filter(|(key, _)| !live.contains_key(key));
+        let missing = missing.map(|(key, value)| format!("missing is {key}: {value:?}"));
+        let others = live.iter().filter_map(|(key, live)| match wanted.get(key) {
+            None => Some(format!("there is {key}: {live:?}")),
+            Some(wanted) if Self::serves(key, live, wanted) => None,
+            Some(wanted) => Some(format!("{key} is {live:?}, not {wanted:?}")),
+        });
+        Some(missing.chain(others).collect::<Vec<_>>().join("\n"))
     }
 }
 
@@ -71,5 +85,14 @@ impl Dataplane for Nft {
 
     fn agree(wanted: &Objects<Self>, live: &[(Self::Key, Self::Value)]) -> bool {
         testing::agree_but_for_places(wanted, live)
+    }
+}
+
+impl Dataplane for Iptables {
+    const MODE: Mode = Mode::Iptables;
+    type Kernel = Xtables;
+
+    fn kernel() -> Result<Xtables, BackendError> {
+        Xtables::watching(true).map_err(BackendError::new)
     }
 }

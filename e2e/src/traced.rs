@@ -23,13 +23,14 @@ use portolan_core::{
     addr::Family,
     inspect::Ruleset,
     model::{Cluster, NodeConfig},
-    object::{Dialect, Tracker},
+    object::Tracker,
     trace::{Asks, Origin, Outcome, Packet, Trace, Verdict, World},
 };
 
 use crate::{
     Mode,
     cast::{self, CAST, Member, Role},
+    dataplane::Dataplane,
     destination::Destination,
     scenario::{self, Expected, Flow, Scenario, ServiceProxy, Step},
 };
@@ -188,7 +189,7 @@ pub fn node_config(line: impl IntoIterator<Item = String>) -> Result<NodeConfig,
 
 /// What a new Portolan programs for a cluster that nobody has taken changes of.
 #[must_use]
-pub fn wanted<D: Dialect + Default>(cluster: &mut Cluster) -> Tracker<D> {
+pub fn wanted<D: Dataplane>(cluster: &mut Cluster) -> Tracker<D> {
     let ports: Vec<_> = cluster.take_changes().filter_map(|change| change.desired).collect();
     Tracker::rendered(&D::default(), &cluster.policy(), &ports)
 }

@@ -170,9 +170,8 @@ fn edited_history<D: Edited>(node: &Host, number: u64, contested: bool) -> Resul
         ensure!(report.quarantined.is_empty(), "step {step} after {edit:?}: {:?}", report.quarantined);
 
         let wanted = fresh::<D>(ports.values().cloned())?;
-        let live = D::kernel()?.observe()?;
-        let agree = D::agree_but_for_what_lingers(&wanted, live.clone());
-        ensure!(agree, "step {step} after {edit:?}: {live:#?} is not {wanted:#?}");
+        let difference = D::difference(&wanted, D::kernel()?.observe()?);
+        ensure!(difference.is_none(), "step {step} after {edit:?}: {}", difference.unwrap_or_default());
         let generation = node.generation()?;
         ensure!(syncer.sync()?.operations == 0 && syncer.resync()?.operations == 0);
         ensure!(node.generation()? == generation, "step {step}: a second sync wrote something");

@@ -32,7 +32,7 @@ use portolan_core::{
 use portolan_e2e::{
     MODES, Mode,
     daemon::{Rules as _, lone},
-    dataplane::{Dataplane, Nft, Objects},
+    dataplane::{Dataplane, Iptables, Nft, Objects},
     harness::{self, Failure, Test},
     host::Host,
     specified,
@@ -55,14 +55,16 @@ const OTHERS: usize = 8;
 static COUNTS: Mutex<BTreeMap<&str, usize>> = Mutex::new(BTreeMap::new());
 
 fn main() -> ExitCode {
+    let name = |mode| format!("{mode}/histories");
     let tests = || {
         let worlds = numbers("WORLDS", 0..400)?;
         let worlds = MODES.map(|mode| {
             groups(format!("{mode}/worlds"), worlds.clone(), 20, move |number| agree_in_world(number, mode))
         });
-        let histories =
-            groups(format!("{}/histories", Nft::MODE), numbers("HISTORIES", 0..100)?, 10, follow_history::<Nft>);
-        Ok::<_, Failure>(worlds.into_iter().flatten().chain(histories).collect())
+        // Each sync runs the programs of iptables, so fewer are enough there.
+        let histories = groups(name(Nft::MODE), numbers("HISTORIES", 0..100)?, 10, follow_history::<Nft>);
+        let of_iptables = groups(name(Iptables::MODE), numbers("HISTORIES", 0..30)?, 5, follow_history::<Iptables>);
+        Ok::<_, Failure>(worlds.into_iter().flatten().chain(histories).chain(of_iptables).collect())
     };
     harness::run(tests, || {
         let counts = COUNTS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -195,7 +197,9 @@ fn follow<D: Dataplane>(node: &Host, mut world: World, changes: &[Change]) -> Re
             specified::apply(&mut cluster, change).map_err(Error::msg)?;
             world.apply(change.clone());
         }
-        syncer.set_policy(&cluster.policy());
+        if syncer.set_policy(&cluster.policy()) {
+            cluster.decide_all();
+        }
         for change in cluster.take_changes() {
             syncer.update(&change);
         }
@@ -204,9 +208,8 @@ fn follow<D: Dataplane>(node: &Host, mut world: World, changes: &[Change]) -> Re
 
         let fresh = wanted::<D>(&mut specified::cluster(&world).map_err(Error::msg)?);
         let fresh: Objects<D> = fresh.all_wanted().map(|(key, value)| (key.clone(), value.clone())).collect();
-        let live = D::kernel()?.observe()?;
-        let agree = D::agree_but_for_what_lingers(&fresh, live.clone());
-        ensure!(agree, "after {change:?}: {live:#?} is not {fresh:#?}");
+        let difference = D::difference(&fresh, D::kernel()?.observe()?);
+        ensure!(difference.is_none(), "after {change:?}: {}", difference.unwrap_or_default());
 
         let generation = node.generation()?;
         ensure!(syncer.sync()?.operations == 0 && syncer.resync()?.operations == 0);

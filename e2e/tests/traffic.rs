@@ -23,7 +23,7 @@ use portolan_e2e::{
     Lab, Options,
     cast::{Member, named},
     daemon::test,
-    dataplane::{Dataplane, Nft},
+    dataplane::{Dataplane, Iptables, Nft},
     harness::{self, Failure},
     objects::tcp_targets,
     probe::Outcome,
@@ -33,6 +33,7 @@ use portolan_nftables::{Key, Nftables, Value, testing::policy};
 fn main() -> ExitCode {
     let tests = vec![
         test("nftables/a flood while a Service moves between 1, 2, 3, 5 and 6 endpoints", moving::<Nft>),
+        test("iptables/a flood while a Service moves between 1, 2, 3, 5 and 6 endpoints", moving::<Iptables>),
         test("nftables/a flood while the table is made anew", rebuilding),
         test("nftables/a flood while sets are replaced by larger ones", growing),
     ];

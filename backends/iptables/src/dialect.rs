@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The vocabulary of this backend.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Iptables;
 
 impl Dialect for Iptables {

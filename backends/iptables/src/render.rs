@@ -56,6 +56,9 @@ pub(crate) fn render(policy: &NodePolicy, port: &DesiredPort, objects: &mut Vec<
     objects.extend(out.objects);
 }
 
+/// The comment of what refuses the other ports of a cluster IP.
+const NO_SUCH_PORT: &str = "no such port";
+
 /// A ServicePort on its way into objects.
 struct Rendering<'a> {
     policy: &'a NodePolicy,
@@ -67,13 +70,13 @@ struct Rendering<'a> {
 impl Rendering<'_> {
     fn cluster_ip(&mut self, frontend: &Frontend) {
         let vip = frontend.vip;
-        let none_such = format!("{} has no such port", self.port.name.service);
         self.at(
             Table::Filter,
             Tree::Services,
             Match::Address(vip.addr),
             vip.addr,
-            &none_such,
+            // Not whose: two Services may claim one cluster IP, with other ports, and share this rule.
+            NO_SUCH_PORT,
             Target::Jump(ChainName::NoSuchPort),
         );
         if let Some((why, target)) = self.refusal(frontend) {

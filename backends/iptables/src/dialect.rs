@@ -25,13 +25,17 @@ impl Dialect for Iptables {
     /// Detector, ServiceCIDRs and the size of the cluster are in the rules of each ServicePort.
     const RENDER_READS_POLICY: bool = true;
 
-    /// A commit of a table is seen whole or not at all, so the order matters between tables and between batches: what refuses
-    /// is there before what sends on is gone.
+    /// A commit of a table is, and those of two tables have an order in which it does not matter
+    /// ([`restore`](crate::restore)).
+    const SEEN_WHOLE: bool = true;
+
+    /// The order matters between batches alone.
     fn rank(key: &Key) -> Rank {
         match key {
             Key::Chain(..) => Rank::Endpoint,
             Key::Rule(_, _, _, Match::Net(_)) | Key::Rule(_, Table::Filter, ..) => Rank::Policy,
-            Key::Rule(_, Table::Nat, ..) | Key::Jumps(..) => Rank::Gate,
+            Key::Rule(_, Table::Nat, ..) => Rank::Gate,
+            Key::Jumps(..) => Rank::Entry,
         }
     }
 

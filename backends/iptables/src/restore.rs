@@ -1,15 +1,18 @@
 //! From a batch to what iptables-restore is told, and from its complaints back to the operations.
 //!
 //! ```text
-//!   *filter                                    additions: filter first, so that what refuses is there before what sends on
-//!   ...                                        removals: nat first
-//!   COMMIT                                     each table is committed by itself
+//!   *filter                                    each table is committed by itself:
+//!   ...                                        what refuses is there before what sends on is gone
+//!   COMMIT
 //!   *nat
 //!   :KUBE-SVC-TCOU7JCQXEZGVUNU - [0:0]         a chain that is named here is made, or emptied
 //!   -D KUBE-SVC-10.96.5.0/24 -d 10.96.5.9/32 ...
 //!   -A KUBE-SVC-TCOU7JCQXEZGVUNU ...
 //!   -I KUBE-SVC-10.96.5.0/24 1 -d 10.96.5.7/32 ...
 //!   -X KUBE-SVC-ERIFXISQEP7F7OF4
+//!   COMMIT
+//!   *filter                                    what refuses goes when what sends on is there
+//!   ...
 //!   COMMIT
 //! ```
 //!
@@ -61,13 +64,10 @@ impl Script {
     /// What the programs of one family are told of a batch.
     pub(crate) fn new(batch: &Batch<Iptables>, family: Family) -> Self {
         let mut script = Self::default();
-        let mut tables = Table::ALL;
-        if batch.ops.iter().all(|op| matches!(op, Op::Remove(..))) {
-            tables.reverse();
-        }
-        for table in tables {
-            let is_meant = |(_, op): &(usize, &Op<Iptables>)| (op.key().family(), op.key().table()) == (family, table);
-            let ops: Vec<_> = batch.ops.iter().enumerate().filter(is_meant).collect();
+        let of_family = batch.ops.iter().enumerate().filter(|(_, op)| op.key().family() == family);
+        let (nat, filter): (Vec<_>, Vec<_>) = of_family.partition(|(_, op)| op.key().table() == Table::Nat);
+        let (removed, made) = filter.into_iter().partition(|(_, op)| matches!(op, Op::Remove(..)));
+        for (table, ops) in [(Table::Filter, made), (Table::Nat, nat), (Table::Filter, removed)] {
             if !ops.is_empty() {
                 script.table(family, table, &ops);
             }

@@ -23,6 +23,9 @@ impl Dialect for Nft {
     /// Whom a policy concerns is in the base; what ServicePorts render to refers to its chains.
     const RENDER_READS_POLICY: bool = false;
 
+    /// The lookups of one packet can straddle a commit.
+    const SEEN_WHOLE: bool = false;
+
     fn rank(key: &Key) -> Rank {
         match key {
             Key::Table(_) => Rank::Root,

@@ -26,6 +26,9 @@ pub enum Rank {
     Policy,
     /// That this address belongs to a Service at all: read first by packets, so written last and removed first.
     Gate,
+    /// The ways in for all packets: made when everything else is there. Until then the kernel has nothing to check from where
+    /// packets start, which with each commit it would do anew (`nft_table_validate`).
+    Entry,
 }
 
 /// What becomes of an object that nobody claims any more.
@@ -54,6 +57,10 @@ pub trait Dialect: Clone + PartialEq + fmt::Debug + 'static {
 
     /// Whether what ServicePorts render to depends on the policy, so that another policy has all of them rendered again.
     const RENDER_READS_POLICY: bool;
+
+    /// Whether no packet meets a part of a batch alone, so that what leads to an object may go together with the object. Then a
+    /// change is one batch.
+    const SEEN_WHOLE: bool;
 
     /// When an object is created and removed.
     fn rank(key: &Self::Key) -> Rank;

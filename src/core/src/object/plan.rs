@@ -121,11 +121,17 @@ impl<D: Dialect> Plan<D> {
             leave_out_what_does_not_fit(&mut additions, &full);
         }
         let at_once = !limits.isolate && additions.iter().map(Addition::weight).sum::<usize>() <= limits.bytes;
-        let (paths, additions) = additions.into_iter().partition(|addition| is_led_to(tracker, addition, at_once));
-        add_in_batches(paths, limits, &mut batches);
-        add_in_batches(additions, limits, &mut batches);
-        let additions = batches.len();
+        let (paths, additions): (Vec<_>, Vec<_>) =
+            additions.into_iter().partition(|addition| is_led_to(tracker, addition, at_once));
+        let (entries, additions) = additions.into_iter().partition(|addition| addition.rank == Rank::Entry);
+        for additions in [paths, additions, entries] {
+            add_in_batches(additions, limits, &mut batches);
+        }
+        let mut additions = batches.len();
         batches.append(&mut removals(tracker, &unwanted, limits));
+        if D::SEEN_WHOLE && !limits.isolate {
+            additions = join(&mut batches, additions, limits);
+        }
         Self { batches, additions }
     }
 
@@ -272,6 +278,29 @@ fn add_in_batches<D: Dialect>(mut additions: Vec<Addition<'_, D>>, limits: Limit
         batches.push(Batch { ops });
         rest = later;
     }
+}
+
+/// Makes one of batches that fit into one, and says how many have the additions, which these were before.
+fn join<D: Dialect>(batches: &mut Vec<Batch<D>>, additions: usize, limits: Limits) -> usize {
+    let (mut joined, mut bytes, mut with_additions): (Vec<Batch<D>>, _, _) = (Vec::new(), 0, 0);
+    for (index, mut batch) in batches.drain(..).enumerate() {
+        let weight: usize = batch.ops.iter().map(op_weight).sum();
+        match joined.last_mut().filter(|_| bytes + weight <= limits.bytes) {
+            Some(last) => {
+                last.ops.append(&mut batch.ops);
+                bytes += weight;
+            }
+            None => {
+                joined.push(batch);
+                bytes = weight;
+            }
+        }
+        if index < additions {
+            with_additions = joined.len();
+        }
+    }
+    *batches = joined;
+    with_additions
 }
 
 /// How many of the additions go into the next batch: all of as many claimants as fit, and of one at least.

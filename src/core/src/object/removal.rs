@@ -62,7 +62,7 @@ enum Step {
 
 const fn step(rank: Rank) -> Step {
     match rank {
-        Rank::Gate => Step::Gates,
+        Rank::Entry | Rank::Gate => Step::Gates,
         Rank::Policy => Step::Policies,
         Rank::Endpoint => Step::Endpoints,
         Rank::Rules | Rank::Path | Rank::Container | Rank::Root => Step::Containers,
@@ -73,13 +73,14 @@ const fn step(rank: Rank) -> Step {
 /// with what it holds, may name paths by that.
 const fn order(rank: Rank) -> u8 {
     match rank {
-        Rank::Gate => 0,
-        Rank::Policy => 1,
-        Rank::Endpoint => 2,
-        Rank::Rules => 3,
-        Rank::Container => 4,
-        Rank::Path => 5,
-        Rank::Root => 6,
+        Rank::Entry => 0,
+        Rank::Gate => 1,
+        Rank::Policy => 2,
+        Rank::Endpoint => 3,
+        Rank::Rules => 4,
+        Rank::Container => 5,
+        Rank::Path => 6,
+        Rank::Root => 7,
     }
 }
 

@@ -75,6 +75,7 @@ impl Dialect for Servers {
     type Value = ServerValue;
 
     const RENDER_READS_POLICY: bool = true;
+    const SEEN_WHOLE: bool = false;
 
     fn rank(key: &ServerKey) -> Rank {
         match key {

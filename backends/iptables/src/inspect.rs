@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 use portolan_core::{
     addr::Family,
     desired::{LocalDetector, Vip},
-    inspect::{Held, Inspect, Legible, Objects, Ruleset},
-    object::{ApplyError, Backend, BackendError, Batch, FrontendCounts, LiveFrontend, Op},
+    inspect::{Held, Inspect, Legible, Objects, Predecessor as _, Removal, Ruleset, Running},
+    object::{BackendError, FrontendCounts, LiveFrontend},
     trace::{Packet, Trace, World},
 };
 
@@ -17,7 +17,9 @@ use crate::{
     key::{Key, Match},
     listing::{self, Line},
     names::{ChainName, Table},
-    parse, text, trace,
+    parse,
+    predecessor::Leftovers,
+    text, trace,
     value::Value,
 };
 
@@ -42,7 +44,7 @@ impl Legible for Iptables {
 
 impl Inspect for Xtables {
     fn is_present(&mut self) -> Result<bool, BackendError> {
-        Ok(!self.observe()?.is_empty())
+        self.holds_ours().map_err(BackendError::new)
     }
 
     fn observed(&mut self) -> Result<Box<dyn Ruleset>, BackendError> {
@@ -75,25 +77,21 @@ impl Inspect for Xtables {
         Ok(Vec::new())
     }
 
-    fn remove(&mut self, dry_run: bool) -> Result<Vec<String>, BackendError> {
-        let there = self.observe()?;
-        let mut words = Vec::new();
-        for family in Family::ALL {
-            for table in Table::ALL {
-                let is_there = |(key, _): &&(Key, Value)| {
-                    matches!(key, Key::Chain(..)) && (key.family(), key.table()) == (family, table)
-                };
-                let chains = there.iter().filter(is_there).count();
-                if chains > 0 {
-                    words.push(format!("{chains} chains in table {table} for {family}"));
-                }
+    fn remove(&mut self, dry_run: bool) -> Removal {
+        let mut removal = Removal::default();
+        let leftovers = match self.is_present() {
+            Ok(false) => return removal,
+            Ok(true) => Leftovers::open(Running::None),
+            Err(error) => {
+                removal.troubled("chains of iptables cannot be looked for".to_owned(), error);
+                return removal;
             }
+        };
+        match leftovers {
+            Ok(mut leftovers) => removal.append(leftovers.remove(dry_run)),
+            Err(error) => removal.troubled("chains of iptables cannot be looked for".to_owned(), error),
         }
-        if !dry_run && !there.is_empty() {
-            let ops = there.into_iter().map(|(key, value)| Op::Remove(key, value)).collect();
-            self.apply_beside(&Batch { ops }).map_err(|error: ApplyError| BackendError::new(error))?;
-        }
-        Ok(words)
+        removal
     }
 }
 

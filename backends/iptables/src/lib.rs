@@ -23,6 +23,7 @@ pub mod listing;
 mod names;
 mod parse;
 mod predecessor;
+mod presence;
 mod programs;
 mod render;
 mod restore;

@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, fs};
 
 use anyhow::{Result, bail, ensure};
-use portolan::backends::predecessors;
-use portolan_core::inspect::Removal;
+use portolan::backends::{dataplane, predecessors};
+use portolan_core::{desired::NodePolicy, inspect::Removal};
 use portolan_e2e::Mode;
 use portolan_e2e::{
     daemon::{Rules as _, lone},
@@ -206,7 +206,8 @@ pub(crate) fn cleanup() -> Result<()> {
     }
     let refused = portolan.on(&node).args(["cleanup", "--mode", "ipvs"]).output()?;
     ensure!(
-        refused.status.code() == Some(1) && String::from_utf8(refused.stderr)?.contains("[possible values: nftables")
+        refused.status.code() == Some(1)
+            && String::from_utf8(refused.stderr)?.contains("[possible values: iptables, nftables]")
     );
     ensure!((node.listing()?, node.generation()?) == (listing, generation), "nothing is removed by these");
     ensure!(run(&["--mode", "nftables"])? == "removed table portolan for IPv4\nremoved table portolan for IPv6\n");
@@ -214,6 +215,23 @@ pub(crate) fn cleanup() -> Result<()> {
     ensure!(run(&["--dry-run"])? == "nothing to remove: the kernel holds nothing of Portolan's\n");
     let left = node.nft("list tables")?;
     ensure!(left.lines().collect::<BTreeSet<_>>() == ["table inet another", "table ip kube-proxy"].into(), "{left}");
+    Ok(())
+}
+
+pub(crate) fn chains_of_one_name() -> Result<()> {
+    let (portolan, node) = (Portolan::find()?, lone()?);
+    node.command("iptables-nft-restore").input(IPTABLES_MODE).expect_exit(0)?;
+    let cleanup = || portolan.on(&node).arg("cleanup").expect_exit(0);
+    let saved = || node.command("iptables-nft-save").expect_exit(0);
+    ensure!(cleanup()? == "nothing to remove: the kernel holds nothing of Portolan's\n");
+    ensure!(saved()?.contains("-j KUBE-SEP-ABCDEFGHIJKLMNOP"), "they are kube-proxy's");
+    // The first sync adopts what kube-proxy has written.
+    let program = || -> Result<_> { Ok(dataplane(Mode::Iptables, &NodePolicy::default())?.sync()?) };
+    node.enter(program)??;
+    ensure!(saved()?.contains("-j KUBE-EXTERNAL-SERVICES"));
+    let removed = cleanup()?;
+    ensure!(removed.lines().any(|line| line.contains("chains KUBE-* in table ip nat, of iptables mode")), "{removed}");
+    ensure!(!saved()?.contains("KUBE-"), "{}", saved()?);
     Ok(())
 }
 

@@ -58,6 +58,7 @@ fn tests() -> Result<Vec<Test>, Failure> {
         ),
         test("what Portolan's iptables mode left goes", leftovers::what_portolans_iptables_mode_left_goes),
         test("cleanup removes what is Portolan's, and --dry-run nothing", leftovers::cleanup),
+        test("cleanup tells Portolan's chains from kube-proxy's of the same names", leftovers::chains_of_one_name),
         test("--cleanup removes what is any service proxy's", leftovers::cleanup_all),
     ];
     let binary = Binary::unless_missing("the real kube-proxy is not there").map_err(|missing| missing.to_string())?;

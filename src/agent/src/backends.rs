@@ -7,33 +7,45 @@ use portolan_core::{
     inspect::{Held, Inspect, Predecessor, Ruleset, Running},
     object::{BackendError, Dataplane, Syncer},
 };
+use portolan_iptables::{Iptables, Xtables};
 use portolan_nftables::{Nft, Nftables};
 
 /// In the order in which packets meet their rules.
-const BACKENDS: [Entry; 1] = [Entry {
-    mode: Mode::Nftables,
-    program: || Ok(Box::new(Syncer::new(Nftables::watching().map_err(BackendError::new)?))),
-    inspect: || Ok(Box::new(Nftables::open().map_err(BackendError::new)?)),
-    render: |policy, ports| Box::new(Held::rendered(Nft, policy, ports)),
-}];
+const BACKENDS: [Entry; 2] = [
+    Entry {
+        mode: Mode::Iptables,
+        program: |policy| Ok(Box::new(Syncer::new(failing(Xtables::watching(policy.node_ports_at_loopback))?))),
+        inspect: || Ok(Xtables::if_there().map(|kernel| Box::new(kernel) as _)),
+        render: |policy, ports| Box::new(Held::rendered(Iptables, policy, ports)),
+    },
+    Entry {
+        mode: Mode::Nftables,
+        program: |_| Ok(Box::new(Syncer::new(failing(Nftables::watching())?))),
+        inspect: || Ok(Some(Box::new(failing(Nftables::open())?))),
+        render: |policy, ports| Box::new(Held::rendered(Nft, policy, ports)),
+    },
+];
 
 /// What is known of predecessors, in the order in which it goes: no ipset can go while a rule of iptables names it.
 const PREDECESSORS: [(Mode, OpenLeft); 3] = [
-    (Mode::Nftables, |running| Ok(Box::new(portolan_nftables::Leftovers::open(running).map_err(BackendError::new)?))),
-    (Mode::Iptables, |running| Ok(Box::new(portolan_iptables::Leftovers::open(running).map_err(BackendError::new)?))),
+    (Mode::Nftables, |running| Ok(Box::new(failing(portolan_nftables::Leftovers::open(running))?))),
+    (Mode::Iptables, |running| Ok(Box::new(failing(portolan_iptables::Leftovers::open(running))?))),
     (Mode::Ipvs, |running| Ok(Box::new(portolan_ipvs::Leftovers::new(running)))),
 ];
 
 struct Entry {
     mode: Mode,
-    program: fn() -> Result<Box<dyn Dataplane>, BackendError>,
-    inspect: fn() -> Result<Box<dyn Inspect>, BackendError>,
+    /// By what is known of the node at the start.
+    program: fn(&NodePolicy) -> Result<Box<dyn Dataplane>, BackendError>,
+    /// Nothing where the kernel holds nothing of ours for sure.
+    inspect: OpenInspect,
     render: fn(&NodePolicy, &[DesiredPort]) -> Box<dyn Ruleset>,
 }
 
 /// A backend that is asked what it holds.
 pub type Inspected = (Mode, Box<dyn Inspect>);
 
+type OpenInspect = fn() -> Result<Option<Box<dyn Inspect>>, BackendError>;
 type OpenLeft = fn(Running) -> Left;
 
 /// What one backend knows of predecessors, or why it cannot tell.
@@ -53,8 +65,8 @@ pub fn modes() -> impl Iterator<Item = Mode> {
 ///
 /// # Errors
 /// When the mode cannot be used on this node.
-pub fn dataplane(mode: Mode) -> Result<Box<dyn Dataplane>, BackendError> {
-    (entry(mode)?.program)()
+pub fn dataplane(mode: Mode, policy: &NodePolicy) -> Result<Box<dyn Dataplane>, BackendError> {
+    (entry(mode)?.program)(policy)
 }
 
 /// What a mode would program, without a kernel.
@@ -65,12 +77,16 @@ pub fn rendered(mode: Mode, policy: &NodePolicy, ports: &[DesiredPort]) -> Resul
     Ok((entry(mode)?.render)(policy, ports))
 }
 
-/// Every backend, to be asked what it holds; in the order in which packets meet their rules.
+/// Every backend of which the kernel may hold something, in the order in which packets meet their rules.
 ///
 /// # Errors
 /// When one of them cannot be asked.
 pub fn all() -> Result<Vec<Inspected>, BackendError> {
-    BACKENDS.iter().map(|entry| Ok((entry.mode, (entry.inspect)()?))).collect()
+    let mut all = Vec::new();
+    for entry in &BACKENDS {
+        all.extend((entry.inspect)()?.map(|kernel| (entry.mode, kernel)));
+    }
+    Ok(all)
 }
 
 /// What service proxies have left that ran here before, in the network namespace of the calling thread; in the order in which it
@@ -87,4 +103,8 @@ pub fn predecessors(running: Option<Mode>) -> impl Iterator<Item = Left> {
 
 fn entry(mode: Mode) -> Result<&'static Entry, BackendError> {
     BACKENDS.iter().find(|entry| entry.mode == mode).ok_or_else(|| BackendError::new(NoSuchMode(mode)))
+}
+
+fn failing<T, E: std::error::Error + Send + Sync + 'static>(result: Result<T, E>) -> Result<T, BackendError> {
+    result.map_err(BackendError::new)
 }

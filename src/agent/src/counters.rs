@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use portolan_config::Mode;
 use portolan_core::{
     name::{ServiceName, ServicePortName},
     object::{FrontendCounts, LiveFrontend},
@@ -9,10 +10,10 @@ use portolan_core::{
 
 use crate::{commands::counts, metrics::Counted, sync_loop::ErrorChain};
 
-/// Asks the kernel. It lists all elements for that: a tenth of a second of its time at 30,000 Services.
+/// Asks the kernel what it counted in a mode. It lists all elements for that: a tenth of a second of its time at 30,000 Services.
 #[must_use]
-pub fn counted() -> Vec<Counted> {
-    let counted = match counts() {
+pub fn counted(mode: Mode) -> Vec<Counted> {
+    let counted = match counts(Some(mode)) {
         Ok(read) => read,
         Err(error) => {
             tracing::warn!("what the kernel counted cannot be read: {}; those metrics are missing", ErrorChain(&error));

@@ -66,7 +66,7 @@ pub(super) fn is_present() -> Result<bool, Error> {
 }
 
 /// Those of a proxy's tables that exist at all: each comes to be when it is first asked for.
-fn tables(family: Family) -> io::Result<Vec<&'static str>> {
+pub(crate) fn tables(family: Family) -> io::Result<Vec<&'static str>> {
     // Of this thread's network namespace.
     let file = match family {
         Family::V4 => "/proc/thread-self/net/ip_tables_names",

@@ -11,8 +11,8 @@
 //! in the other kind goes, since packets meet both.
 
 mod chains;
-mod legacy;
-mod nft;
+pub(crate) mod legacy;
+pub(crate) mod nft;
 
 use portolan_core::{
     addr::Family,

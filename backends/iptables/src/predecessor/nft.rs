@@ -25,7 +25,7 @@ pub(super) struct NftTable {
 }
 
 /// The number of a family in netlink messages.
-pub(super) const fn number(family: Family) -> u8 {
+pub(crate) const fn number(family: Family) -> u8 {
     match family {
         Family::V4 => uapi::NFPROTO_IPV4,
         Family::V6 => uapi::NFPROTO_IPV6,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 use portolan_core::{
     addr::Family,
     desired::{LocalDetector, Vip},
-    inspect::{Held, Inspect, Legible, Objects, Ruleset},
+    inspect::{Held, Inspect, Legible, Objects, Removal, Ruleset},
     object::{BackendError, FrontendCounts, LiveFrontend},
     trace::{Packet, Trace, World},
 };
@@ -52,9 +52,12 @@ impl Inspect for Nftables {
         self.tables_of_others(family).map_err(BackendError::new)
     }
 
-    fn remove(&mut self, dry_run: bool) -> Result<Vec<String>, BackendError> {
-        let there = if dry_run { self.tables() } else { self.remove_tables() };
-        let words = |family: &Family| format!("table {TABLE} for {family}");
-        Ok(there.map_err(BackendError::new)?.iter().map(words).collect())
+    fn remove(&mut self, dry_run: bool) -> Removal {
+        let mut removal = Removal::default();
+        match if dry_run { self.tables() } else { self.remove_tables() } {
+            Ok(there) => removal.removed = there.iter().map(|family| format!("table {TABLE} for {family}")).collect(),
+            Err(error) => removal.troubled(format!("tables {TABLE}: not removed"), error),
+        }
+        removal
     }
 }

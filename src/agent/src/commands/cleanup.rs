@@ -6,40 +6,33 @@ use portolan_core::inspect::Removal;
 use super::CommandError;
 use crate::{backends, cli::Cleanup, exit::Exit, output::print, sync_loop::Told};
 
-/// Removes everything of ours from the kernel and says what that was; with `--dry-run` only says it.
-///
-/// # Errors
-/// When the kernel cannot be read or refuses.
-pub fn cleanup(arguments: &Cleanup) -> Result<Exit, CommandError> {
-    let verb = if arguments.dry_run { "would remove" } else { "removed" };
-    let mut removed = Vec::new();
-    for (mode, mut kernel) in backends::all()? {
-        if arguments.mode.is_none_or(|only| only == mode) {
-            removed.extend(kernel.remove(arguments.dry_run)?);
-        }
-    }
-    print(|out| {
-        if removed.is_empty() {
-            return writeln!(out, "nothing to remove: the kernel holds nothing of Portolan's");
-        }
-        removed.iter().try_for_each(|item| writeln!(out, "{verb} {item}"))
-    })
-    .map_err(CommandError::Print)?;
-    Ok(Exit::Success)
-}
-
-/// Removes everything of ours and of kube-proxy's, whatever its mode, and says what that was. What cannot be removed is
+/// Removes everything of ours from the kernel and says what that was; with `--dry-run` only says it. What cannot be removed is
 /// logged, the rest is removed all the same, and the exit code is 1.
 ///
 /// # Errors
 /// When the kernel cannot be asked at all, or nothing can be printed.
-pub fn cleanup_all() -> Result<Exit, CommandError> {
+pub fn cleanup(arguments: &Cleanup) -> Result<Exit, CommandError> {
     let mut removal = Removal::default();
     for (mode, mut kernel) in backends::all()? {
-        match kernel.remove(false) {
-            Ok(items) => removal.removed.extend(items),
-            Err(error) => removal.troubled(format!("what {mode} mode has put there: not removed"), error),
+        if arguments.mode.is_none_or(|only| only == mode) {
+            removal.append(kernel.remove(arguments.dry_run));
         }
+    }
+    if removal.removed.is_empty() && removal.trouble.is_empty() {
+        print(|out| writeln!(out, "nothing to remove: the kernel holds nothing of Portolan's"))
+            .map_err(CommandError::Print)?;
+    }
+    tell(if arguments.dry_run { "would remove" } else { "removed" }, &removal)
+}
+
+/// The same for everything of ours and of kube-proxy's, whatever its mode.
+///
+/// # Errors
+/// As [`cleanup`].
+pub fn cleanup_all() -> Result<Exit, CommandError> {
+    let mut removal = Removal::default();
+    for (_, mut kernel) in backends::all()? {
+        removal.append(kernel.remove(false));
     }
     for predecessor in backends::predecessors(None) {
         match predecessor {
@@ -47,7 +40,11 @@ pub fn cleanup_all() -> Result<Exit, CommandError> {
             Err(error) => removal.troubled("what kube-proxy left cannot be looked for".to_owned(), error),
         }
     }
-    print(|out| removal.removed.iter().try_for_each(|item| writeln!(out, "removed {item}")))
+    tell("removed", &removal)
+}
+
+fn tell(verb: &str, removal: &Removal) -> Result<Exit, CommandError> {
+    print(|out| removal.removed.iter().try_for_each(|item| writeln!(out, "{verb} {item}")))
         .map_err(CommandError::Print)?;
     for kept in &removal.kept {
         tracing::info!("{kept}");

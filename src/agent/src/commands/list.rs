@@ -1,5 +1,6 @@
 //! `portolan list`: frontends and endpoints as the kernel holds them.
 
+use portolan_config::Mode;
 use portolan_core::object::{FrontendCounts, LiveFrontend};
 
 use super::{CommandError, present};
@@ -15,7 +16,7 @@ use crate::{
 /// When the kernel cannot be read, or nothing can be printed.
 pub fn list(output: OutputFormat) -> Result<Exit, CommandError> {
     let mut live = Vec::new();
-    for mut kernel in present()? {
+    for mut kernel in present(None)? {
         live.extend(kernel.observed()?.frontends());
     }
     print(|out| match output {
@@ -26,13 +27,13 @@ pub fn list(output: OutputFormat) -> Result<Exit, CommandError> {
     Ok(Exit::Success)
 }
 
-/// What the kernel counted for each frontend that it holds.
+/// What the kernel counted for each frontend that it holds, in one mode or in all.
 ///
 /// # Errors
 /// When the kernel cannot be read.
-pub fn counts() -> Result<Vec<(LiveFrontend, FrontendCounts)>, CommandError> {
+pub fn counts(only: Option<Mode>) -> Result<Vec<(LiveFrontend, FrontendCounts)>, CommandError> {
     let mut counted = Vec::new();
-    for mut kernel in present()? {
+    for mut kernel in present(only)? {
         let (frontends, counts) = (kernel.observed()?.frontends(), kernel.counts()?);
         let count = |frontend: LiveFrontend| {
             let counts = counts.get(&frontend.vip).copied().unwrap_or_default();
@@ -48,7 +49,7 @@ pub fn counts() -> Result<Vec<(LiveFrontend, FrontendCounts)>, CommandError> {
 /// # Errors
 /// As [`list`].
 pub fn counters(output: OutputFormat) -> Result<Exit, CommandError> {
-    let counted = counts()?;
+    let counted = counts(None)?;
     print(|out| match output {
         OutputFormat::Table => counters_table(out, &counted),
         OutputFormat::Json => counters_json(out, &counted),

@@ -104,18 +104,18 @@ fn read(manifests: &Path, node: NodeConfig) -> Result<Wanted, CommandError> {
 /// A sync engine that knows what is wanted and nothing of the kernel yet.
 fn dataplane(mode: Mode, wanted: &Wanted) -> Result<Box<dyn Dataplane>, CommandError> {
     // It hears of others, so that commits of theirs that touch nothing of ours can be told from those that do.
-    let mut dataplane = backends::dataplane(mode)?;
+    let mut dataplane = backends::dataplane(mode, &wanted.policy)?;
     dataplane.set_additions_only(!wanted.complete);
     dataplane.set_policy(&wanted.policy);
     wanted.changes.iter().for_each(|change| dataplane.update(change));
     Ok(dataplane)
 }
 
-/// The backends of which the kernel holds something, in the order in which packets meet their rules.
-fn present() -> Result<Vec<Box<dyn Inspect>>, CommandError> {
+/// The backends of which the kernel holds something, of one mode or of all, in the order in which packets meet their rules.
+fn present(only: Option<Mode>) -> Result<Vec<Box<dyn Inspect>>, CommandError> {
     let (mut there, mut modes) = (Vec::new(), Vec::new());
     for (mode, mut kernel) in backends::all()? {
-        if kernel.is_present()? {
+        if only.is_none_or(|only| only == mode) && kernel.is_present()? {
             there.push(kernel);
             modes.push(mode.name());
         }

@@ -42,7 +42,7 @@ pub fn trace(arguments: &Trace) -> Result<Exit, CommandError> {
 /// What the first backend does whose rules take the packet: those behind it meet the endpoint's address, and let it pass. The
 /// last one's answer where none takes it.
 fn first_to_take(arguments: &Trace, local: &LocalAddresses) -> Result<Traced, CommandError> {
-    let mut present = present()?;
+    let mut present = present(None)?;
     if present.is_empty() {
         present = backends::all()?.into_iter().map(|(_, kernel)| kernel).collect();
     }

@@ -28,7 +28,10 @@ use std::{
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use portolan_config::{AskedVersion, Flags, Problems, Resolved, Settings};
-use portolan_core::{addr::Family, object::BackendError};
+use portolan_core::{
+    addr::{Family, PerFamily},
+    object::BackendError,
+};
 use portolan_kube::{ConnectError, NoticeType};
 use tokio::{sync::oneshot, time::timeout};
 
@@ -158,7 +161,8 @@ pub fn run(flags: &Flags) -> Result<Exit, DaemonError> {
     let shown = Shown::new(&resolved);
     let metrics = Metrics::new(configuration::features(&resolved))?;
     if settings.node.count_connections {
-        metrics.count_with(counted);
+        let mode = settings.mode;
+        metrics.count_with(move || counted(mode));
     }
     metrics.sysctls_failed(failed_sysctls);
     let health = Arc::new(Health::new(&families(), settings.sync_period));
@@ -220,7 +224,8 @@ fn start_sync_thread(
     telemetry: Telemetry,
 ) -> Result<(Mailbox<Message>, oneshot::Receiver<()>), DaemonError> {
     // Opened before anything else, so that a missing permission is an error at once and not a log line later.
-    let dataplane = backends::dataplane(settings.mode)?;
+    let dataplane =
+        backends::dataplane(settings.mode, &settings.node.policy(None, PerFamily::default(), PerFamily::default()))?;
     let (mailbox, inbox) = mailbox().map_err(DaemonError::Start)?;
     let (alive, ended) = oneshot::channel::<()>();
     let sync_loop = SyncLoop::new(settings.mode, configuration::of_sync_loop(settings), dataplane, telemetry);

@@ -58,9 +58,6 @@ pub trait Inspect {
     /// When the kernel cannot be read.
     fn other_tables(&mut self, family: Family) -> Result<Vec<String>, BackendError>;
 
-    /// Removes everything of ours, or with `dry_run` nothing. Says what that is, in words.
-    ///
-    /// # Errors
-    /// When the kernel cannot be read or refuses.
-    fn remove(&mut self, dry_run: bool) -> Result<Vec<String>, BackendError>;
+    /// Removes everything of ours, or with `dry_run` nothing.
+    fn remove(&mut self, dry_run: bool) -> Removal;
 }

@@ -3,7 +3,11 @@
 use std::{fs, net::SocketAddr, path::Path, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use portolan_core::addr::Protocol;
+use portolan_core::{
+    addr::{Family, Protocol},
+    desired::{PortChange, PortId},
+    object::{SyncReport, Syncer},
+};
 use portolan_e2e::{
     Lab, Options,
     cast::named,
@@ -14,6 +18,10 @@ use portolan_e2e::{
     probe::Outcome,
     product::Portolan,
 };
+use portolan_nftables::{
+    Nftables,
+    testing::{policy, port},
+};
 use serde_json::json;
 
 fn main() -> ExitCode {
@@ -23,6 +31,7 @@ fn main() -> ExitCode {
         test("without CAP_NET_ADMIN it says what to do", without_privileges_it_says_what_to_do),
         test("a set that is full is replaced by a larger one", a_set_that_is_full_is_replaced_by_a_larger_one),
         test("a Service that fits into no socket is set aside", a_service_that_fits_into_no_socket_is_set_aside),
+        test("a table that fits into no socket is made anew", a_table_that_fits_into_no_socket_is_made_anew),
     ];
     harness::run(|| Ok::<_, Failure>(tests), || ())
 }
@@ -224,4 +233,39 @@ fn a_service_that_fits_into_no_socket_is_set_aside() -> Result<()> {
     ensure!(stderr.lines().any(|line| line.contains("default/huge:http") && line.contains("wmem_max")), "{stderr}");
     ensure!(stdout.contains("10.96.0.10 . tcp . 80 : 10.244.1.11 . 8080"), "{stdout}\n{stderr}");
     Ok(())
+}
+
+/// What net.core.wmem_max is as a rule; the kernel doubles it. It holds for whoever is in a user namespace.
+const SEND_BUFFER: usize = 208 << 10;
+
+/// Neither growth nor a chain that only a new table puts right is too much for the socket, however many Services there are.
+fn a_table_that_fits_into_no_socket_is_made_anew() -> Result<()> {
+    let node = lone()?;
+    node.enter(|| {
+        let start = || -> Result<_> {
+            let mut syncer = Syncer::new(Nftables::watching()?.with_send_buffer(SEND_BUFFER)?);
+            syncer.set_policy(&policy());
+            Ok(syncer)
+        };
+        let mut syncer = start()?;
+        for (count, restarts) in [(10, false), (5000, false), (10_000, true)] {
+            if restarts {
+                syncer = start()?;
+            }
+            for desired in (0..count).flat_map(|number| Family::ALL.map(|family| port(number, family, 2))) {
+                let id = PortId { name: desired.name.clone().into(), family: desired.family };
+                syncer.update(&PortChange { id, desired: Some(desired), loopback: None });
+            }
+            let report = syncer.sync().with_context(|| format!("growing to {count}"))?;
+            ensure!(report.quarantined.is_empty() && report.stuck.is_empty(), "{report:?}");
+        }
+        node.nft("chain ip portolan nat-output { policy drop; }")?;
+        let report = syncer.check().context("after a chain was changed")?;
+        ensure!(report.quarantined.is_empty() && report.stuck.is_empty(), "{report:?}");
+        syncer.look_again();
+        let again = syncer.sync()?;
+        ensure!(again == SyncReport::default(), "the kernel holds something else: {again:?}");
+        println!("made anew in {} transactions", report.batches);
+        Ok(())
+    })?
 }

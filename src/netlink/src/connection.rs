@@ -70,6 +70,15 @@ impl Connection {
         self.capacity
     }
 
+    /// Takes a send buffer of this size in place of the largest to be had, as it is where that is all that there is.
+    ///
+    /// # Errors
+    /// When the kernel does not let us.
+    pub fn limit_send_buffer(&mut self, bytes: usize) -> io::Result<()> {
+        self.capacity = self.socket.limit_send_buffer(bytes)?;
+        Ok(())
+    }
+
     /// Starts a transaction; with `expected` it fails as stale unless the ruleset still has that generation.
     pub fn transaction(&mut self, expected: Option<u32>) -> Transaction {
         Transaction::new(mem::take(&mut self.spare), expected)

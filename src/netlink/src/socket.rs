@@ -50,6 +50,16 @@ impl Socket {
     pub(crate) fn maximise_send_buffer(&self) -> io::Result<usize> {
         setsockopt(&self.socket, sockopt::SndBufForce, &SEND_BUFFER)
             .or_else(|_| setsockopt(&self.socket, sockopt::SndBuf, &SEND_BUFFER))?;
+        self.send_capacity()
+    }
+
+    /// Takes a send buffer of this size, which the kernel doubles, and gives the same.
+    pub(crate) fn limit_send_buffer(&self, bytes: usize) -> io::Result<usize> {
+        setsockopt(&self.socket, sockopt::SndBuf, &bytes)?;
+        self.send_capacity()
+    }
+
+    fn send_capacity(&self) -> io::Result<usize> {
         Ok(getsockopt(&self.socket, sockopt::SndBuf)?.saturating_sub(SEND_OVERHEAD))
     }
 

@@ -113,6 +113,17 @@ impl<L: TableDialect> Tables<L> {
         })
     }
 
+    /// The same with a send buffer of this size, which is all that there is in a user namespace: twice
+    /// `net.core.wmem_max`, and that is 208 KiB as a rule.
+    ///
+    /// # Errors
+    /// When the kernel does not let us.
+    #[cfg(feature = "testing")]
+    pub fn with_send_buffer(mut self, bytes: usize) -> std::io::Result<Self> {
+        self.connection.limit_send_buffer(bytes)?;
+        Ok(self)
+    }
+
     /// The connection, for what else is read by it.
     pub(crate) const fn connection(&mut self) -> &mut Connection {
         &mut self.connection

@@ -98,6 +98,25 @@ fn sets_grow_while_everything_changes() {
     }
 }
 
+/// A table that cannot be mended in place is made anew, in one transaction or in as many as it takes; whole Services each time.
+#[test]
+fn a_table_that_fits_into_no_batch_is_made_anew_in_several() {
+    for (manner, parts) in Manner::all().flat_map(|manner| [(manner, false), (manner, true)]) {
+        let mut syncer = syncer(Kernel::with_faults(manner, Faults::default(), 0));
+        let ports: BTreeMap<_, _> =
+            (0..600).map(|number| port(number, Family::V4, 2)).map(|port| (id(&port), port)).collect();
+        ports.values().for_each(|port| syncer.update(&change(port.clone())));
+        syncer.sync().unwrap();
+        let hook = Key::Chain(Family::V4, ChainName::NatOutput);
+        syncer.backend_mut().edit(|objects| drop(objects.insert(hook, Value::Strange)));
+        syncer.backend_mut().set_batch_bytes(if parts { 250_000 } else { 10_000_000 });
+        let report = syncer.resync().unwrap();
+        assert_eq!(report.batches > 1, parts, "{manner:?}: {report:?}");
+        assert_eq!(*syncer.backend().objects(), fresh(&ports), "{manner:?}");
+        assert_eq!(syncer.resync().unwrap().operations, 0);
+    }
+}
+
 fn live_size(syncer: &Syncer<Kernel>) -> u32 {
     match syncer.backend().objects().get(&Key::Set(Family::V4, SetName::Services(Scope::Vip))) {
         Some(Value::Set { size: Some(size), .. }) => *size,

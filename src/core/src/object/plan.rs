@@ -1,7 +1,7 @@
 //! From differences to batches, in an order in which no packet meets a half-made Service.
 //!
 //! ```text
-//!   1. rebuilds    a root that cannot be mended in place: removed and made anew in one batch
+//!   1. rebuilds    a root that cannot be mended in place: removed and made anew in one batch, or in as many as it takes
 //!      growth      a container that has no room: what it holds in a larger one, with the rules that read it, in one batch
 //!   2. additions   what is missing or changed, by rank; all of one ServicePort in the same batch, but for paths that
 //!                  are new: those come a batch earlier
@@ -74,8 +74,12 @@ pub struct Plan<D: Dialect> {
 /// What a plan has to keep to.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Bytes that a batch may have. One ServicePort is never split, and a rebuild is always one batch.
+    /// Bytes that a batch may have. One ServicePort is never split, and a rebuild is one batch unless it is
+    /// [in parts](Self::rebuilds_in_parts).
     pub bytes: usize,
+    /// Whether a root that is made anew fits into no batch: then it is there at once, but what it holds comes after it, and
+    /// packets miss that for so long.
+    pub rebuilds_in_parts: bool,
     /// Whether each ServicePort gets a batch of its own, to find the one that the kernel refuses.
     pub isolate: bool,
     /// Whether objects may be changed or removed; if not, only what is missing is added; a container that is full is replaced for it.
@@ -97,7 +101,7 @@ impl<D: Dialect> Plan<D> {
         }
         let rebuilt = if limits.additions_only { BTreeSet::new() } else { roots_to_rebuild(&pending, &full) };
         for root in &rebuilt {
-            batches.push(rebuild(tracker, root));
+            batches.append(&mut rebuild(tracker, root, limits));
         }
         batches.extend(growth.into_iter().filter(|(root, _)| !rebuilt.contains(root)).map(|(_, batch)| batch));
         let inside_rebuilt = |key: &D::Key| !rebuilt.is_empty() && rebuilt.contains(&root_of::<D>(key));
@@ -177,13 +181,27 @@ fn root_of<D: Dialect>(key: &D::Key) -> D::Key {
     containers_of::<D>(key).last().unwrap_or_else(|| key.clone())
 }
 
-fn rebuild<D: Dialect>(tracker: &Tracker<D>, root: &D::Key) -> Batch<D> {
-    let mut adds: Vec<_> =
-        tracker.wanted_in(root).map(|(key, value)| (D::rank(key), Op::Add(key.clone(), value.clone()))).collect();
-    adds.sort_by_key(|(rank, _)| *rank);
-    let anew = tracker.wanted(root).map(|(_, value)| Op::Add(root.clone(), value.clone()));
-    let adds = anew.into_iter().chain(adds.into_iter().map(|(_, op)| op));
-    Batch { ops: std::iter::once(Op::Rebuild(root.clone())).chain(adds).collect() }
+/// A root with all that is wanted in it, in place of what is there: in one batch, or paths first where it is in parts.
+fn rebuild<D: Dialect>(tracker: &Tracker<D>, root: &D::Key, limits: Limits) -> Vec<Batch<D>> {
+    let wanted = std::iter::once(root).chain(tracker.wanted_in(root).map(|(key, _)| key)).filter_map(|key| {
+        let (who, value) = tracker.wanted(key)?;
+        Some(Addition { who, rank: D::rank(key), key, value, replaces: None })
+    });
+    let mut additions: Vec<_> = wanted.collect();
+    let mut batches = Vec::new();
+    if limits.rebuilds_in_parts {
+        let limits = Limits { bytes: limits.bytes.saturating_sub(KEY_WEIGHT), ..limits };
+        let (paths, others) = additions.into_iter().partition(|addition| addition.rank <= Rank::Rules);
+        add_in_batches(paths, limits, &mut batches);
+        add_in_batches(others, limits, &mut batches);
+    } else {
+        additions.sort_by_key(|addition| addition.rank);
+        batches.push(Batch { ops: additions.iter().map(Addition::op).collect() });
+    }
+    if let Some(first) = batches.first_mut() {
+        first.ops.insert(0, Op::Rebuild(root.clone()));
+    }
+    batches
 }
 
 /// The same container with more room: it holds what it held, and all else is as it was; `None` where that cannot be. What is

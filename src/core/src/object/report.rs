@@ -74,7 +74,7 @@ pub enum SyncError {
         /// Why.
         cause: Cause,
     },
-    /// The batch that makes a table anew does not fit into the socket, or a similar limit.
+    /// What every Service needs of a root that is made anew is more than the kernel takes at once.
     #[error("the kernel's state could not be changed: {0}")]
     Apply(#[source] ApplyError),
     /// Somebody else kept changing our objects.

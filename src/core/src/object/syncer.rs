@@ -159,7 +159,7 @@ impl<B: Backend> Syncer<B> {
     /// # Errors
     /// [`SyncError`]; what had been applied stays, and the next sync goes on from there.
     pub fn sync(&mut self) -> Result<SyncReport, SyncError> {
-        let (mut looks, mut refusals, mut isolate) = (0, 0, false);
+        let (mut looks, mut refusals, mut isolate, mut rebuilds_in_parts) = (0, 0, false, false);
         let (mut moves, [patience, patience_if_contested]) = (0, MOVES);
         let patience = if self.contested { patience_if_contested } else { patience };
         let mut beside = self.contested && self.observed;
@@ -175,7 +175,8 @@ impl<B: Backend> Syncer<B> {
                 self.look()?;
             }
             self.resize();
-            let limits = Limits { bytes: self.backend.batch_bytes(), isolate, additions_only: self.additions_only };
+            let (bytes, additions_only) = (self.backend.batch_bytes(), self.additions_only);
+            let limits = Limits { bytes, rebuilds_in_parts, isolate, additions_only };
             let plan = Plan::new(&self.tracker, limits);
             let applied_before = self.stats.batches;
             let failures = self.apply_all(&plan, isolate, beside);
@@ -211,6 +212,7 @@ impl<B: Backend> Syncer<B> {
                             self.set_aside(batch, &refused)?;
                         }
                     }
+                    ApplyError::TooLarge(_) if batch.is_rebuild() && !rebuilds_in_parts => rebuilds_in_parts = true,
                     ApplyError::TooLarge(_) if batch.is_rebuild() => return Err(SyncError::Apply(error)),
                     ApplyError::TooLarge(_) if !isolate => isolate = true,
                     ApplyError::TooLarge(_) => {
@@ -278,7 +280,8 @@ impl<B: Backend> Syncer<B> {
     pub fn diff(&mut self) -> Result<Plan<B::Dialect>, BackendError> {
         self.observe()?;
         self.resize();
-        let limits = Limits { bytes: usize::MAX, isolate: false, additions_only: self.additions_only };
+        let additions_only = self.additions_only;
+        let limits = Limits { bytes: usize::MAX, rebuilds_in_parts: false, isolate: false, additions_only };
         Ok(Plan::new(&self.tracker, limits))
     }
 

@@ -127,11 +127,15 @@ impl Telemetry {
         }
     }
 
-    /// Everything that is known is in the kernel.
-    pub(crate) fn complete(&mut self) {
+    /// Everything that has changed is in the kernel; whether all else is, too, or others may have undone it.
+    pub(crate) fn complete(&mut self, is_whole: bool) {
         let (now, time) = (Now::read(), SystemTime::now());
         for family in Family::ALL {
-            self.health.synced(family, now);
+            if is_whole {
+                self.health.synced(family, now);
+            } else {
+                self.health.written(family, now);
+            }
             for since in mem::take(self.triggers.waiting.get_mut(family)) {
                 self.metrics.network_programmed(family, time.duration_since(since).unwrap_or_default());
             }
@@ -194,6 +198,12 @@ impl Telemetry {
         self.metrics.contested(contested);
     }
 
+    /// A sync gave way before it was done.
+    pub(crate) fn gave_way(&self) {
+        let now = Now::read();
+        Family::ALL.into_iter().for_each(|family| self.health.behind(family, now));
+    }
+
     /// A sync failed; it is tried again.
     pub(crate) fn failed(&mut self, error: &SyncError, kind: SyncKind, took: Duration) {
         // That others keep changing our objects is told by an Event of its own.
@@ -206,8 +216,7 @@ impl Telemetry {
         }
         let now = Now::read();
         for family in Family::ALL {
-            // The kernel holds something else than what is wanted, as while a change waits.
-            self.health.queued(family, now);
+            self.health.behind(family, now);
             self.metrics.sync_failed(family, kind, took);
         }
         self.metrics.sync_errored();

@@ -8,6 +8,7 @@
 //! | `room` | sets that are full |
 //! | `places` | which number endpoints have |
 //! | `others` | what other programs do in our tables |
+//! | `turns` | syncs that give way, and what goes in first then |
 
 #![expect(
     clippy::unwrap_used,
@@ -21,6 +22,7 @@ mod others;
 mod places;
 mod refusals;
 mod room;
+mod turns;
 
 use std::collections::BTreeMap;
 

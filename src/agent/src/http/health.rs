@@ -1,10 +1,13 @@
 //! Whether the proxy is healthy: changes reach the kernel in time.
 //!
 //! ```text
-//!   queued ---- a change waits ----+---- synced ----> healthy
-//!                                  |
-//!                                  +-- longer than 2 x syncPeriod --> unhealthy, until the next synced
+//!   queued ---- a change waits ------------+---- synced ----> healthy
+//!   behind ---- something else is there ---+
+//!                                          +-- longer than 2 x syncPeriod --> unhealthy, until the next synced
 //! ```
+//!
+//! While others keep undoing what is programmed, changes are written beside what they did. Then the changes wait no longer
+//! (`written`), but what else is wanted may still not be there.
 //!
 //! As kube-proxy has it, a family that has never been synced is healthy: /healthz says nothing about readiness. That is
 //! what [`Health::ready`] is for.
@@ -55,6 +58,8 @@ struct FamilyState {
     updated: Option<Timestamp>,
     /// Since when a change waits.
     pending_since: Option<Instant>,
+    /// Since when the kernel is known to hold something else than what is wanted.
+    broken_since: Option<Instant>,
 }
 
 /// How the proxy is at one moment.
@@ -88,6 +93,18 @@ impl Health {
         self.state().families.get_mut(family).pending_since.get_or_insert(now.monotonic);
     }
 
+    /// A sync of this family failed, or gave way: the kernel holds something else than what is wanted.
+    pub fn behind(&self, family: Family, now: Now) {
+        self.state().families.get_mut(family).broken_since.get_or_insert(now.monotonic);
+    }
+
+    /// The changes of this family are in the kernel; what else is wanted may not be.
+    pub fn written(&self, family: Family, now: Now) {
+        let mut state = self.state();
+        let of_family = state.families.get_mut(family);
+        (of_family.updated, of_family.pending_since) = (Some(now.wall), None);
+    }
+
     /// Whether others keep undoing what is programmed, so that what the kernel holds may at any time be something else.
     pub fn contested(&self, contested: bool) {
         self.state().contested = contested;
@@ -95,7 +112,8 @@ impl Health {
 
     /// This family was synced with success.
     pub fn synced(&self, family: Family, now: Now) {
-        *self.state().families.get_mut(family) = FamilyState { updated: Some(now.wall), pending_since: None };
+        *self.state().families.get_mut(family) =
+            FamilyState { updated: Some(now.wall), pending_since: None, broken_since: None };
     }
 
     /// Whether this node's Node object is there, is not being deleted and has no taint
@@ -130,9 +148,8 @@ impl Health {
         let state = self.state();
         let known = state.expected.iter().filter_map(|family| {
             let of_family = state.families.get(*family);
-            let late = of_family
-                .pending_since
-                .is_some_and(|since| now.monotonic.saturating_duration_since(since) >= state.timeout);
+            let since = of_family.pending_since.into_iter().chain(of_family.broken_since).min();
+            let late = since.is_some_and(|since| now.monotonic.saturating_duration_since(since) >= state.timeout);
             Some((*family, (of_family.updated?, !late)))
         });
         let families: BTreeMap<_, _> = known.collect();
@@ -185,6 +202,21 @@ mod tests {
         health.synced(Family::V6, at(start, 170));
         assert_eq!(healthy(&health, at(start, 9999)), (true, vec![true, true]));
         assert_eq!(health.at(start).families.get(&Family::V6), Some(&(at(start, 170).wall, true)));
+    }
+
+    #[test]
+    fn changes_that_are_written_beside_what_others_undo_do_not_make_it_healthy() {
+        let (health, start) = (Health::new(&[Family::V4], PERIOD), Now::read());
+        health.synced(Family::V4, start);
+        health.behind(Family::V4, start);
+        for second in 1..60 {
+            health.queued(Family::V4, at(start, second));
+            health.written(Family::V4, at(start, second));
+        }
+        assert!(health.at(at(start, 59)).healthy);
+        assert!(!health.at(at(start, 60)).healthy);
+        health.synced(Family::V4, at(start, 61));
+        assert!(health.at(at(start, 9999)).healthy);
     }
 
     #[test]

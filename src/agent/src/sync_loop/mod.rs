@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Changes that arrive while the kernel is at work wait in the inbox and are one sync together: under load syncs grow,
-//! and nothing is delayed to make them so.
+//! and nothing is delayed to make them so. One that has much to write gives way to what has come, and goes on with both.
 
 mod lists;
 mod messages;
@@ -38,7 +38,7 @@ use portolan_core::{
     ingest::ObjectRef,
     model::{Cluster, NodeConfig},
     name::ServiceName,
-    object::{Dataplane, SyncError, SyncReport},
+    object::{Dataplane, Moment, SyncError, SyncReport},
 };
 
 use self::{
@@ -68,6 +68,12 @@ pub enum Message {
     /// The configuration was changed.
     Configure(Box<Settings>),
 }
+
+/// So long a sync writes before it gives way to what has come meanwhile.
+const TURN: Duration = Duration::from_millis(100);
+
+/// So often a change is written again that others undo at once, before it waits for the next repair with all else.
+const AGAIN: u32 = 4;
 
 /// What of the configuration the sync thread goes by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,12 +111,27 @@ pub struct SyncLoop {
     policy: Option<NodePolicy>,
     /// When the kernel was last read whole for no other reason than that it was time.
     audited: Instant,
+    /// What there is to say of a sync that gave way, when it comes to its end.
+    unfinished: Option<Unfinished>,
+    /// How often others undid at once what changed last.
+    undone: u32,
+}
+
+/// A sync that gave way.
+struct Unfinished {
+    /// How often the kernel had been read before it began.
+    observations: u64,
+    /// Whether it was to look at the kernel, too.
+    looks: bool,
+    /// How long it has worked.
+    took: Duration,
 }
 
 impl SyncLoop {
     /// A loop that has heard of nothing yet.
-    pub fn new(mode: Mode, settings: Settings, dataplane: Box<dyn Dataplane>, telemetry: Telemetry) -> Self {
+    pub fn new(mode: Mode, settings: Settings, mut dataplane: Box<dyn Dataplane>, telemetry: Telemetry) -> Self {
         let now = Instant::now();
+        dataplane.give_way_after(TURN, Box::new(move || Moment::after(now.elapsed())));
         Self {
             cluster: Cluster::new(settings.node),
             dataplane,
@@ -127,6 +148,8 @@ impl SyncLoop {
             config_sync_period: settings.config_sync_period,
             policy: None,
             audited: now,
+            unfinished: None,
+            undone: AGAIN,
         }
     }
 
@@ -150,7 +173,7 @@ impl SyncLoop {
                     Due::Nothing if notified => self.settle(|dataplane| dataplane.check()),
                     Due::Nothing => {}
                 }
-                if !self.pace.is_failing() {
+                if !self.pace.is_behind() {
                     self.clean_flows();
                 }
             }
@@ -168,12 +191,13 @@ impl SyncLoop {
             fds.extend(self.dataplane.wakers().into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         }
         let now = Instant::now();
-        let flows = self.flows.due().filter(|_| !self.pace.is_failing());
+        let flows = self.flows.due().filter(|_| !self.pace.is_behind());
         let next = self.pace.next().into_iter().chain(flows).min().filter(|_| self.lists.may_write());
         let timeout = next.into_iter().chain(self.lists.waits_for_node(now)).min().map_or(PollTimeout::NONE, |next| {
+            let left = next.saturating_duration_since(now);
             // Rounded up: a poll that returns early would spin through the last millisecond.
-            let left = next.saturating_duration_since(now) + Duration::from_millis(1);
-            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+            let rounded = if left.is_zero() { left } else { left + Duration::from_millis(1) };
+            PollTimeout::try_from(rounded).unwrap_or(PollTimeout::MAX)
         });
         match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
@@ -201,6 +225,7 @@ impl SyncLoop {
         }
         self.policy = Some(policy);
         for change in self.cluster.take_changes() {
+            self.undone = 0;
             self.no_local.update(&change);
             self.loopback.update(&change);
             self.dataplane.update(&change);
@@ -242,13 +267,22 @@ impl SyncLoop {
     /// Lets the dataplane work, and tells what came of it.
     fn settle(&mut self, work: impl FnOnce(&mut dyn Dataplane) -> Result<SyncReport, SyncError>) {
         let (start, observations) = (Instant::now(), self.dataplane.stats().observations);
+        let begun = Unfinished { observations, looks: !self.pace.is_syncing(), took: Duration::ZERO };
+        let begun = self.unfinished.take().unwrap_or(begun);
         let result = work(&mut *self.dataplane);
-        let took = start.elapsed();
+        let ended = Instant::now();
+        let took = begun.took + (ended - start);
+        if result.as_ref().is_ok_and(|report| report.unfinished) {
+            self.unfinished = Some(Unfinished { took, ..begun });
+            self.pace.ended(ended, took, Outcome::Unfinished);
+            self.telemetry.gave_way();
+            return;
+        }
         // kube-proxy's word for a sync that reads what the kernel holds.
-        let kind = if self.dataplane.stats().observations > observations { SyncKind::Full } else { SyncKind::Partial };
-        let met = Met::of(&result, kind == SyncKind::Full || !self.pace.is_syncing());
+        let is_full = self.dataplane.stats().observations > begun.observations;
+        let kind = if is_full { SyncKind::Full } else { SyncKind::Partial };
+        let met = Met::of(&result, is_full || begun.looks);
         let was_contested = self.repairs.are_contested();
-        let ended = start + took;
         let editor = result.as_ref().map_or_else(|_| self.dataplane.editor(), |report| report.editor.as_ref());
         let news = self.repairs.met(met, editor, ended, self.pace.sync_period());
         let is_contested = self.repairs.are_contested();
@@ -261,6 +295,11 @@ impl SyncLoop {
             (Ok(_), _) => Outcome::Done,
         };
         self.pace.ended(ended, took, outcome);
+        if matches!(result, Err(SyncError::Unsettled(_))) && (self.dataplane.has_new() || self.undone < AGAIN) {
+            // Others came first, or undid it at once. What changed does not wait for the next repair.
+            self.undone += u32::from(!self.dataplane.has_new());
+            let _ = self.pace.changed();
+        }
         match &result {
             Ok(report) => {
                 report::log(report, took, was_contested);
@@ -268,7 +307,7 @@ impl SyncLoop {
                 let may_remove = self.lists.may_remove(start);
                 // A look at the kernel says nothing about changes that still wait.
                 if !self.pace.waits() {
-                    self.telemetry.complete();
+                    self.telemetry.complete(outcome != Outcome::Beside);
                 }
                 for family in Family::ALL {
                     let count = |kind| self.no_local.count(kind, family);
@@ -276,7 +315,7 @@ impl SyncLoop {
                     self.telemetry.metrics.no_local_endpoints(family, internal, external);
                 }
                 // At the first sync, and from then on in each period.
-                if observations == 0 {
+                if begun.observations == 0 {
                     self.count();
                 }
                 if may_remove {

@@ -10,8 +10,9 @@ const RETRY: Duration = Duration::from_millis(100);
 /// And at least so many times as long as it took: that leaves four fifths of a processor to others, however large the cluster.
 const REST: u32 = 4;
 
-/// After a failure, or when a change had to repair first, changes wait for no more than that.
-const SOON: Duration = Duration::from_secs(1);
+/// After a failure, or when a change had to repair first, changes wait for no more than that: half of the second within which
+/// they are to be in the kernel.
+const SOON: Duration = Duration::from_millis(500);
 
 /// What to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub(super) enum Outcome {
     Contested,
     /// Changes were written beside what others did, which was not looked at.
     Beside,
+    /// It gave way before it was done.
+    Unfinished,
     /// It failed.
     Failed,
 }
@@ -56,6 +59,8 @@ pub(super) struct Pace {
     changed: bool,
     /// Whether the sync that is going on takes over changes, and is not only a look at the kernel.
     syncing: bool,
+    /// Since when a sync that gave way may go on.
+    unfinished: Option<Instant>,
     /// Before this moment changes wait.
     earliest: Instant,
     /// When to look again although nothing was heard; `None` before the first sync.
@@ -71,6 +76,7 @@ impl Pace {
             min_sync_period,
             changed: false,
             syncing: false,
+            unfinished: None,
             earliest: now,
             next: None,
             retry: RETRY,
@@ -106,8 +112,13 @@ impl Pace {
         self.syncing
     }
 
+    /// Whether a sync gave way, or failed, so that the kernel does not hold what is wanted.
+    pub(super) fn is_behind(&self) -> bool {
+        self.unfinished.is_some() || self.is_failing()
+    }
+
     /// Whether a failed sync waits to be tried again.
-    pub(super) fn is_failing(&self) -> bool {
+    fn is_failing(&self) -> bool {
         self.hold == Hold::Failure
     }
 
@@ -117,7 +128,7 @@ impl Pace {
     }
 
     pub(super) fn due(&self, now: Instant) -> Due {
-        if self.changed && now >= self.earliest {
+        if self.unfinished.is_some() || self.changed && now >= self.earliest {
             Due::Sync
         } else if self.next.is_some_and(|next| now >= next) {
             Due::Resync
@@ -129,7 +140,7 @@ impl Pace {
     /// When something becomes due by itself.
     pub(super) fn next(&self) -> Option<Instant> {
         let sync = self.changed.then_some(self.earliest);
-        sync.into_iter().chain(self.next).min()
+        self.unfinished.into_iter().chain(sync).chain(self.next).min()
     }
 
     /// A sync begins: what changes from now on is for the next.
@@ -141,6 +152,10 @@ impl Pace {
     /// It has come to its end, or a look at the kernel has. However often others give reason to look, changes do not wait for
     /// that.
     pub(super) fn ended(&mut self, now: Instant, took: Duration, outcome: Outcome) {
+        self.unfinished = (outcome == Outcome::Unfinished).then_some(now);
+        if self.unfinished.is_some() {
+            return;
+        }
         let synced_changes = std::mem::take(&mut self.syncing);
         if synced_changes {
             self.earliest = now + self.min_sync_period;
@@ -163,6 +178,7 @@ impl Pace {
                 self.hold = Hold::Repairs;
                 self.wait(now, took, synced_changes);
             }
+            Outcome::Unfinished => {}
             Outcome::Failed => {
                 self.hold = Hold::Failure;
                 // Changes may be what mends it, so they need not wait for all of it; but many of them are no reason to try all
@@ -177,7 +193,7 @@ impl Pace {
         let rest = took * REST;
         self.next = Some(now + self.retry.max(rest).min(longest));
         if changes_wait {
-            self.earliest = self.earliest.max(now + self.retry.min(SOON).max(rest).min(longest));
+            self.earliest = self.earliest.max(now + self.retry.max(rest).min(SOON).min(longest));
         }
         self.retry = (self.retry * 2).min(longest);
     }
@@ -247,6 +263,22 @@ mod tests {
         pace.ended(start, Duration::ZERO, Outcome::Done);
         let _ = pace.changed();
         assert_eq!(pace.due(start), Due::Sync);
+    }
+
+    #[test]
+    fn a_sync_that_gave_way_goes_on_at_once() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start, 30 * SECOND, SECOND);
+        let _ = pace.changed();
+        pace.begun();
+        pace.ended(start, SECOND, Outcome::Unfinished);
+        assert_eq!((pace.due(start), pace.next(), pace.is_behind()), (Due::Sync, Some(start), true));
+        pace.begun();
+        pace.ended(start, SECOND, Outcome::Done);
+        assert_eq!((pace.due(start), pace.is_behind()), (Due::Nothing, false));
+        let _ = pace.changed();
+        assert_eq!(pace.due(start), Due::Nothing, "the least period begins at the end");
+        assert_eq!(pace.due(start + SECOND), Due::Sync);
     }
 
     #[test]

@@ -35,6 +35,16 @@ impl<V> Claims<V> {
         }
     }
 
+    /// All who want it, in order.
+    pub(super) fn claimants(&self) -> impl Iterator<Item = Claimant> {
+        let (one, many) = match self {
+            Self::None => (None, None),
+            Self::One(claimant, _) => (Some(*claimant), None),
+            Self::Many(claims) => (None, Some(claims)),
+        };
+        one.into_iter().chain(many.into_iter().flat_map(BTreeMap::keys).copied())
+    }
+
     /// The value that is wanted.
     pub(super) fn wanted(&self) -> Option<&V> {
         self.winner().map(|(_, value)| value)

@@ -1,8 +1,8 @@
 //! The sync engine of any backend, as the agent holds it: without a type of the backend in it.
 
-use std::{collections::BTreeSet, os::fd::BorrowedFd};
+use std::{collections::BTreeSet, os::fd::BorrowedFd, time::Duration};
 
-use super::{Backend, BackendError, Difference, Drift, Editor, Op, Stats, SyncError, SyncReport, Syncer};
+use super::{Backend, BackendError, Difference, Drift, Editor, Moment, Op, Stats, SyncError, SyncReport, Syncer};
 use crate::desired::{NodePolicy, PortChange, PortId};
 
 /// A [`Syncer`] and its backend.
@@ -18,6 +18,12 @@ pub trait Dataplane: Send {
 
     /// [`Syncer::set_contested`]
     fn set_contested(&mut self, contested: bool);
+
+    /// [`Syncer::give_way_after`]
+    fn give_way_after(&mut self, time: Duration, clock: Box<dyn Fn() -> Moment + Send>);
+
+    /// [`Syncer::has_new`]
+    fn has_new(&self) -> bool;
 
     /// [`Syncer::sync`]
     ///
@@ -77,6 +83,14 @@ where
 
     fn set_contested(&mut self, contested: bool) {
         self.set_contested(contested);
+    }
+
+    fn give_way_after(&mut self, time: Duration, clock: Box<dyn Fn() -> Moment + Send>) {
+        self.give_way_after(time, clock);
+    }
+
+    fn has_new(&self) -> bool {
+        self.has_new()
     }
 
     fn sync(&mut self) -> Result<SyncReport, SyncError> {

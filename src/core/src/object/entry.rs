@@ -27,6 +27,11 @@ impl<V: Clone + PartialEq> Entry<V> {
         self.claims.winner()
     }
 
+    /// The wishes of all who want it.
+    pub(super) const fn claims(&self) -> &Claims<V> {
+        &self.claims
+    }
+
     /// The value that is wanted.
     pub(super) fn wanted(&self) -> Option<&V> {
         self.claims.wanted()

@@ -33,6 +33,7 @@ mod syncer;
 #[cfg(test)]
 mod tests;
 mod tracker;
+mod turn;
 
 pub use backend::{
     ApplyError, Backend, BackendError, CarriedOut, Cause, Editor, FrontendCounts, FrontendNote, LiveFrontend, Moved,

@@ -4,7 +4,7 @@
 //!   1. rebuilds    a root that cannot be mended in place: removed and made anew in one batch, or in as many as it takes
 //!      growth      a container that has no room: what it holds in a larger one, with the rules that read it, in one batch
 //!   2. additions   what is missing or changed, by rank; all of one ServicePort in the same batch, but for paths that
-//!                  are new: those come a batch earlier
+//!                  are new: those come a batch earlier. Small ServicePorts go before large ones
 //!   3. removals    gates, then policies, then endpoints, then containers: a batch of its own for each step (`removal.rs`)
 //! ```
 //!
@@ -16,8 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Claimant, Dialect, Difference, Rank, Tracker,
+    claims::Claims,
     removal::removals,
-    tracker::{Pending, containers_of},
+    tracker::{Pending, containers_of, place},
 };
 
 /// Bytes of a removal, which names a key: no dialect writes one in more.
@@ -69,10 +70,12 @@ pub struct Plan<D: Dialect> {
     pub batches: Vec<Batch<D>>,
     /// How many of them come before those that remove, which need all of these.
     pub additions: usize,
+    /// After how many of them everything new is in.
+    pub(super) new: usize,
 }
 
 /// What a plan has to keep to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes that a batch may have. One ServicePort is never split, and a rebuild is one batch unless it is
     /// [in parts](Self::rebuilds_in_parts).
@@ -87,9 +90,10 @@ pub struct Limits {
 }
 
 impl<D: Dialect> Plan<D> {
-    /// What has to be done to make the kernel hold what is wanted.
+    /// What has to be done to make the kernel hold what is wanted. What `is_new` goes in before what was there once, so that a
+    /// change does not wait for the repair of everything else.
     #[must_use]
-    pub fn new(tracker: &Tracker<D>, limits: Limits) -> Self {
+    pub fn new(tracker: &Tracker<D>, limits: Limits, is_new: impl Fn(Claimant) -> bool) -> Self {
         let mut batches = Vec::new();
         let pending: Vec<_> = tracker.pending().collect();
         let (mut growth, mut full) = (Vec::new(), BTreeSet::new());
@@ -108,14 +112,16 @@ impl<D: Dialect> Plan<D> {
 
         let mut additions = Vec::new();
         let mut unwanted = Vec::new();
-        for Pending { key, difference, wanted } in pending.into_iter().filter(|pending| !inside_rebuilt(pending.key)) {
+        for Pending { key, difference, wanted, claims } in
+            pending.into_iter().filter(|pending| !inside_rebuilt(pending.key))
+        {
             match (difference, wanted) {
                 (Difference::Missing, Some((who, value))) => {
-                    additions.push(Addition { who, rank: D::rank(key), key, value, replaces: None });
+                    additions.push(Addition { who, rank: D::rank(key), key, value, claims, replaces: None });
                 }
                 (Difference::Changed, Some((who, value))) if !limits.additions_only => {
                     let replaces = tracker.present(key);
-                    additions.push(Addition { who, rank: D::rank(key), key, value, replaces });
+                    additions.push(Addition { who, rank: D::rank(key), key, value, claims, replaces });
                 }
                 (Difference::Unwanted, _) if !limits.additions_only => unwanted.push(key),
                 _ => {}
@@ -125,18 +131,49 @@ impl<D: Dialect> Plan<D> {
             leave_out_what_does_not_fit(&mut additions, &full);
         }
         let at_once = !limits.isolate && additions.iter().map(Addition::weight).sum::<usize>() <= limits.bytes;
-        let (paths, additions): (Vec<_>, Vec<_>) =
-            additions.into_iter().partition(|addition| is_led_to(tracker, addition, at_once));
-        let (entries, additions) = additions.into_iter().partition(|addition| addition.rank == Rank::Entry);
-        for additions in [paths, additions, entries] {
-            add_in_batches(additions, limits, &mut batches);
+        let (entries, mut additions): (Vec<_>, Vec<_>) =
+            additions.into_iter().partition(|addition| addition.rank == Rank::Entry);
+        if at_once {
+            additions.sort_by_key(|addition| addition.who);
+        } else {
+            small_first(&mut additions, &is_new);
         }
-        let mut additions = batches.len();
+        let (mut rest, mut is_first, mut new) = (additions.as_slice(), !limits.isolate, 0);
+        while !rest.is_empty() {
+            let (wave, later) = rest.split_at(wave_length(rest, limits));
+            let (paths, others) = wave.iter().partition(|addition| is_led_to(tracker, addition, is_first));
+            batches.extend([paths, others].into_iter().filter_map(batch_of));
+            if wave.iter().any(|addition| is_new(addition.who)) {
+                new = batches.len();
+            }
+            (rest, is_first) = (later, false);
+        }
+        batches.extend(batch_of(entries.iter().collect()));
+        let additions = batches.len();
         batches.append(&mut removals(tracker, &unwanted, limits));
-        if D::SEEN_WHOLE && !limits.isolate {
-            additions = join(&mut batches, additions, limits);
+        let plan = Self { batches, additions, new };
+        if D::SEEN_WHOLE && !limits.isolate { plan.joined(limits) } else { plan }
+    }
+
+    /// The same with fewer batches: those that fit into one are one.
+    fn joined(self, limits: Limits) -> Self {
+        let (mut batches, mut bytes, mut additions, mut new): (Vec<Batch<D>>, _, _, _) = (Vec::new(), 0, 0, 0);
+        for (index, mut batch) in self.batches.into_iter().enumerate() {
+            let weight: usize = batch.ops.iter().map(op_weight).sum();
+            match batches.last_mut().filter(|_| bytes + weight <= limits.bytes) {
+                Some(last) => {
+                    last.ops.append(&mut batch.ops);
+                    bytes += weight;
+                }
+                None => {
+                    batches.push(batch);
+                    bytes = weight;
+                }
+            }
+            additions = if index < self.additions { batches.len() } else { additions };
+            new = if index < self.new { batches.len() } else { new };
         }
-        Self { batches, additions }
+        Self { batches, additions, new }
     }
 
     /// All operations, in order.
@@ -184,16 +221,23 @@ fn root_of<D: Dialect>(key: &D::Key) -> D::Key {
 /// A root with all that is wanted in it, in place of what is there: in one batch, or paths first where it is in parts.
 fn rebuild<D: Dialect>(tracker: &Tracker<D>, root: &D::Key, limits: Limits) -> Vec<Batch<D>> {
     let wanted = std::iter::once(root).chain(tracker.wanted_in(root).map(|(key, _)| key)).filter_map(|key| {
-        let (who, value) = tracker.wanted(key)?;
-        Some(Addition { who, rank: D::rank(key), key, value, replaces: None })
+        let claims = tracker.claims(key)?;
+        let (who, value) = claims.winner()?;
+        Some(Addition { who, rank: D::rank(key), key, value, claims, replaces: None })
     });
     let mut additions: Vec<_> = wanted.collect();
     let mut batches = Vec::new();
     if limits.rebuilds_in_parts {
         let limits = Limits { bytes: limits.bytes.saturating_sub(KEY_WEIGHT), ..limits };
-        let (paths, others) = additions.into_iter().partition(|addition| addition.rank <= Rank::Rules);
-        add_in_batches(paths, limits, &mut batches);
-        add_in_batches(others, limits, &mut batches);
+        additions.sort_by_key(|addition| (addition.rank > Rank::Rules, addition.who));
+        for part in additions.chunk_by(|a, b| (a.rank > Rank::Rules) == (b.rank > Rank::Rules)) {
+            let mut rest = part;
+            while !rest.is_empty() {
+                let (wave, later) = rest.split_at(wave_length(rest, limits));
+                batches.extend(batch_of(wave.iter().collect()));
+                rest = later;
+            }
+        }
     } else {
         additions.sort_by_key(|addition| addition.rank);
         batches.push(Batch { ops: additions.iter().map(Addition::op).collect() });
@@ -235,6 +279,7 @@ struct Addition<'a, D: Dialect> {
     rank: Rank,
     key: &'a D::Key,
     value: &'a D::Value,
+    claims: &'a Claims<D::Value>,
     /// What is there.
     replaces: Option<&'a D::Value>,
 }
@@ -264,65 +309,38 @@ pub(super) fn op_weight<D: Dialect>(op: &Op<D>) -> usize {
 
 /// Whether packets can be led to it before they see what is in it. nf_tables has a chain entered with the rules of the
 /// generation that the packet met first, while lookups find elements of the newest (`nft_do_chain`). So a new path is there,
-/// with its rules, a commit before anything that leads to it. In a root that is new itself, and whole after one commit,
-/// nothing is on its way.
-fn is_led_to<D: Dialect>(tracker: &Tracker<D>, addition: &Addition<'_, D>, at_once: bool) -> bool {
+/// with its rules, a commit before anything that leads to it. While a root is new itself, in the first batch, nothing is on
+/// its way.
+fn is_led_to<D: Dialect>(tracker: &Tracker<D>, addition: &Addition<'_, D>, is_first: bool) -> bool {
     let is_container = addition.rank <= Rank::Rules;
     let is_of_new_root = || tracker.present(&root_of::<D>(addition.key)).is_none();
-    is_container && addition.replaces.is_none() && !(at_once && is_of_new_root())
+    is_container && addition.replaces.is_none() && !(is_first && is_of_new_root())
 }
 
-/// Packs whole claimants into batches, and in each puts together what belongs together in the kernel: by rank, then by
-/// container. Containers and rules are in the order of their keys, in which the kernel lists them; of what is in containers
-/// there is a hundred times more, and no order. What several ServicePorts share is claimed by the first of them in order, so
-/// it is never in a later batch than the others need it.
-fn add_in_batches<D: Dialect>(mut additions: Vec<Addition<'_, D>>, limits: Limits, batches: &mut Vec<Batch<D>>) {
-    additions.sort_by_key(|addition| addition.who);
-    let mut rest = additions.as_slice();
-    while !rest.is_empty() {
-        let (batch, later) = rest.split_at(batch_length(rest, limits));
-        let mut groups: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for addition in batch {
-            let group = (addition.rank, D::parent(addition.key), addition.replaces.is_some());
-            groups.entry(group).or_default().push(addition);
+/// Puts new ServicePorts before others, and small ones before large ones, so that none waits for one that takes the kernel
+/// seconds; those that are about as large are in the order of their numbers. The node's own objects come first of all. What
+/// several share goes with the first of them, so it is never in a later batch than the others need it.
+fn small_first<D: Dialect>(additions: &mut [Addition<'_, D>], is_new: impl Fn(Claimant) -> bool) {
+    let mut weights = Vec::new();
+    for addition in additions.iter() {
+        let place = place(addition.who);
+        if weights.len() <= place {
+            weights.resize(place + 1, 0);
         }
-        for ((rank, ..), group) in &mut groups {
-            if *rank <= Rank::Rules {
-                group.sort_by_key(|addition| addition.key);
-            }
-        }
-        let mut ops = Vec::with_capacity(batch.len());
-        ops.extend(groups.into_values().flatten().map(Addition::op));
-        batches.push(Batch { ops });
-        rest = later;
-    }
-}
-
-/// Makes one of batches that fit into one, and says how many have the additions, which these were before.
-fn join<D: Dialect>(batches: &mut Vec<Batch<D>>, additions: usize, limits: Limits) -> usize {
-    let (mut joined, mut bytes, mut with_additions): (Vec<Batch<D>>, _, _) = (Vec::new(), 0, 0);
-    for (index, mut batch) in batches.drain(..).enumerate() {
-        let weight: usize = batch.ops.iter().map(op_weight).sum();
-        match joined.last_mut().filter(|_| bytes + weight <= limits.bytes) {
-            Some(last) => {
-                last.ops.append(&mut batch.ops);
-                bytes += weight;
-            }
-            None => {
-                joined.push(batch);
-                bytes = weight;
-            }
-        }
-        if index < additions {
-            with_additions = joined.len();
+        if let Some(weight) = weights.get_mut(place) {
+            *weight += addition.weight();
         }
     }
-    *batches = joined;
-    with_additions
+    let size = |who: Claimant| weights.get(place(who)).and_then(|weight: &usize| weight.checked_ilog2());
+    let turn = |who: Claimant| (who != Claimant::BASE, !is_new(who), size(who), who);
+    for addition in additions.iter_mut() {
+        addition.who = addition.claims.claimants().min_by_key(|who| turn(*who)).unwrap_or(addition.who);
+    }
+    additions.sort_by_key(|addition| turn(addition.who));
 }
 
-/// How many of the additions go into the next batch: all of as many claimants as fit, and of one at least.
-fn batch_length<D: Dialect>(additions: &[Addition<'_, D>], limits: Limits) -> usize {
+/// How many of the additions go in next: all of as many claimants as fit, and of one at least.
+fn wave_length<D: Dialect>(additions: &[Addition<'_, D>], limits: Limits) -> usize {
     let (mut length, mut bytes) = (0, 0);
     for group in additions.chunk_by(|a, b| a.who == b.who) {
         bytes += group.iter().map(Addition::weight).sum::<usize>();
@@ -332,4 +350,21 @@ fn batch_length<D: Dialect>(additions: &[Addition<'_, D>], limits: Limits) -> us
         length += group.len();
     }
     length
+}
+
+/// Puts together what belongs together in the kernel: by rank, then by container. Containers and rules are in the order of
+/// their keys, in which the kernel lists them; of what is in containers there is a hundred times more, and no order.
+fn batch_of<D: Dialect>(additions: Vec<&Addition<'_, D>>) -> Option<Batch<D>> {
+    let mut groups: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for addition in additions {
+        let group = (addition.rank, D::parent(addition.key), addition.replaces.is_some());
+        groups.entry(group).or_default().push(addition);
+    }
+    for ((rank, ..), group) in &mut groups {
+        if *rank <= Rank::Rules {
+            group.sort_by_key(|addition| addition.key);
+        }
+    }
+    let ops: Vec<_> = groups.into_values().flatten().map(Addition::op).collect();
+    (!ops.is_empty()).then_some(Batch { ops })
 }

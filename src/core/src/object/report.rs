@@ -31,6 +31,9 @@ pub struct SyncReport {
     pub quarantined: Vec<Quarantined>,
     /// Objects that nobody wants and that the kernel does not let us remove; tried again when it is next observed.
     pub stuck: Vec<Stuck>,
+    /// It gave way before it was done. The rest of this report is empty then: what was done is told with the sync that
+    /// comes to the end.
+    pub unfinished: bool,
 }
 
 /// An object in our own containers that cannot be removed.

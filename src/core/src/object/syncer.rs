@@ -18,7 +18,8 @@
 //!
 //! Nothing is assumed about an unknown outcome: the kernel is observed and the plan made anew. While others keep changing
 //! our objects ([`Syncer::set_contested`]), a change is first written beside what they did, without a look. A ServicePort whose
-//! objects the kernel refuses is put back to what was last good for it and set aside, so that the others go through.
+//! objects the kernel refuses is put back to what was last good for it and set aside, so that the others go through. A sync
+//! that takes long gives way between two batches ([`Syncer::give_way_after`]), and the next goes on where it was.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,10 +29,14 @@ use std::{
 use super::{
     ApplyError, Backend, BackendError, Batch, CarriedOut, Cause, Claimant, Dialect, Drift, Editor, Limits, Moment,
     Moved, Op, Plan, Quarantined, Refusal, Stats, Stuck, SyncError, SyncReport, Tracker, Unclaimed, roster::Roster,
+    turn::Turns,
 };
 use crate::desired::{DesiredPort, NodePolicy, PortChange, PortId};
 
 type Objects<B> = Vec<super::Object<B>>;
+
+/// A batch that was not applied, or not all of it.
+type Failure<'p, D> = (&'p Batch<D>, ApplyError);
 
 /// How often in a row the kernel may be looked at without anything being written. Others would have to change our
 /// objects this often within milliseconds.
@@ -53,6 +58,31 @@ const DRIFTS: usize = 100_000;
 /// How many rounds a sync takes the kernel's word for which ServicePorts it refuses; then each is tried by itself.
 const REFUSALS: u32 = 3;
 
+/// How far a sync has come that is not done; kept while it gives way.
+struct Course<D: Dialect> {
+    rest: Option<Rest<D>>,
+    rounds: u32,
+    looks: u32,
+    moves: u32,
+    refusals: u32,
+    /// Whether each ServicePort gets a batch of its own.
+    isolate: bool,
+    /// Whether roots are made anew in as many batches as it takes.
+    in_parts: bool,
+    /// Whether changes are written beside what others did.
+    beside: bool,
+}
+
+/// A plan that is applied in part.
+struct Rest<D: Dialect> {
+    plan: Plan<D>,
+    limits: Limits,
+    /// How many of its batches are applied.
+    applied: usize,
+    /// Of the tracker, after that: while it is the same the plan holds.
+    revision: u64,
+}
+
 /// Brings the kernel to what is wanted and keeps it there, whatever goes wrong on the way.
 pub struct Syncer<B: Backend> {
     backend: B,
@@ -64,6 +94,8 @@ pub struct Syncer<B: Backend> {
     roster: Roster,
     /// What the ServicePorts that changed since the last complete sync wanted before.
     last_good: BTreeMap<Claimant, Objects<B>>,
+    /// The ServicePorts that changed and of which nothing was written since: they go first.
+    new: BTreeSet<Claimant>,
     /// What ServicePorts want that the kernel has refused.
     quarantine: BTreeMap<Claimant, Objects<B>>,
     /// Of the sync that is going on, or of one that failed: told with the next that succeeds.
@@ -71,6 +103,8 @@ pub struct Syncer<B: Backend> {
     stats: Stats,
     /// When what drains is asked about next.
     next_drained: Moment,
+    turns: Turns,
+    course: Option<Course<B::Dialect>>,
 }
 
 impl<B: Backend> Syncer<B> {
@@ -85,10 +119,13 @@ impl<B: Backend> Syncer<B> {
             contested: false,
             roster: Roster::default(),
             last_good: BTreeMap::new(),
+            new: BTreeSet::new(),
             quarantine: BTreeMap::new(),
             report: SyncReport::default(),
             stats: Stats::default(),
             next_drained: Moment::default(),
+            turns: Turns::default(),
+            course: None,
         };
         syncer.claim_base();
         syncer
@@ -124,6 +161,11 @@ impl<B: Backend> Syncer<B> {
         self.quarantine.keys().filter_map(|who| self.roster.name(*who)).collect()
     }
 
+    /// Whether something has changed that was not written yet, not even to be undone by others.
+    pub fn has_new(&self) -> bool {
+        !self.new.is_empty()
+    }
+
     /// Whether nothing may be changed or removed yet, since not everything that is wanted is known.
     pub const fn set_additions_only(&mut self, additions_only: bool) {
         self.additions_only = additions_only;
@@ -133,6 +175,12 @@ impl<B: Backend> Syncer<B> {
     /// ([`check`](Self::check), [`resync`](Self::resync)) or is in a change's way.
     pub const fn set_contested(&mut self, contested: bool) {
         self.contested = contested;
+    }
+
+    /// Has syncs give way after so much time, told by a clock: they return between two batches, with a report that is
+    /// [unfinished](SyncReport::unfinished), and the next one goes on. Each applies one batch at least.
+    pub fn give_way_after(&mut self, time: Duration, clock: Box<dyn Fn() -> Moment + Send>) {
+        self.turns = Turns::of(time, clock);
     }
 
     /// Sets what holds for every Service on this node. Whether every ServicePort has to be [updated](Self::update) again
@@ -152,6 +200,7 @@ impl<B: Backend> Syncer<B> {
         let objects = self.render(change.desired.as_ref());
         self.quarantine.remove(&who);
         self.claim(who, objects);
+        self.new.insert(who);
     }
 
     /// Brings the kernel to what is wanted. Writes nothing when it is there already.
@@ -159,72 +208,118 @@ impl<B: Backend> Syncer<B> {
     /// # Errors
     /// [`SyncError`]; what had been applied stays, and the next sync goes on from there.
     pub fn sync(&mut self) -> Result<SyncReport, SyncError> {
-        let (mut looks, mut refusals, mut isolate, mut rebuilds_in_parts) = (0, 0, false, false);
-        let (mut moves, [patience, patience_if_contested]) = (0, MOVES);
+        let beside = self.contested && self.observed;
+        let new =
+            Course { rest: None, rounds: 0, looks: 0, moves: 0, refusals: 0, isolate: false, in_parts: false, beside };
+        let mut course = self.course.take().unwrap_or(new);
+        course.beside &= self.observed;
+        let [patience, patience_if_contested] = MOVES;
         let patience = if self.contested { patience_if_contested } else { patience };
-        let mut beside = self.contested && self.observed;
-        for _ in 0..ROUNDS {
-            if moves >= patience {
-                break;
-            }
+        self.turns.called();
+        while course.rounds < ROUNDS && course.moves < patience {
+            self.turns.planning();
             if !self.observed {
-                looks += 1;
-                if looks > LOOKS {
+                course.looks += 1;
+                if course.looks > LOOKS {
                     break;
                 }
                 self.look()?;
             }
-            self.resize();
-            let (bytes, additions_only) = (self.backend.batch_bytes(), self.additions_only);
-            let limits = Limits { bytes, rebuilds_in_parts, isolate, additions_only };
-            let plan = Plan::new(&self.tracker, limits);
+            let Rest { plan, limits, applied, .. } = self.plan(&mut course);
             let applied_before = self.stats.batches;
-            let failures = self.apply_all(&plan, isolate, beside);
+            self.turns.writing();
+            let (applied, failures) = self.apply_all(&plan, applied, &course);
             self.tracker.settle();
             if self.stats.batches > applied_before {
-                looks = 0;
+                course.looks = 0;
             }
             if failures.is_empty() {
+                if applied < plan.batches.len() {
+                    course.rest = Some(Rest { plan, limits, applied, revision: self.tracker.revision() });
+                    return Ok(self.give_way(course));
+                }
                 // Somebody may have been waiting for us to finish, and nobody is told of what happened meanwhile.
-                if beside || plan.batches.is_empty() || self.backend.moved()? != Moved::Yes {
+                if course.beside || plan.batches.is_empty() || self.backend.moved()? != Moved::Yes {
+                    self.turns.done();
                     return Ok(std::mem::take(&mut self.report));
                 }
                 self.observed = false;
-                moves += 1;
+                course.moves += 1;
             }
-            // What others did is in the way: from here on it is looked at, and put right.
-            let is_stale = std::mem::take(&mut beside);
-            for (batch, error) in failures {
-                match error {
-                    _ if is_stale => self.observed = false,
-                    ApplyError::Moved => {
-                        self.observed = false;
-                        moves += 1;
-                    }
-                    ApplyError::Unknown(_) => self.observed = false,
-                    ApplyError::Refused { refusals: refused, .. } => {
-                        refusals += 1;
-                        if looks == 0 && refused.iter().all(|refusal| refusal.cause.is_stale_view()) {
-                            self.observed = false;
-                        } else if !isolate && refused.iter().all(|refusal| refusal.op.is_none()) {
-                            isolate = true;
-                        } else {
-                            self.set_aside(batch, &refused)?;
-                        }
-                    }
-                    ApplyError::TooLarge(_) if batch.is_rebuild() && !rebuilds_in_parts => rebuilds_in_parts = true,
-                    ApplyError::TooLarge(_) if batch.is_rebuild() => return Err(SyncError::Apply(error)),
-                    ApplyError::TooLarge(_) if !isolate => isolate = true,
-                    ApplyError::TooLarge(_) => {
-                        let refusal = Refusal { op: None, cause: Cause::Other(error.to_string()) };
-                        self.set_aside(batch, &[refusal])?;
-                    }
-                    ApplyError::Failed(error) => return Err(error.into()),
-                }
+            self.learn(&mut course, failures)?;
+            if self.turns.is_late() {
+                return Ok(self.give_way(course));
             }
-            isolate |= refusals > REFUSALS;
         }
-        Err(SyncError::Unsettled(moves.max(looks)))
+        Err(SyncError::Unsettled(course.moves.max(course.looks)))
+    }
+
+    /// The plan to go on with: what is left of the one before, if nothing has changed since.
+    fn plan(&mut self, course: &mut Course<B::Dialect>) -> Rest<B::Dialect> {
+        let bytes = self.turns.bytes(self.backend.batch_bytes());
+        let limits = Limits {
+            bytes,
+            rebuilds_in_parts: course.in_parts,
+            isolate: course.isolate,
+            additions_only: self.additions_only,
+        };
+        let holds = |rest: &Rest<_>| {
+            rest.revision == self.tracker.revision()
+                && rest.limits.bytes <= bytes
+                && Limits { bytes, ..rest.limits } == limits
+        };
+        if let Some(rest) = course.rest.take().filter(holds) {
+            return rest;
+        }
+        self.resize();
+        let plan = Plan::new(&self.tracker, limits, |who| self.new.contains(&who));
+        Rest { plan, limits, applied: 0, revision: self.tracker.revision() }
+    }
+
+    fn give_way(&mut self, course: Course<B::Dialect>) -> SyncReport {
+        self.course = Some(course);
+        SyncReport { unfinished: true, ..SyncReport::default() }
+    }
+
+    /// Takes what failed as what it says about the kernel, or about a ServicePort.
+    fn learn(
+        &mut self,
+        course: &mut Course<B::Dialect>,
+        failures: Vec<Failure<'_, B::Dialect>>,
+    ) -> Result<(), SyncError> {
+        course.rounds += 1;
+        // What others did is in the way: from here on it is looked at, and put right.
+        let is_stale = std::mem::take(&mut course.beside);
+        for (batch, error) in failures {
+            match error {
+                _ if is_stale => self.observed = false,
+                ApplyError::Moved => {
+                    self.observed = false;
+                    course.moves += 1;
+                }
+                ApplyError::Unknown(_) => self.observed = false,
+                ApplyError::Refused { refusals: refused, .. } => {
+                    course.refusals += 1;
+                    if course.looks == 0 && refused.iter().all(|refusal| refusal.cause.is_stale_view()) {
+                        self.observed = false;
+                    } else if !course.isolate && refused.iter().all(|refusal| refusal.op.is_none()) {
+                        course.isolate = true;
+                    } else {
+                        self.set_aside(batch, &refused)?;
+                    }
+                }
+                ApplyError::TooLarge(_) if batch.is_rebuild() && !course.in_parts => course.in_parts = true,
+                ApplyError::TooLarge(_) if batch.is_rebuild() => return Err(SyncError::Apply(error)),
+                ApplyError::TooLarge(_) if !course.isolate => course.isolate = true,
+                ApplyError::TooLarge(_) => {
+                    let refusal = Refusal { op: None, cause: Cause::Other(error.to_string()) };
+                    self.set_aside(batch, &[refusal])?;
+                }
+                ApplyError::Failed(error) => return Err(error.into()),
+            }
+        }
+        course.isolate |= course.refusals > REFUSALS;
+        Ok(())
     }
 
     /// Has the next sync read the kernel whole, whatever is thought to be in it.
@@ -282,7 +377,7 @@ impl<B: Backend> Syncer<B> {
         self.resize();
         let additions_only = self.additions_only;
         let limits = Limits { bytes: usize::MAX, rebuilds_in_parts: false, isolate: false, additions_only };
-        Ok(Plan::new(&self.tracker, limits))
+        Ok(Plan::new(&self.tracker, limits, |_| true))
     }
 
     fn render(&mut self, desired: Option<&DesiredPort>) -> Objects<B> {
@@ -344,41 +439,53 @@ impl<B: Backend> Syncer<B> {
         Ok(())
     }
 
-    /// Applies batch after batch, up to the first that fails, which it gives back. Where every ServicePort has a batch of
-    /// its own, those after it are tried too; but nothing is removed before everything was added.
+    /// Applies batch after batch from one of them on, up to the first that fails, which it gives back, or until the turn is
+    /// over; how many of the plan are behind it then. Where every ServicePort has a batch of its own, those after one that
+    /// fails are tried too; but nothing is removed before everything was added.
     fn apply_all<'p>(
         &mut self,
         plan: &'p Plan<B::Dialect>,
-        isolate: bool,
-        beside: bool,
-    ) -> Vec<(&'p Batch<B::Dialect>, ApplyError)> {
+        from: usize,
+        course: &Course<B::Dialect>,
+    ) -> (usize, Vec<Failure<'p, B::Dialect>>) {
         let mut failures = Vec::new();
-        for (index, batch) in plan.batches.iter().enumerate() {
+        for (index, batch) in plan.batches.iter().enumerate().skip(from) {
             if index == plan.additions {
                 if !failures.is_empty() {
-                    break;
+                    return (index, failures);
                 }
                 self.everything_is_added();
             }
-            let result = if beside { self.backend.apply_beside(batch) } else { self.backend.apply(batch) };
+            let is_last = index + 1 == plan.batches.len();
+            let backend = &mut self.backend;
+            let (result, is_slow) = self
+                .turns
+                .batch(is_last, || if course.beside { backend.apply_beside(batch) } else { backend.apply(batch) });
             match result {
                 Ok(()) => self.applied(&batch.ops),
                 Err(error) => {
                     if let ApplyError::Refused { refusals, carried_out } = &error {
                         self.applied(carried_out_of(batch, refusals, carried_out));
                     }
-                    let go_on = isolate && matches!(error, ApplyError::Refused { .. } | ApplyError::TooLarge(_));
+                    let go_on = course.isolate && matches!(error, ApplyError::Refused { .. } | ApplyError::TooLarge(_));
                     failures.push((batch, error));
                     if !go_on {
-                        break;
+                        return (index, failures);
                     }
                 }
+            }
+            if index + 1 >= plan.new && failures.is_empty() {
+                self.new.clear();
+            }
+            if !is_last && (is_slow || self.turns.is_over()) {
+                return (index + 1, failures);
             }
         }
         if failures.is_empty() {
             self.everything_is_added();
+            self.new.clear();
         }
-        failures
+        (plan.batches.len(), failures)
     }
 
     /// Takes note of a batch, or of what was carried out of it.

@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     Claimant, Dialect, Moment, Op, Rank, Unclaimed,
+    claims::Claims,
     entry::Entry,
     left::Left,
     numbered::{Number, Numbered},
@@ -37,6 +38,8 @@ pub struct Pending<'a, D: Dialect> {
     pub difference: Difference,
     /// Whose wish it is, and what is wanted; `None` for one that is in nobody's wish.
     pub wanted: Option<(Claimant, &'a D::Value)>,
+    /// The wishes of all who want it.
+    pub(super) claims: &'a Claims<D::Value>,
 }
 
 /// How many objects a container holds.
@@ -64,6 +67,8 @@ pub struct Tracker<D: Dialect> {
     emptied: Vec<Number>,
     /// Objects that stay as they are for now.
     left: Left<D>,
+    /// Rises with everything that may change what is pending.
+    revision: u64,
 }
 
 impl<D: Dialect> Default for Tracker<D> {
@@ -77,6 +82,7 @@ impl<D: Dialect> Default for Tracker<D> {
             differing: 0,
             emptied: Vec::new(),
             left: Left::default(),
+            revision: 0,
         }
     }
 }
@@ -222,6 +228,7 @@ impl<D: Dialect> Tracker<D> {
     }
 
     fn put_back(&mut self, left: BTreeSet<D::Key>) {
+        self.revision += 1;
         for key in left {
             let Some(number) = self.entries.find(&key) else { continue };
             let Some((key, entry)) = self.entries.at_mut(number) else { continue };
@@ -238,6 +245,7 @@ impl<D: Dialect> Tracker<D> {
 
     /// Leaves an object as it is until the next sweep.
     pub fn let_linger(&mut self, key: &D::Key) {
+        self.revision += 1;
         let differs = self.entries.get(key).is_some_and(|entry| self.difference(key, entry).is_some());
         self.left.leave(key);
         self.differing = self.differing.saturating_sub(usize::from(differs));
@@ -272,8 +280,13 @@ impl<D: Dialect> Tracker<D> {
         self.pending.iter().filter_map(|number| {
             let (key, entry) = self.entries.at(*number)?;
             let difference = self.difference(key, entry)?;
-            Some(Pending { key, difference, wanted: entry.winner() })
+            Some(Pending { key, difference, wanted: entry.winner(), claims: entry.claims() })
         })
+    }
+
+    /// A number that is another after everything that may have changed what is pending.
+    pub(super) const fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// Forgets about objects that differ no more, once they are the larger part of the list: so a change costs what it
@@ -307,6 +320,11 @@ impl<D: Dialect> Tracker<D> {
     /// The value that is wanted, with the claimant whose it is.
     pub fn wanted(&self, key: &D::Key) -> Option<(Claimant, &D::Value)> {
         self.entries.get(key)?.winner()
+    }
+
+    /// All who want an object.
+    pub(super) fn claims(&self, key: &D::Key) -> Option<&Claims<D::Value>> {
+        Some(self.entries.get(key)?.claims())
     }
 
     /// Everything that is wanted, in the order of the keys.
@@ -373,6 +391,7 @@ impl<D: Dialect> Tracker<D> {
     /// The only way in which an entry changes: keeps the counts and the pending objects true. `None` where there is no
     /// such entry.
     fn edit_at<R>(&mut self, number: Number, change: impl FnOnce(&D::Key, &mut Entry<D::Value>) -> R) -> Option<R> {
+        self.revision += 1;
         let (key, entry) = self.entries.at_mut(number)?;
         let before = (entry.wanted().is_some(), entry.present().is_some());
         let differed = difference::<D>(key, entry).is_some() && !self.left.contains(key);
@@ -411,7 +430,7 @@ impl<D: Dialect> Tracker<D> {
 }
 
 /// Of a claimant in a list; their numbers are dense.
-const fn place(who: Claimant) -> usize {
+pub(super) const fn place(who: Claimant) -> usize {
     who.0 as usize
 }
 

@@ -4,7 +4,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use portolan_core::{
-    addr::Family,
+    addr::{Family, PerFamily},
     object::{ApplyError, Backend, BackendError, Batch, CarriedOut, Editor, Moved},
 };
 use portolan_netlink::WatchError;
@@ -33,6 +33,7 @@ const LEGACY_BATCH: usize = 256 << 20;
 #[derive(Debug)]
 pub struct Xtables {
     programs: Programs,
+    dialect: Iptables,
     guards_loopback: bool,
     ears: Option<Ears>,
 }
@@ -73,7 +74,10 @@ impl Xtables {
     /// # Errors
     /// No programs, no permission (CAP_NET_ADMIN in this network namespace) or no iptables in the kernel.
     pub fn open(guards_loopback: bool) -> Result<Self, Error> {
-        Ok(Self { programs: Programs::find()?, guards_loopback, ears: None })
+        let programs = Programs::find()?;
+        let mut families = PerFamily::default();
+        programs.families().for_each(|family| *families.get_mut(family) = true);
+        Ok(Self { programs, dialect: Iptables { families }, guards_loopback, ears: None })
     }
 
     /// For a daemon, which hears of the changes of others as they happen where that is possible.
@@ -158,7 +162,7 @@ impl Backend for Xtables {
     type Dialect = Iptables;
 
     fn dialect(&self) -> &Iptables {
-        &Iptables
+        &self.dialect
     }
 
     fn observe(&mut self) -> Result<Vec<(Key, Value)>, BackendError> {

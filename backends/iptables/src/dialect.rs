@@ -1,6 +1,7 @@
 //! iptables as a [`Dialect`]: the order of creation, who holds whom, what refers to what.
 
 use portolan_core::{
+    addr::{Family, PerFamily},
     desired::{DesiredPort, NodePolicy},
     object::{Dialect, Rank, Unclaimed},
 };
@@ -15,8 +16,18 @@ use crate::{
 };
 
 /// The vocabulary of this backend.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Iptables;
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Iptables {
+    /// Which families this node can program. Nothing is rendered in another one.
+    pub(crate) families: PerFamily<bool>,
+}
+
+/// Both families.
+impl Default for Iptables {
+    fn default() -> Self {
+        Self { families: PerFamily { v4: true, v6: true } }
+    }
+}
 
 impl Dialect for Iptables {
     type Key = Key;
@@ -109,11 +120,14 @@ impl Dialect for Iptables {
     }
 
     fn base(&self, policy: &NodePolicy, _: &dyn Fn(&Key) -> usize) -> Vec<(Key, Value)> {
-        layout::objects(policy)
+        let families = Family::ALL.into_iter().filter(|family| *self.families.get(*family));
+        families.flat_map(|family| layout::objects(policy, family)).collect()
     }
 
     fn render(&self, policy: &NodePolicy, port: &DesiredPort, objects: &mut Vec<(Key, Value)>) {
-        render::render(policy, port, objects);
+        if *self.families.get(port.family) {
+            render::render(policy, port, objects);
+        }
     }
 
     fn keep_places<'kernel>(_: &mut [(Key, Value)], _: &dyn Fn(usize) -> Option<&'kernel Value>) {}

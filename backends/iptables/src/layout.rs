@@ -29,10 +29,9 @@ use crate::{
     value::Value,
 };
 
-/// The objects that this node needs, for both families.
-pub(crate) fn objects(policy: &NodePolicy) -> Vec<(Key, Value)> {
-    let families = Family::ALL.into_iter();
-    families.flat_map(|family| [nat(policy, family), filter(policy, family)].into_iter().flatten()).collect()
+/// The objects that this node needs in one family.
+pub(crate) fn objects(policy: &NodePolicy, family: Family) -> impl Iterator<Item = (Key, Value)> {
+    [nat(policy, family), filter(policy, family)].into_iter().flatten()
 }
 
 /// Whether the chain that kubelet has too is ours to keep: where rules serve NodePorts at loopback addresses, the kernel

@@ -137,8 +137,8 @@ fn port(
 }
 
 fn rendered(policy: &NodePolicy, ports: &[DesiredPort]) -> BTreeMap<Key, Value> {
-    let mut objects = Iptables.base(policy, &|_| 0);
-    ports.iter().for_each(|port| Iptables.render(policy, port, &mut objects));
+    let mut objects = Iptables::default().base(policy, &|_| 0);
+    ports.iter().for_each(|port| Iptables::default().render(policy, port, &mut objects));
     let mut all = BTreeMap::new();
     for (key, value) in objects {
         let before = all.insert(key.clone(), value.clone());

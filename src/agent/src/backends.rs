@@ -14,9 +14,9 @@ use portolan_nftables::{Nft, Nftables};
 const BACKENDS: [Entry; 2] = [
     Entry {
         mode: Mode::Iptables,
-        program: |policy| Ok(Box::new(Syncer::new(failing(Xtables::watching(policy.node_ports_at_loopback))?))),
+        program: |policy| Ok(Box::new(Syncer::new(xtables(policy)?))),
         inspect: || Ok(Xtables::if_there().map(|kernel| Box::new(kernel) as _)),
-        render: |policy, ports| Box::new(Held::rendered(Iptables, policy, ports)),
+        render: |policy, ports| Box::new(Held::rendered(Iptables::default(), policy, ports)),
     },
     Entry {
         mode: Mode::Nftables,
@@ -32,6 +32,17 @@ const PREDECESSORS: [(Mode, OpenLeft); 3] = [
     (Mode::Iptables, |running| Ok(Box::new(failing(portolan_iptables::Leftovers::open(running))?))),
     (Mode::Ipvs, |running| Ok(Box::new(portolan_ipvs::Leftovers::new(running)))),
 ];
+
+/// Says which programs write the rules, and what these cannot do on this node.
+fn xtables(policy: &NodePolicy) -> Result<Xtables, BackendError> {
+    let kernel = failing(Xtables::watching(policy.node_ports_at_loopback))?;
+    let programs = kernel.programs();
+    tracing::info!("rules are written by iptables-{}, version {}", programs.variant(), programs.version());
+    for (family, why) in programs.without() {
+        tracing::warn!("nothing is programmed for {family}: {why}");
+    }
+    Ok(kernel)
+}
 
 struct Entry {
     mode: Mode,

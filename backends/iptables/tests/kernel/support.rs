@@ -35,13 +35,13 @@ pub(crate) struct Node {
 impl Node {
     /// In the namespaces of this thread.
     pub(crate) fn new(variant: Variant) -> Self {
-        sh(&format!("iptables-{variant} -t mangle -N KUBE-IPTABLES-HINT 2>&1 || true"));
-        Self { variant, syncer: syncer() }
+        sh(&format!("iptables-{variant} -t mangle -N KUBE-IPTABLES-HINT"));
+        Self { variant, syncer: syncer(false) }
     }
 
     /// The same node after a restart of ours.
     pub(crate) fn restart(&mut self) {
-        self.syncer = syncer();
+        self.syncer = syncer(false);
     }
 
     pub(crate) fn update(&mut self, port: DesiredPort) {
@@ -75,9 +75,9 @@ impl Node {
     }
 }
 
-fn syncer() -> Syncer<Xtables> {
-    let mut syncer = Syncer::new(Xtables::watching(false).expect("this namespace allows it"));
-    syncer.set_policy(&policy());
+pub(crate) fn syncer(guards_loopback: bool) -> Syncer<Xtables> {
+    let mut syncer = Syncer::new(Xtables::watching(guards_loopback).expect("this namespace allows it"));
+    syncer.set_policy(&NodePolicy { node_ports_at_loopback: guards_loopback, ..policy() });
     syncer
 }
 
@@ -149,6 +149,6 @@ pub(crate) fn service(family: Family, number: u8, endpoints: u8) -> DesiredPort 
 /// What a ServicePort renders to.
 pub(crate) fn rendered(port: &DesiredPort) -> Vec<(Key, Value)> {
     let mut objects = Vec::new();
-    Iptables.render(&policy(), port, &mut objects);
+    Iptables::default().render(&policy(), port, &mut objects);
     objects
 }

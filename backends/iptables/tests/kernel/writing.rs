@@ -6,7 +6,7 @@ use portolan_core::{
 };
 use portolan_iptables::{ChainName, Condition, Key, Part, RejectWith, Rule, Table, Target, Value, Variant, Xtables};
 
-use crate::support::{Node, VariantTest, rendered, service};
+use crate::support::{Node, VariantTest, rendered, service, sh, syncer};
 
 pub(crate) const TESTS: &[VariantTest] = &[
     ("services_come_change_and_go", services_come_change_and_go),
@@ -16,6 +16,8 @@ pub(crate) const TESTS: &[VariantTest] = &[
     ("a_rule_that_is_gone_is_a_stale_view", a_rule_that_is_gone_is_a_stale_view),
     ("who_holds_the_lock_is_told", who_holds_the_lock_is_told),
     ("a_batch_beside_others_is_taken", a_batch_beside_others_is_taken),
+    ("without_ipv6_there_is_ipv4", without_ipv6_there_is_ipv4),
+    ("the_guard_of_loopback_addresses_is_kubelets_or_ours", the_guard_of_loopback_addresses_is_kubelets_or_ours),
 ];
 
 fn services_come_change_and_go(variant: Variant) {
@@ -155,5 +157,38 @@ fn a_batch_beside_others_is_taken(variant: Variant) {
     assert_eq!(moved, if variant == Variant::Nft { Moved::Yes } else { Moved::Unheard });
     let report = node.syncer.resync().expect("repaired");
     assert_eq!(report.drift.len(), 1, "{variant}: {report:?}");
+    node.assert_converged();
+}
+
+fn without_ipv6_there_is_ipv4(variant: Variant) {
+    sh("mount -t proc proc /proc; echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6");
+    let mut node = Node::new(variant);
+    for family in Family::ALL {
+        node.update(service(family, 1, 2));
+    }
+    let report = node.syncer.sync().expect("IPv4 is written");
+    assert_eq!((report.batches, report.quarantined.len()), (1, 0), "{report:?}");
+    let saved = sh(&format!("iptables-{variant}-save; ip6tables-{variant}-save"));
+    assert!(saved.contains("10.96.5.1") && !saved.contains("fd00:"), "{saved}");
+    let report = node.syncer.resync().expect("nothing to do");
+    assert_eq!((report.batches, report.drift.len()), (0, 0), "{report:?}");
+}
+
+fn the_guard_of_loopback_addresses_is_kubelets_or_ours(variant: Variant) {
+    let mut node = Node::new(variant);
+    // As kubelet makes it (pkg/kubelet/kubelet_network_linux.go).
+    let guard = "-A KUBE-FIREWALL ! -s 127.0.0.0/8 -d 127.0.0.0/8 -m comment --comment 'block incoming localnet connections' \
+                 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP";
+    node.sh(&format!(
+        "ipt -N KUBE-FIREWALL; ipt {guard}; ipt -I INPUT -j KUBE-FIREWALL; ipt -I OUTPUT -j KUBE-FIREWALL"
+    ));
+    node.syncer.sync().expect("written");
+    assert_eq!(node.rules().matches("-j KUBE-FIREWALL").count(), 2, "what is kubelet's stays");
+    node.syncer = syncer(true);
+    node.syncer.sync().expect("taken over");
+    assert_eq!(node.rules().matches("-j KUBE-FIREWALL").count(), 2);
+    node.sh("ipt -F KUBE-FIREWALL");
+    let report = node.syncer.resync().expect("repaired");
+    assert_eq!(report.drift.len(), 1, "{report:?}");
     node.assert_converged();
 }

@@ -155,6 +155,8 @@ pub(crate) fn count(counts: &mut BTreeMap<Vip, FrontendCounts>, key: &Key, value
         Says::SentTo(_) => of_frontend.connections += packets,
         Says::KeptApart => {}
         Says::Rejected => of_frontend.no_endpoints += packets,
+        // Without endpoints those come here as well who are not kept out.
+        Says::Restricted if matches!(value, Value::Rule(_, Target::Jump(_))) => {}
         Says::Restricted => of_frontend.source_ranges += packets,
         Says::Dropped => {
             of_frontend.no_local_endpoints += packets;
@@ -170,5 +172,107 @@ const fn unspecified(family: Family) -> IpAddr {
     match family {
         Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listing::{self, Line};
+
+    /// As iptables-save prints it with counters: a cluster IP with affinity, an external IP with policy Local and one endpoint on
+    /// another node, a restricted IP without endpoints, and a NodePort.
+    const LISTING: &str = "\
+*filter
+:KUBE-EXTERNAL-SERVICES - [0:0]
+:KUBE-PROXY-FIREWALL - [0:0]
+:KUBE-EXT-203.0.0.0/12 - [0:0]
+:KUBE-FW-203.0.0.0/12 - [0:0]
+:KUBE-FW-NUKIZ6OKUXPJNT4C - [0:0]
+[2:80] -A KUBE-EXT-203.0.0.0/12 -d 203.0.113.1/32 -p tcp -m comment --comment \"a/local:http has no local endpoints\" -m tcp --dport 80 -m conntrack ! --ctstate DNAT -j DROP
+[3:80] -A KUBE-EXT-203.0.0.0/12 -d 203.0.113.2/32 -p tcp -m comment --comment \"a/none has no endpoints\" -m tcp --dport 80 -m conntrack ! --ctstate DNAT -j REJECT --reject-with tcp-reset
+[4:80] -A KUBE-FW-203.0.0.0/12 -d 203.0.113.2/32 -p tcp -m comment --comment \"a/none traffic not accepted by KUBE-FW-NUKIZ6OKUXPJNT4C\" -m tcp --dport 80 -m conntrack ! --ctstate DNAT -j KUBE-FW-NUKIZ6OKUXPJNT4C
+COMMIT
+*nat
+:KUBE-SERVICES - [0:0]
+:KUBE-NODEPORTS - [0:0]
+:KUBE-SVC-10.96.0.0/12 - [0:0]
+:KUBE-SVC-203.0.0.0/12 - [0:0]
+:KUBE-EXT-GNZBNJ2PO5MGZ6GT - [0:0]
+:KUBE-SVC-GNZBNJ2PO5MGZ6GT - [0:0]
+:KUBE-SVC-NPX46M4PTMTKRN6Y - [0:0]
+:KUBE-EXT-NPX46M4PTMTKRN6Y - [0:0]
+:KUBE-SEP-SXIVWICOYRO3J4NJ - [0:0]
+:KUBE-SEP-UKSFD7AGPMPPLUHC - [0:0]
+[9:540] -A KUBE-SERVICES -d 10.96.0.0/12 -j KUBE-SVC-10.96.0.0/12
+[5:300] -A KUBE-SVC-10.96.0.0/12 -d 10.96.0.1/32 -p tcp -m comment --comment \"default/kubernetes:https cluster IP\" -m tcp --dport 443 -j KUBE-SVC-NPX46M4PTMTKRN6Y
+[6:300] -A KUBE-SVC-203.0.0.0/12 -d 203.0.113.1/32 -p tcp -m comment --comment \"a/local:http loadbalancer IP\" -m tcp --dport 80 -j KUBE-EXT-GNZBNJ2PO5MGZ6GT
+[7:300] -A KUBE-SVC-203.0.0.0/12 -d 203.0.113.2/32 -p tcp -m comment --comment \"a/none loadbalancer IP\" -m tcp --dport 80 -j ACCEPT
+[1:60] -A KUBE-NODEPORTS -p tcp -m comment --comment \"default/kubernetes:https\" -m tcp --dport 30443 -j KUBE-EXT-NPX46M4PTMTKRN6Y
+[0:0] -A KUBE-EXT-GNZBNJ2PO5MGZ6GT -m addrtype --src-type LOCAL -j KUBE-SVC-GNZBNJ2PO5MGZ6GT
+[0:0] -A KUBE-EXT-GNZBNJ2PO5MGZ6GT -j ACCEPT
+[0:0] -A KUBE-SVC-GNZBNJ2PO5MGZ6GT -j KUBE-SEP-UKSFD7AGPMPPLUHC
+[0:0] -A KUBE-EXT-NPX46M4PTMTKRN6Y -j KUBE-MARK-MASQ
+[0:0] -A KUBE-EXT-NPX46M4PTMTKRN6Y -j KUBE-SVC-NPX46M4PTMTKRN6Y
+[0:0] -A KUBE-SVC-NPX46M4PTMTKRN6Y -m recent --rcheck --seconds 10800 --reap --name KUBE-SEP-SXIVWICOYRO3J4NJ --mask 255.255.255.255 --rsource -j KUBE-SEP-SXIVWICOYRO3J4NJ
+[0:0] -A KUBE-SVC-NPX46M4PTMTKRN6Y -j KUBE-SEP-SXIVWICOYRO3J4NJ
+[0:0] -A KUBE-SEP-SXIVWICOYRO3J4NJ -p tcp -m tcp -j DNAT --to-destination 192.0.2.1:6443
+[0:0] -A KUBE-SEP-UKSFD7AGPMPPLUHC -p tcp -m tcp -j DNAT --to-destination 10.244.2.1:8080
+COMMIT
+";
+
+    #[test]
+    fn frontends_are_named_although_chains_are_hashes() {
+        let objects = listing::objects(Family::V4, LISTING, false).unwrap();
+        let objects: Objects<'_> = objects.iter().map(|(key, value)| (key, value)).collect();
+        let shown: Vec<_> = frontends(&objects)
+            .iter()
+            .map(|found| {
+                let LiveFrontend { vip, port, endpoints, local_endpoints, notes } = found;
+                format!("{vip} {port} {endpoints:?} {local_endpoints:?} {notes:?}")
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                "0.0.0.0:30443/tcp default/kubernetes:https [192.0.2.1:6443] None {MasqueradeAlways, Affinity}",
+                "10.96.0.1:443/tcp default/kubernetes:https [192.0.2.1:6443] None {Affinity}",
+                "203.0.113.1:80/tcp a/local:http [10.244.2.1:8080] Some([]) {}",
+                "203.0.113.2:80/tcp a/none [] None {Rejected, Restricted}",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_rules_counted_is_told_of_their_frontends() {
+        let (mut counts, mut table) = (BTreeMap::new(), None);
+        for line in listing::lines(LISTING) {
+            match line.unwrap() {
+                Line::Table(name) => table = Table::parse(name),
+                Line::Rule { chain, rule, packets } => {
+                    let rule = crate::parse::rule(Family::V4, rule);
+                    let (of, comment) = Match::of(Family::V4, &rule);
+                    let key = Key::Rule(Family::V4, table.unwrap(), ChainName::parse(chain).unwrap(), of);
+                    count(&mut counts, &key, &Value::Rule(comment, rule.target), packets.unwrap());
+                }
+                Line::Chain(_) | Line::Commit => {}
+            }
+        }
+        let shown: Vec<_> = counts
+            .iter()
+            .map(|(vip, counts)| {
+                let FrontendCounts { connections, no_endpoints, no_local_endpoints, source_ranges } = counts;
+                format!("{vip} {connections} {no_endpoints} {no_local_endpoints} {source_ranges}")
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                "0.0.0.0:30443/tcp 1 0 0 0",
+                "10.96.0.1:443/tcp 5 0 0 0",
+                "203.0.113.1:80/tcp 6 0 2 0",
+                "203.0.113.2:80/tcp 0 3 0 0",
+            ]
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! What is rendered, as the real programs take it and print it: both variants, both families.
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::disallowed_types,
     reason = "all of this is a test, which clippy knows only of the functions that are marked, and no test of it is pure"
 )]
@@ -19,7 +20,7 @@ use portolan_core::{
     name::{ServiceName, ServicePortName},
     object::Dialect,
 };
-use portolan_iptables::{Iptables, Key, Value, listing, tables};
+use portolan_iptables::{ChainName, Iptables, Key, Value, listing, tables};
 
 /// Addresses that look alike in both families.
 fn address(family: Family, v4: [u8; 4]) -> IpAddr {
@@ -187,4 +188,75 @@ fn what_is_written_is_what_is_read_back() {
             }
         }
     }
+}
+
+/// What kube-proxy writes for the Services of its own test (`TestOverallIPTablesRules` of 1.37.2), as the programs print it, is
+/// what is rendered here for them: a Portolan that takes its place finds these chains as they are wanted.
+#[test]
+fn chains_of_services_are_those_of_kube_proxy() {
+    let printed = through("iptables", "nft", include_str!("kube_proxy.rules"));
+    let kube_proxys: BTreeMap<_, _> = listing::objects(Family::V4, &printed, true).unwrap().into_iter().collect();
+    let policy = NodePolicy {
+        detector: PerFamily { v4: Some(LocalDetector::Cidr("10.0.0.0/8".parse().unwrap())), v6: None },
+        ..NodePolicy::default()
+    };
+    let ours = rendered(&policy, &kube_proxys_services());
+    // Without a local endpoint, and behind source ranges, the connection must not go on to a NodePort.
+    let differ = ["KUBE-EXT-GNZBNJ2PO5MGZ6GT", "KUBE-FW-NUKIZ6OKUXPJNT4C"].map(|name| ChainName::parse(name).unwrap());
+    let mut same = 0;
+    for (key, theirs) in &kube_proxys {
+        let Key::Chain(_, _, chain) = key else { panic!("{key}") };
+        if !differ.contains(chain) {
+            assert_eq!(ours.get(key), Some(theirs), "{key}");
+            same += 1;
+        }
+    }
+    assert_eq!(same, 16);
+}
+
+fn kube_proxys_services() -> Vec<DesiredPort> {
+    let vip = |addr: &str, port| Vip { addr: addr.parse().unwrap(), protocol: Protocol::Tcp, port };
+    let service = |number: u8, policy, more: &[(&str, u16, FrontendKind)], endpoints: &[&str]| {
+        let cluster_ip = Frontend {
+            vip: vip(&format!("172.30.0.4{number}"), 80),
+            kind: FrontendKind::ClusterIp,
+            policy: TrafficPolicy::Cluster,
+            restricted: false,
+        };
+        let of = |(addr, port, kind): &(&str, u16, FrontendKind)| Frontend {
+            vip: vip(addr, *port),
+            kind: *kind,
+            policy,
+            restricted: number == 5 && *kind == FrontendKind::LoadBalancerIp,
+        };
+        let endpoint = |addr: &&str| Endpoint { addr: addr.parse().unwrap(), port: 80, local: false };
+        DesiredPort {
+            name: ServicePortName {
+                service: ServiceName { namespace: format!("ns{number}").into(), name: format!("svc{number}").into() },
+                port: "p80".into(),
+                protocol: Protocol::Tcp,
+            },
+            family: Family::V4,
+            frontends: std::iter::once(cluster_ip).chain(more.iter().map(of)).collect(),
+            endpoints: endpoints.iter().map(endpoint).collect(),
+            local_endpoints: Vec::new(),
+            affinity: (number == 5).then_some(10_800),
+            sources: vec!["203.0.113.0/25".parse().unwrap()],
+            health_check_node_port: None,
+        }
+    };
+    use FrontendKind::{ExternalIp, LoadBalancerIp, NodePort};
+    use TrafficPolicy::{Cluster, Local};
+    vec![
+        service(1, Cluster, &[], &["10.180.0.1"]),
+        service(
+            2,
+            Local,
+            &[("0.0.0.0", 3001, NodePort), ("1.2.3.4", 80, LoadBalancerIp), ("192.168.99.22", 80, ExternalIp)],
+            &["10.180.0.2"],
+        ),
+        service(3, Cluster, &[("0.0.0.0", 3003, NodePort)], &["10.180.0.3"]),
+        service(4, Cluster, &[("192.168.99.33", 80, ExternalIp)], &["10.180.0.4", "10.180.0.5"]),
+        service(5, Cluster, &[("0.0.0.0", 3002, NodePort), ("5.6.7.8", 80, LoadBalancerIp)], &["10.180.0.3"]),
+    ]
 }

@@ -1,5 +1,5 @@
-//! The kernel settings of connection tracking, as kube-proxy makes them at its start: a list of seven files, and no other
-//! is ever written.
+//! Kernel settings, as kube-proxy makes them at its start: those of connection tracking, and in iptables mode the one that
+//! NodePorts at 127.0.0.1 need. A list of eight files, and no other is ever written.
 //!
 //! Each is read first and written only where it differs. What cannot be written is a warning: in a container the limit of
 //! the table belongs to the host (0444 in every network namespace but the first), /sys may be read-only, and Services work
@@ -13,7 +13,8 @@ use std::{
     time::Duration,
 };
 
-use portolan_config::ConntrackSettings;
+use portolan_config::{ConntrackSettings, Settings};
+use portolan_core::addr::Family;
 
 /// kube-proxy's cap of what `max_per_core` comes to (since 1.36, kubernetes#137002). It beats `min`, too.
 const MAX_CAP: u64 = 1 << 20;
@@ -28,7 +29,7 @@ fn max(settings: &ConntrackSettings, processors: u64) -> Option<u64> {
 }
 
 /// What should be where, in the order in which it is written.
-fn wanted(settings: &ConntrackSettings, processors: u64) -> Vec<Wanted> {
+fn wanted(settings: &ConntrackSettings, at_loopback: bool, processors: u64) -> Vec<Wanted> {
     let at_least = |setting, value| Wanted { setting, value, at_least: true };
     let exactly = |setting, value| Wanted { setting, value, at_least: false };
     let max = max(settings, processors);
@@ -44,6 +45,7 @@ fn wanted(settings: &ConntrackSettings, processors: u64) -> Vec<Wanted> {
         timeout(Setting::Udp, settings.udp),
         timeout(Setting::UdpStream, settings.udp_stream),
         settings.tcp_be_liberal.then(|| exactly(Setting::TcpBeLiberal, 1)),
+        at_loopback.then(|| exactly(Setting::RouteLocalnet, 1)),
     ]
     .into_iter()
     .flatten()
@@ -60,6 +62,7 @@ enum Setting {
     Udp,
     UdpStream,
     TcpBeLiberal,
+    RouteLocalnet,
 }
 
 impl Setting {
@@ -73,6 +76,7 @@ impl Setting {
             Self::Udp => "proc/sys/net/netfilter/nf_conntrack_udp_timeout",
             Self::UdpStream => "proc/sys/net/netfilter/nf_conntrack_udp_timeout_stream",
             Self::TcpBeLiberal => "proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal",
+            Self::RouteLocalnet => "proc/sys/net/ipv4/conf/all/route_localnet",
         }
     }
 
@@ -91,6 +95,9 @@ impl Setting {
             Self::UdpStream => ("UDP flows are remembered as long as before", "--conntrack-udp-timeout-stream=0"),
             Self::TcpBeLiberal => {
                 ("TCP packets outside the window are invalid as before", "--conntrack-tcp-be-liberal=false")
+            }
+            Self::RouteLocalnet => {
+                ("NodePorts at 127.0.0.1 do not answer unless it is set", "--iptables-localhost-nodeports=false")
             }
         }
     }
@@ -129,9 +136,13 @@ impl fmt::Display for Failure {
 
 /// Writes what differs below `root`, which is `/` but in tests. What cannot be written is logged; how many of them there
 /// are.
-pub fn apply(settings: &ConntrackSettings, root: &Path) -> usize {
+pub fn apply(settings: &Settings, root: &Path) -> usize {
+    write_all(&settings.conntrack, settings.node.rules_serve_loopback(Family::V4), root)
+}
+
+fn write_all(settings: &ConntrackSettings, at_loopback: bool, root: &Path) -> usize {
     let mut failures = Vec::new();
-    for wanted in wanted(settings, processors(root)) {
+    for wanted in wanted(settings, at_loopback, processors(root)) {
         // Places for entries that the limit does not allow are of no use.
         if wanted.setting == Setting::HashSize && !failures.is_empty() {
             continue;
@@ -179,7 +190,7 @@ mod tests {
 
     const MAX: &str = Setting::Max.path();
     const HASH: &str = Setting::HashSize.path();
-    const ALL: [Setting; 7] = [
+    const ALL: [Setting; 8] = [
         Setting::Max,
         Setting::HashSize,
         Setting::TcpEstablished,
@@ -187,13 +198,14 @@ mod tests {
         Setting::Udp,
         Setting::UdpStream,
         Setting::TcpBeLiberal,
+        Setting::RouteLocalnet,
     ];
 
     /// A machine of four processors with the kernel's own values, and files that are nobody's business.
     fn machine() -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         let others = [
-            "proc/sys/net/ipv4/conf/all/route_localnet",
+            "proc/sys/net/ipv4/conf/lo/route_localnet",
             "proc/sys/net/ipv4/ip_forward",
             "proc/sys/net/netfilter/nf_conntrack_buckets",
             "proc/sys/net/netfilter/nf_conntrack_tcp_timeout_fin_wait",
@@ -221,10 +233,10 @@ mod tests {
     }
 
     /// What was changed on a machine.
-    fn changed(root: &Path, settings: &ConntrackSettings) -> Vec<(String, String)> {
+    fn changed(root: &Path, settings: &ConntrackSettings, at_loopback: bool) -> Vec<(String, String)> {
         let (mut before, mut after) = (BTreeMap::new(), BTreeMap::new());
         files(root, &mut before, root);
-        assert_eq!(apply(settings, root), 0);
+        assert_eq!(write_all(settings, at_loopback, root), 0);
         files(root, &mut after, root);
         assert!(before.keys().eq(after.keys()), "a file came to be");
         after.into_iter().filter(|(name, value)| before[name] != *value).collect()
@@ -268,8 +280,8 @@ mod tests {
             (name(Setting::HashSize), "32768".to_owned()),
         ];
         expected.sort();
-        assert_eq!(changed(machine.path(), &DEFAULTS), expected);
-        assert_eq!(changed(machine.path(), &DEFAULTS), []);
+        assert_eq!(changed(machine.path(), &DEFAULTS, false), expected);
+        assert_eq!(changed(machine.path(), &DEFAULTS, false), []);
     }
 
     #[test]
@@ -288,19 +300,19 @@ mod tests {
         };
         let mut expected: Vec<_> = ALL.map(Setting::path).into();
         expected.sort_unstable();
-        let changed: Vec<_> = changed(machine.path(), &everything).into_iter().map(|(name, _)| name).collect();
+        let changed: Vec<_> = changed(machine.path(), &everything, true).into_iter().map(|(name, _)| name).collect();
         assert_eq!(changed, expected);
     }
 
     #[test]
     fn zero_leaves_everything_alone_and_nothing_is_lowered_or_unset() {
         let machine = machine();
-        assert_eq!(changed(machine.path(), &NOTHING), []);
+        assert_eq!(changed(machine.path(), &NOTHING, false), []);
         fs::write(machine.path().join(Setting::TcpBeLiberal.path()), "1").unwrap();
         fs::write(machine.path().join(MAX), "2000000").unwrap();
         fs::write(machine.path().join(HASH), "500000").unwrap();
         let settings = ConntrackSettings { max_per_core: Some(1000), min: 0, ..NOTHING };
-        assert_eq!(changed(machine.path(), &settings), []);
+        assert_eq!(changed(machine.path(), &settings, false), []);
     }
 
     #[test]
@@ -319,14 +331,14 @@ mod tests {
     fn what_cannot_be_written_is_counted_and_the_rest_goes_on() {
         let machine = machine();
         fs::remove_file(machine.path().join(MAX)).unwrap();
-        assert_eq!(apply(&DEFAULTS, machine.path()), 1);
+        assert_eq!(write_all(&DEFAULTS, false, machine.path()), 1);
         assert!(!machine.path().join(MAX).exists());
         assert_eq!(read(machine.path(), HASH), 16_384, "of no use without the limit");
         assert_eq!(read(machine.path(), Setting::TcpEstablished.path()), 86_400);
 
         fs::create_dir(machine.path().join(MAX)).unwrap();
         fs::set_permissions(machine.path().join(MAX), fs::Permissions::from_mode(0o500)).unwrap();
-        assert_eq!(apply(&DEFAULTS, machine.path()), 1);
+        assert_eq!(write_all(&DEFAULTS, false, machine.path()), 1);
     }
 
     #[test]

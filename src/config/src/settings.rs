@@ -167,10 +167,21 @@ fn node(resolved: &Resolved, host_name: &str) -> Result<NodeConfig, Problems> {
         count_connections: resolved.run.count_connections,
         nodeport_addresses: nodeport_addresses(of)?,
         bind_address: read_ip(&of.bind_address).map(|read| read.addr).filter(|addr| !addr.is_unspecified()),
-        at_loopback: if resolved.features.localhost_node_ports { AtLoopback::Listener } else { AtLoopback::Nobody },
-        drop_invalid: false,
+        at_loopback: at_loopback(resolved),
+        // Liberal, conntrack calls hardly anything invalid.
+        drop_invalid: active.mode == Mode::Iptables && !of.conntrack.tcp_be_liberal,
         external_ips: resolved.features.external_ips,
     })
+}
+
+/// Rules serve loopback addresses in iptables mode, as in kube-proxy, unless somebody has told it not to.
+fn at_loopback(resolved: &Resolved) -> AtLoopback {
+    let of = &resolved.configuration;
+    match of.active().mode {
+        Mode::Iptables if of.iptables.localhost_node_ports => AtLoopback::Rules,
+        Mode::Nftables if resolved.features.localhost_node_ports => AtLoopback::Listener,
+        Mode::Iptables | Mode::Nftables | Mode::Ipvs => AtLoopback::Nobody,
+    }
 }
 
 fn detect_local(of: &Configuration) -> Result<DetectLocal, Problems> {

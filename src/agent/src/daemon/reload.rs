@@ -99,8 +99,8 @@ impl<'a> Reloader<'a> {
             Reload::Live { changed } => {
                 let settings = Settings::new(&new, &configuration::host_name())?;
                 self.verbosity.set(settings.logging.verbosity);
-                if changed.iter().any(|field| field.starts_with("conntrack.")) {
-                    self.metrics.sysctls_failed(sysctl::apply(&settings.conntrack, Path::new("/")));
+                if changed.iter().any(|field| field.starts_with("conntrack.") || &**field == "nodePortAddresses") {
+                    self.metrics.sysctls_failed(sysctl::apply(&settings, Path::new("/")));
                 }
                 let message = Message::Configure(Box::new(configuration::of_sync_loop(&settings)));
                 // Gone only when the process ends.

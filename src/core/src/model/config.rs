@@ -157,7 +157,8 @@ impl NodeConfig {
 
     /// Whether rules serve NodePorts at loopback addresses of a family: where any of them is chosen (kube-proxy's
     /// `ContainsIPv4Loopback`).
-    fn rules_serve_loopback(&self, family: Family) -> bool {
+    #[must_use]
+    pub fn rules_serve_loopback(&self, family: Family) -> bool {
         let chosen = &self.nodeport_addresses;
         let is_chosen = || chosen.cidrs(family).any(|cidr| cidr.contains(&localhost(family)) || is_loopback(&cidr));
         self.at_loopback == AtLoopback::Rules && family == Family::V4 && (chosen.is_silent(family) || is_chosen())

@@ -59,6 +59,8 @@ pub struct Scenario {
     pub proxy: ProxyOptions,
     /// Why the real kube-proxy cannot judge this scenario, where it cannot.
     pub not_judged: Option<String>,
+    /// The modes of Portolan that do not do what it shows.
+    pub not_in: Vec<Mode>,
     /// How the lab is made.
     pub lab: Options,
     /// The beginning, and what comes after it.
@@ -106,6 +108,10 @@ impl Scenario {
             },
             proxy: file.proxy,
             not_judged: file.not_judged,
+            not_in: [(Mode::Nftables, file.not_in.nftables), (Mode::Iptables, file.not_in.iptables)]
+                .into_iter()
+                .filter_map(|(mode, why)| why.map(|_| mode))
+                .collect(),
             steps,
         })
     }

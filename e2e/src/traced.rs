@@ -74,7 +74,12 @@ impl<'scenario> Rules<'scenario> {
             let rendered = rendered(self.scenario, step, node, self.mode)?;
             let text = rendered.text();
             for ((of, _), names) in &mut self.remembered {
-                names.retain(|name, _| *of != node.name || text.contains(name));
+                let knows = |name: &str| match self.mode {
+                    // The list is there while a rule uses it. The endpoint's chain has the same name.
+                    Mode::Iptables => text.contains(&format!("--name {name} ")),
+                    Mode::Nftables | Mode::Ipvs => text.contains(name),
+                };
+                names.retain(|name, _| *of != node.name || knows(name));
             }
             self.programmed.insert(node.name, rendered);
         }
@@ -207,11 +212,16 @@ fn home(member: &'static Member) -> Option<&'static Member> {
 #[must_use]
 pub fn mismatch(flow: &Flow, mode: Mode, trace: &Trace) -> Option<String> {
     let all = |holds: &dyn Fn(&Verdict) -> bool| trace.outcomes.iter().all(|outcome| holds(&outcome.verdict));
-    // In nftables mode no rule takes what is sent to a loopback address: it is for who listens there.
-    let expected = if mode == Mode::Nftables && flow.to.ip().is_loopback() {
+    // No rule takes what is sent to a loopback address, but for IPv4 in iptables mode: it is for who listens there.
+    let is_served = mode == Mode::Iptables && flow.to.ip().is_ipv4();
+    let expected = if flow.to.ip().is_loopback() && !is_served {
         &Expected::Untouched
     } else {
-        flow.expected_of(ServiceProxy::Portolan(mode))
+        match flow.expected_of(ServiceProxy::Portolan(mode)) {
+            // What iptables mode alone drops is a later packet, which conntrack then calls invalid. Rules are asked of the first.
+            Expected::Dropped { .. } if mode == Mode::Iptables => &flow.expected,
+            expected => expected,
+        }
     };
     let agree = match expected {
         Expected::Endpoints { sources, sticky } => {
@@ -229,6 +239,10 @@ pub fn mismatch(flow: &Flow, mode: Mode, trace: &Trace) -> Option<String> {
                 && chances.len() == 1
         }
         Expected::Untouched => all(&|verdict| *verdict == Verdict::Untouched),
+        // At a loopback address of which no rule knows, it is the kernel that says that nobody listens.
+        Expected::Rejected { .. } if is_served && flow.to.ip().is_loopback() => {
+            all(&|verdict| matches!(verdict, Verdict::Rejected(_) | Verdict::Untouched))
+        }
         Expected::Rejected { .. } => all(&|verdict| matches!(verdict, Verdict::Rejected(_))),
         Expected::Dropped { .. } => all(&|verdict| matches!(verdict, Verdict::Dropped(_))),
         // It never comes to a rule.

@@ -14,6 +14,9 @@ fn rules_say_what_every_scenario_expects() {
     let scenarios = Scenario::load_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/scenarios")).unwrap();
     let (mut flows, mut wrong) = (0, Vec::new());
     for (mode, scenario) in MODES.into_iter().flat_map(|mode| scenarios.iter().map(move |scenario| (mode, scenario))) {
+        if scenario.not_in.contains(&mode) {
+            continue;
+        }
         let mut rules = Rules::new(scenario, mode);
         for (number, step) in scenario.steps.iter().enumerate() {
             rules.enter(number).unwrap();

@@ -16,6 +16,8 @@ pub(super) struct FlowsFile {
     #[serde(default)]
     pub(super) proxy: ProxyOptions,
     pub(super) not_judged: Option<String>,
+    #[serde(default)]
+    pub(super) not_in: NotIn,
     #[serde(default = "default_routes")]
     pub(super) default_routes: bool,
     #[serde(default)]
@@ -27,6 +29,14 @@ pub(super) struct FlowsFile {
     open: Vec<OpeningEntry>,
     #[serde(default)]
     pub(super) then: Vec<StepEntry>,
+}
+
+/// Why a mode of Portolan does not do what a scenario shows, for each that does not.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NotIn {
+    pub(super) nftables: Option<String>,
+    pub(super) iptables: Option<String>,
 }
 
 const fn default_routes() -> bool {

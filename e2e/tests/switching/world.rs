@@ -150,6 +150,7 @@ impl<'lab> World<'lab> {
             folder: PathBuf::new(),
             proxy: ProxyOptions::default(),
             not_judged: None,
+            not_in: Vec::new(),
             lab: Options::default(),
             steps: Vec::new(),
         };

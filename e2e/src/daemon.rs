@@ -269,6 +269,12 @@ pub trait Rules {
     /// # Errors
     /// When the tool fails.
     fn listed(&self, mode: Mode) -> Result<String, Error>;
+
+    /// Has the mode's own tool read rules that Portolan rendered, without carrying them out.
+    ///
+    /// # Errors
+    /// When it does not take them.
+    fn takes(&self, mode: Mode, rendered: &str) -> Result<(), Error>;
 }
 
 impl Rules for Host {
@@ -310,7 +316,21 @@ impl Rules for Host {
         }
         Ok(listed)
     }
+
+    fn takes(&self, mode: Mode, rendered: &str) -> Result<(), Error> {
+        if mode == Mode::Nftables {
+            return self.command("nft").args(["-c", "-f", "-"]).input(rendered).expect_exit(0).map(drop);
+        }
+        let (v4, v6) = rendered.split_once(OF_IPV6).unwrap_or((rendered, "#"));
+        for (program, rules) in [("iptables-restore", v4.to_owned()), ("ip6tables-restore", format!("#{v6}"))] {
+            self.command(program).args(["--noflush", "--test"]).input(rules).expect_exit(0)?;
+        }
+        Ok(())
+    }
 }
+
+/// Where the rules of IPv6 begin in what is rendered for iptables.
+const OF_IPV6: &str = "# ip6tables-restore";
 
 /// What of a table, as iptables-save prints it, a service proxy has written, without counters. Chains come as they were made,
 /// so they are sorted; the rules of each stay in their order.

@@ -24,7 +24,8 @@ use portolan_core::{
     text::printable,
 };
 use portolan_e2e::{
-    daemon::{lone, test},
+    MODES,
+    daemon::{Rules as _, lone, test},
     diff,
     harness::{self, Test},
     host::Host,
@@ -136,7 +137,7 @@ impl<'a> World<'a> {
         let served = served(&folder)?;
         text += &difference(&self.served, &served);
         if loaded.insert(served) {
-            self.nft_loads(&folder, refused)?;
+            self.are_taken(&folder, refused)?;
         }
         Ok(text + "\n")
     }
@@ -156,12 +157,14 @@ impl<'a> World<'a> {
         })
     }
 
-    /// What is rendered is loaded by nft, whatever the names.
-    fn nft_loads(&self, folder: &Folder, refused: bool) -> Result<()> {
-        let arguments = self.portolan.arguments(folder.path(), &self.node);
-        let render = self.portolan.on(&self.node).arg("render").args(arguments);
-        let rules = render.expect_exit(if refused { 3 } else { 0 })?;
-        self.node.command("nft").args(["-c", "-f", "-"]).input(rules).expect_exit(0)?;
+    /// What is rendered in any mode is taken by its tool, whatever the names.
+    fn are_taken(&self, folder: &Folder, refused: bool) -> Result<()> {
+        for mode in MODES {
+            let portolan = self.portolan.clone().in_mode(mode);
+            let arguments = portolan.arguments(folder.path(), &self.node);
+            let render = portolan.on(&self.node).arg("render").args(arguments);
+            self.node.takes(mode, &render.expect_exit(if refused { 3 } else { 0 })?)?;
+        }
         Ok(())
     }
 }

@@ -1,5 +1,5 @@
-//! Every scenario of testdata/scenarios in every mode, as one test: its golden, and its flows as packets through a lab of
-//! its own. A test is called `iptables/NAME`.
+//! Every scenario of testdata/scenarios in every mode, as one test: its golden, which the mode's own tool takes, and its
+//! flows as packets through a lab of its own. A test is called `iptables/NAME`.
 //!
 //! `UPDATE_GOLDEN=1` writes the goldens instead of comparing them.
 
@@ -14,7 +14,7 @@ use std::{
 
 use portolan_e2e::{
     Error, Lab, MODES, Mode,
-    daemon::{Daemon, until},
+    daemon::{Daemon, Rules as _, lone, until},
     diff,
     harness::{self, Failure, Test},
     host::Host,
@@ -71,11 +71,13 @@ fn check(scenario: &Scenario, portolan: &Portolan) -> Result<Checked, Error> {
     let mut checked = Checked::default();
     let mut stage = Stage::new(scenario)?;
     let mut programmed = Programmed::new(scenario, portolan)?;
+    let empty = lone()?;
     for (number, step) in scenario.steps.iter().enumerate() {
         stage.enter(number)?;
         programmed.follow(step, stage.lab())?;
         let rendered = portolan.render(scenario, &programmed.manifests, step.rejected, stage.lab().host("node-a")?)?;
         let golden = check_golden(&scenario.golden(portolan.mode(), number), &rendered)?;
+        empty.takes(portolan.mode(), &rendered)?;
         let played = stage.play(step, ServiceProxy::Portolan(portolan.mode()))?;
         checked.flows += played.flows;
         checked.connections += played.connections;

@@ -98,6 +98,35 @@ fn sets_grow_while_everything_changes() {
     }
 }
 
+/// Those that need the room wait; what is in the set stays, and nobody else is blamed.
+#[test]
+fn whose_growth_is_refused_is_set_aside_and_no_other() {
+    let (old, new) = (port(1, Family::V4, 2), port(2, Family::V4, 2));
+    let other = port(4, Family::V4, 1);
+    let set = Key::Set(Family::V4, SetName::Direct(2));
+    let member = Key::Element(Family::V4, SetName::Direct(2), ElementKey::slot(Scope::Vip, old.frontends[0].vip, 1));
+    // The set itself, or what is in it already.
+    for refused in [set.clone(), member] {
+        let mut syncer = syncer(Kernel::new());
+        syncer.update(&change(old.clone()));
+        syncer.sync().unwrap();
+        let full = Value::Set { size: Some(3), counts: false };
+        syncer.backend_mut().edit(|objects| drop(objects.insert(set.clone(), full)));
+        syncer.resync().unwrap();
+        syncer.backend_mut().refuse(refused);
+        [&new, &other].into_iter().for_each(|port| syncer.update(&change(port.clone())));
+        let report = syncer.sync().unwrap();
+        assert_eq!(report.quarantined.iter().map(|set_aside| set_aside.port.clone()).collect::<Vec<_>>(), [id(&new)]);
+        let ports = [&old, &other].map(|port| (id(port), port.clone())).into();
+        assert_eq!(differences(syncer.backend().objects(), &fresh(&ports)), [""; 0]);
+        assert_eq!(syncer.resync().unwrap().quarantined.len(), 1, "tried again");
+        syncer.backend_mut().accept_all();
+        assert_eq!(syncer.resync().unwrap().quarantined, []);
+        let ports = [&old, &other, &new].map(|port| (id(port), port.clone())).into();
+        assert_eq!(differences(syncer.backend().objects(), &fresh(&ports)), [""; 0]);
+    }
+}
+
 /// A table that cannot be mended in place is made anew, in one transaction or in as many as it takes; whole Services each time.
 #[test]
 fn a_table_that_fits_into_no_batch_is_made_anew_in_several() {

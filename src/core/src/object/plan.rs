@@ -56,6 +56,15 @@ pub struct Batch<D: Dialect> {
 }
 
 impl<D: Dialect> Batch<D> {
+    /// The container that it makes larger, if it does nothing else.
+    #[must_use]
+    pub fn grown(&self) -> Option<&D::Key> {
+        match self.ops.first() {
+            Some(Op::Rebuild(key)) if D::parent(key).is_some() => Some(key),
+            _ => None,
+        }
+    }
+
     /// Whether it makes a container anew.
     #[must_use]
     pub fn is_rebuild(&self) -> bool {

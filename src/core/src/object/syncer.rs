@@ -21,15 +21,16 @@
 //! objects the kernel refuses is put back to what was last good for it and set aside, so that the others go through. A sync
 //! that takes long gives way between two batches ([`Syncer::give_way_after`]), and the next goes on where it was.
 
+mod refused;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
 use super::{
-    ApplyError, Backend, BackendError, Batch, CarriedOut, Cause, Claimant, Dialect, Drift, Editor, Limits, Moment,
-    Moved, Op, Plan, Quarantined, Refusal, Stats, Stuck, SyncError, SyncReport, Tracker, Unclaimed, roster::Roster,
-    turn::Turns,
+    ApplyError, Backend, BackendError, Batch, Cause, Claimant, Dialect, Drift, Editor, Limits, Moment, Moved, Op, Plan,
+    Refusal, Stats, SyncError, SyncReport, Tracker, roster::Roster, turn::Turns,
 };
 use crate::desired::{DesiredPort, NodePolicy, PortChange, PortId};
 
@@ -465,7 +466,7 @@ impl<B: Backend> Syncer<B> {
                 Ok(()) => self.applied(&batch.ops),
                 Err(error) => {
                     if let ApplyError::Refused { refusals, carried_out } = &error {
-                        self.applied(carried_out_of(batch, refusals, carried_out));
+                        self.applied(refused::carried_out_of(batch, refusals, carried_out));
                     }
                     let go_on = course.isolate && matches!(error, ApplyError::Refused { .. } | ApplyError::TooLarge(_));
                     failures.push((batch, error));
@@ -509,68 +510,5 @@ impl<B: Backend> Syncer<B> {
                 self.roster.forget(who);
             }
         }
-    }
-
-    /// Puts the ServicePorts behind refused operations back to what was last good for them, and leaves alone what cannot
-    /// be removed.
-    fn set_aside(&mut self, batch: &Batch<B::Dialect>, refusals: &[Refusal]) -> Result<(), SyncError> {
-        let mut ports = BTreeMap::new();
-        // Where something is disliked, what is missing for others may be just that: they are tried again.
-        let is_consequence = |refusal: &Refusal| refusal.cause.is_stale_view();
-        let all_alike = refusals.iter().all(is_consequence);
-        for refusal in refusals.iter().filter(|refusal| all_alike || !is_consequence(refusal)) {
-            let refused = refusal.op.and_then(|op| batch.ops.get(op));
-            for op in refused.map_or(batch.ops.as_slice(), std::slice::from_ref) {
-                match self.tracker.wanted(op.key()) {
-                    Some((Claimant::BASE, _)) => {
-                        return Err(SyncError::Base { object: op.key().to_string(), cause: refusal.cause.clone() });
-                    }
-                    Some((who, _)) => {
-                        if !self.last_good.contains_key(&who) {
-                            // Nothing of it changed but by others: what is left of it is the best there is.
-                            self.tracker.let_linger(op.key());
-                        }
-                        ports.insert(who, refusal.cause.clone());
-                    }
-                    None => {
-                        self.tracker.let_linger(op.key());
-                        let unclaimed =
-                            self.tracker.present(op.key()).map(|live| B::Dialect::unclaimed(op.key(), live));
-                        if unclaimed != Some(Unclaimed::UntilNextLook) {
-                            let stuck = Stuck { object: op.key().to_string(), cause: refusal.cause.clone() };
-                            self.report.stuck.push(stuck);
-                        }
-                    }
-                }
-            }
-        }
-        for (who, cause) in ports {
-            let good = self.last_good.remove(&who);
-            let refused = good.map(|good| self.tracker.claim(who, good));
-            if !self.report.quarantined.iter().any(|known| self.roster.name(who) == Some(&known.port)) {
-                let port = self.roster.name(who).cloned();
-                self.report.quarantined.extend(port.map(|port| Quarantined { port, cause }));
-            }
-            if let Some(refused) = refused {
-                self.quarantine.entry(who).or_insert(refused);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What was carried out of a batch that was refused.
-fn carried_out_of<'b, D: Dialect>(
-    batch: &'b Batch<D>,
-    refusals: &[Refusal],
-    carried_out: &CarriedOut,
-) -> Vec<&'b Op<D>> {
-    match carried_out {
-        CarriedOut::Nothing => Vec::new(),
-        CarriedOut::Others => {
-            let refused: BTreeSet<_> = refusals.iter().filter_map(|refusal| refusal.op).collect();
-            batch.ops.iter().enumerate().filter(|(number, _)| !refused.contains(number)).map(|(_, op)| op).collect()
-        }
-        CarriedOut::These(numbers) => numbers.iter().filter_map(|number| batch.ops.get(*number)).collect(),
     }
 }

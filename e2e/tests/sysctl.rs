@@ -50,13 +50,13 @@ fn a_container_keeps_the_hosts_limit() -> Result<()> {
             udp_stream: None,
             delete_syn_sent: false,
         };
-        ensure!(apply(&settings, Path::new("/")) == 1, "only the limit cannot be set");
+        ensure!(apply(&settings, false, Path::new("/")) == 1, "only the limit cannot be set");
         ensure!((read(MAX)?, read(HASH_SIZE).ok()) == (max, hash_size));
         ensure!((read(TCP)?, read(UDP)?, read(LIBERAL)?) == (4321, 31, 1));
 
         // A limit that is there already, and a hash table that is smaller than it should be, or not.
         let enough = ConntrackSettings { min: u32::try_from(max)?, ..settings };
-        let failures = apply(&enough, Path::new("/"));
+        let failures = apply(&enough, false, Path::new("/"));
         ensure!(failures == usize::from(hash_size.is_none_or(|size| size < max / 4)), "{failures}");
         ensure!((read(MAX)?, read(HASH_SIZE).ok()) == (max, hash_size));
         Ok(())

@@ -13,8 +13,7 @@ use std::{
     time::Duration,
 };
 
-use portolan_config::{ConntrackSettings, Settings};
-use portolan_core::addr::Family;
+use portolan_config::ConntrackSettings;
 
 /// kube-proxy's cap of what `max_per_core` comes to (since 1.36, kubernetes#137002). It beats `min`, too.
 const MAX_CAP: u64 = 1 << 20;
@@ -134,13 +133,9 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Writes what differs below `root`, which is `/` but in tests. What cannot be written is logged; how many of them there
-/// are.
-pub fn apply(settings: &Settings, root: &Path) -> usize {
-    write_all(&settings.conntrack, settings.node.rules_serve_loopback(Family::V4), root)
-}
-
-fn write_all(settings: &ConntrackSettings, at_loopback: bool, root: &Path) -> usize {
+/// Writes what differs below `root`, which is `/` but in tests. `at_loopback`: whether rules serve NodePorts at loopback
+/// addresses. What cannot be written is logged; how many of them there are.
+pub fn apply(settings: &ConntrackSettings, at_loopback: bool, root: &Path) -> usize {
     let mut failures = Vec::new();
     for wanted in wanted(settings, at_loopback, processors(root)) {
         // Places for entries that the limit does not allow are of no use.
@@ -236,7 +231,7 @@ mod tests {
     fn changed(root: &Path, settings: &ConntrackSettings, at_loopback: bool) -> Vec<(String, String)> {
         let (mut before, mut after) = (BTreeMap::new(), BTreeMap::new());
         files(root, &mut before, root);
-        assert_eq!(write_all(settings, at_loopback, root), 0);
+        assert_eq!(apply(settings, at_loopback, root), 0);
         files(root, &mut after, root);
         assert!(before.keys().eq(after.keys()), "a file came to be");
         after.into_iter().filter(|(name, value)| before[name] != *value).collect()
@@ -331,14 +326,14 @@ mod tests {
     fn what_cannot_be_written_is_counted_and_the_rest_goes_on() {
         let machine = machine();
         fs::remove_file(machine.path().join(MAX)).unwrap();
-        assert_eq!(write_all(&DEFAULTS, false, machine.path()), 1);
+        assert_eq!(apply(&DEFAULTS, false, machine.path()), 1);
         assert!(!machine.path().join(MAX).exists());
         assert_eq!(read(machine.path(), HASH), 16_384, "of no use without the limit");
         assert_eq!(read(machine.path(), Setting::TcpEstablished.path()), 86_400);
 
         fs::create_dir(machine.path().join(MAX)).unwrap();
         fs::set_permissions(machine.path().join(MAX), fs::Permissions::from_mode(0o500)).unwrap();
-        assert_eq!(write_all(&DEFAULTS, false, machine.path()), 1);
+        assert_eq!(apply(&DEFAULTS, false, machine.path()), 1);
     }
 
     #[test]

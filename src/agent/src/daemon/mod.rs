@@ -151,7 +151,8 @@ pub fn run(flags: &Flags) -> Result<Exit, DaemonError> {
     if let (true, Some(manifests)) = (resolved.run.once, &resolved.run.manifests) {
         return Ok(crate::commands::once(manifests.as_ref(), settings).map_err(Box::new)?);
     }
-    let failed_sysctls = sysctl::apply(&settings, Path::new("/"));
+    let failed_sysctls =
+        sysctl::apply(&settings.conntrack, settings.node.rules_serve_loopback(Family::V4), Path::new("/"));
     oom::adjust(settings.oom_score_adj);
     if resolved.run.init_only {
         tracing::info!("what needs full privileges is done (--init-only); from now on CAP_NET_ADMIN is enough");

@@ -5,6 +5,7 @@
 use std::{io, path::Path, sync::Arc};
 
 use portolan_config::{Flags, Problems, Reload, Resolved, Settings, resolve};
+use portolan_core::addr::Family;
 use portolan_kube::NoticeType;
 
 use super::configuration::{self, Shown};
@@ -100,7 +101,11 @@ impl<'a> Reloader<'a> {
                 let settings = Settings::new(&new, &configuration::host_name())?;
                 self.verbosity.set(settings.logging.verbosity);
                 if changed.iter().any(|field| field.starts_with("conntrack.") || &**field == "nodePortAddresses") {
-                    self.metrics.sysctls_failed(sysctl::apply(&settings, Path::new("/")));
+                    self.metrics.sysctls_failed(sysctl::apply(
+                        &settings.conntrack,
+                        settings.node.rules_serve_loopback(Family::V4),
+                        Path::new("/"),
+                    ));
                 }
                 let message = Message::Configure(Box::new(configuration::of_sync_loop(&settings)));
                 // Gone only when the process ends.

@@ -24,8 +24,12 @@ fn main() -> ExitCode {
     let tests = vec![
         test("nftables/random batches have the same outcome from nothing", || batches(0..12, false)),
         test("nftables/random batches have the same outcome from a full table", || batches(100..112, true)),
-        test("nftables/whatever others do in between the end is that of a fresh start", || edited::<Nft>(false)),
-        test("nftables/so it is where changes are written beside what they did", || edited::<Nft>(true)),
+        test("nftables/whatever others do in between the end is that of a fresh start", || {
+            histories_with_foreign_edits::<Nft>(false)
+        }),
+        test("nftables/so it is where changes are written beside what they did", || {
+            histories_with_foreign_edits::<Nft>(true)
+        }),
     ];
     harness::run(|| Ok::<_, Failure>(tests), || ())
 }
@@ -130,7 +134,7 @@ trait Edited: Dataplane {
     fn edit(node: &Host, seed: &mut Seed) -> Result<Option<String>>;
 }
 
-fn edited<D: Edited>(contested: bool) -> Result<()> {
+fn histories_with_foreign_edits<D: Edited>(contested: bool) -> Result<()> {
     let mut edits = 0;
     for number in 0..32 {
         let node = lone()?;

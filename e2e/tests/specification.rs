@@ -74,7 +74,7 @@ fn scenarios() -> Result<BTreeSet<String>> {
 fn has_test(file: &str, name: &str) -> bool {
     let Ok(text) = read(file) else { return false };
     if file.ends_with(".rs") {
-        text.contains(&format!("fn {name}("))
+        ['(', '<'].into_iter().any(|behind| text.contains(&format!("fn {name}{behind}")))
     } else {
         text.lines().any(|line| line == format!("- title: {name}"))
     }

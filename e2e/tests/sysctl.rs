@@ -17,6 +17,7 @@ const HASH_SIZE: &str = "/sys/module/nf_conntrack/parameters/hashsize";
 const TCP: &str = "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established";
 const UDP: &str = "/proc/sys/net/netfilter/nf_conntrack_udp_timeout";
 const LIBERAL: &str = "/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal";
+const LOCALNET: &str = "/proc/sys/net/ipv4/conf/all/route_localnet";
 
 fn main() -> ExitCode {
     harness::run(tests, || ())
@@ -50,15 +51,16 @@ fn a_container_keeps_the_hosts_limit() -> Result<()> {
             udp_stream: None,
             delete_syn_sent: false,
         };
-        ensure!(apply(&settings, false, Path::new("/")) == 1, "only the limit cannot be set");
+        ensure!(apply(&settings, true, Path::new("/")) == 1, "only the limit cannot be set");
         ensure!((read(MAX)?, read(HASH_SIZE).ok()) == (max, hash_size));
-        ensure!((read(TCP)?, read(UDP)?, read(LIBERAL)?) == (4321, 31, 1));
+        ensure!((read(TCP)?, read(UDP)?, read(LIBERAL)?, read(LOCALNET)?) == (4321, 31, 1, 1));
 
         // A limit that is there already, and a hash table that is smaller than it should be, or not.
         let enough = ConntrackSettings { min: u32::try_from(max)?, ..settings };
         let failures = apply(&enough, false, Path::new("/"));
         ensure!(failures == usize::from(hash_size.is_none_or(|size| size < max / 4)), "{failures}");
         ensure!((read(MAX)?, read(HASH_SIZE).ok()) == (max, hash_size));
+        ensure!(read(LOCALNET)? == 1, "what others may rely on is never unset");
         Ok(())
     })?
 }

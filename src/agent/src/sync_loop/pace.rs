@@ -294,8 +294,8 @@ mod tests {
         assert_eq!(waits, [100, 200, 400, 800, 1000, 1000].map(Duration::from_millis));
         assert!(pace.is_failing() && pace.is_held());
         let _ = pace.changed();
-        assert_eq!(pace.due(start + SECOND / 2), Due::Nothing);
-        assert_eq!(pace.due(start + SECOND), Due::Sync);
+        assert_eq!(pace.due(start + SECOND / 4), Due::Nothing);
+        assert_eq!(pace.due(start + SECOND / 2), Due::Sync);
         pace.begun();
         pace.ended(start, Duration::ZERO, Outcome::Done);
         assert!(!pace.is_failing() && !pace.is_held());

@@ -67,9 +67,7 @@ fn main() -> ExitCode {
         test("kubeadm's files and command line work without a word", || {
             command_line::kubeadms_files_and_command_line_work_without_a_word()
         }),
-        test("kubeadm's files of 1.37 work with one warning", || {
-            command_line::kubeadms_files_of_1_37_work_with_one_warning()
-        }),
+        test("so do those of 1.37", command_line::kubeadms_files_of_1_37_do_so_too),
         test("after --init-only CAP_NET_ADMIN is enough", command_line::after_init_only_cap_net_admin_is_enough),
         test("flags are read as Go reads them", command_line::flags_are_read_as_go_reads_them),
         test("mistakes are told all at once and end it", command_line::mistakes_are_told_all_at_once_and_end_it),

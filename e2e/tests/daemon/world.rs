@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use portolan_core::addr::Protocol;
 use portolan_e2e::{
+    MODES,
     cluster::Volume,
     daemon::{Daemon, Rules as _, TooLate, lone, until},
     host::{Host, HostCommand},
@@ -151,10 +152,10 @@ impl World {
         page.get("kubeproxy.config.k8s.io").cloned().context("/configz")
     }
 
-    /// The TCP frontends that the kernel holds, with the number of their endpoints.
+    /// The TCP frontends that the kernel holds in any mode, with the number of their endpoints.
     pub(crate) fn frontends(&self) -> Result<BTreeMap<String, usize>> {
-        let frontends = self.node.frontends(self.portolan.mode())?;
-        let tcp = frontends.iter().filter(|frontend| frontend.vip.protocol == Protocol::Tcp);
+        let all = MODES.map(|mode| self.node.frontends(mode)).into_iter().collect::<Result<Vec<_>, _>>()?;
+        let tcp = all.iter().flatten().filter(|frontend| frontend.vip.protocol == Protocol::Tcp);
         Ok(tcp.map(|one| (format!("{}:{}", one.vip.addr, one.vip.port), one.endpoints.len())).collect())
     }
 

@@ -9,7 +9,6 @@ use crate::{
     configuration::{Configuration, default},
     detect::DetectLocalMode,
     gates::Features,
-    mode::Mode,
     problem::{Findings, Problem},
     value::NodePortList,
 };
@@ -33,7 +32,6 @@ impl InVain<'_> {
 
 /// What has no effect, or another one than somebody may think.
 pub(crate) fn warn(of: &Configuration, findings: &mut Findings) {
-    mode(of, findings);
     let mut in_vain = InVain { findings };
     let client = &of.client_connection;
     let speaks = "Portolan speaks JSON with the API server";
@@ -76,17 +74,6 @@ pub(crate) fn warn(of: &Configuration, findings: &mut Findings) {
     one_family(of, findings);
 }
 
-/// A mode that is said and not there is told. A blank one is not: nobody has asked for iptables there.
-fn mode(of: &Configuration, findings: &mut Findings) {
-    if of.nftables_stands_in() && !of.mode.is_empty() {
-        let rule = "is a mode that Portolan does not have yet, and is taken as a blank one is: nftables, with the settings of \
-                    the block `iptables` and with NodePorts on all of the node's addresses but loopback";
-        let advice = "leave it if that is right (kubeadm writes it from 1.37 on), or write `nftables` for NodePorts on the \
-                      node's primary addresses only";
-        findings.warning(Problem::new("mode", &of.mode, rule, advice));
-    }
-}
-
 fn logging(of: &Configuration, in_vain: &mut InVain<'_>) {
     let at_once = "log lines are written at once";
     let logging = &of.logging;
@@ -112,13 +99,9 @@ fn logging(of: &Configuration, in_vain: &mut InVain<'_>) {
 /// What is set in the block of another mode, unless the block that counts says the same.
 fn other_blocks(of: &Configuration, in_vain: &mut InVain<'_>) {
     let active = of.active();
-    let mode_is = format!("the mode is {}", Mode::of(&of.mode).unwrap_or(active.mode));
-    let reason = |block: &str| match block {
-        "nftables" if of.nftables_stands_in() => (
-            "without a mode, and in iptables mode, the block `iptables` counts, as in kube-proxy",
-            "set it there, or set `mode: nftables`",
-        ),
-        _ => (mode_is.as_str(), "remove it"),
+    let mode_is = match &*of.mode {
+        "" => "no mode is given, which is iptables".to_owned(),
+        _ => format!("the mode is {}", active.mode),
     };
     let (iptables, nftables, ipvs) = (&of.iptables, &of.nftables, &of.ipvs);
     for (block, bit, all) in [
@@ -126,12 +109,11 @@ fn other_blocks(of: &Configuration, in_vain: &mut InVain<'_>) {
         ("nftables", nftables.masquerade_bit, nftables.masquerade_all),
     ] {
         let counts = active.masquerade_block == block;
-        let (why, advice) = reason(block);
         let as_active = counts || bit == active.masquerade_bit;
         let is_default = bit == default::MASQUERADE_BIT;
-        in_vain.unless_else(as_active || is_default, &format!("{block}.masqueradeBit"), bit, why, advice);
+        in_vain.unless(as_active || is_default, &format!("{block}.masqueradeBit"), bit, &mode_is);
         let as_active = counts || all == active.masquerade_all;
-        in_vain.unless_else(as_active || !all, &format!("{block}.masqueradeAll"), all, why, advice);
+        in_vain.unless(as_active || !all, &format!("{block}.masqueradeAll"), all, &mode_is);
     }
     for (block, period, least, default_least) in [
         ("iptables", iptables.sync_period, iptables.min_sync_period, None),
@@ -139,14 +121,15 @@ fn other_blocks(of: &Configuration, in_vain: &mut InVain<'_>) {
         ("ipvs", ipvs.sync_period, Some(ipvs.min_sync_period), Some(Default::default())),
     ] {
         let counts = active.block == block;
-        let (why, advice) = reason(block);
         let as_active = counts || period == active.sync_period;
         let is_default = period == default::SYNC_PERIOD;
-        in_vain.unless_else(as_active || is_default, &format!("{block}.syncPeriod"), period, why, advice);
+        in_vain.unless(as_active || is_default, &format!("{block}.syncPeriod"), period, &mode_is);
         let as_active = counts || least == active.min_sync_period || least == Some(default::MIN_SYNC_PERIOD);
         let path = format!("{block}.minSyncPeriod");
-        in_vain.unless_else(as_active || least == default_least, &path, least.unwrap_or_default(), why, advice);
+        in_vain.unless(as_active || least == default_least, &path, least.unwrap_or_default(), &mode_is);
     }
+    let localhost = iptables.localhost_node_ports;
+    in_vain.unless(localhost || active.block == "iptables", "iptables.localhostNodePorts", localhost, &mode_is);
     if active.block != "ipvs" {
         in_vain.unless(ipvs.scheduler.is_empty(), "ipvs.scheduler", &ipvs.scheduler, &mode_is);
         let excluded = ipvs.exclude_cidrs.as_deref().unwrap_or_default();

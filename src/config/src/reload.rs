@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::{gates, resolve::Resolved};
+use crate::{gates, mode::Mode, resolve::Resolved};
 
 /// What became of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +98,7 @@ fn fields(of: &Resolved) -> BTreeMap<String, Value> {
     let mut fields = BTreeMap::new();
     let mut configuration = of.configuration.clone();
     // A blank mode and iptables are the same: an upgrade with kubeadm writes the one in place of the other.
-    if configuration.nftables_stands_in() {
+    if configuration.chosen_mode() == Some(Mode::Iptables) {
         configuration.mode.clear();
     }
     let value = serde_json::to_value(configuration).unwrap_or_default();

@@ -25,7 +25,7 @@ use crate::{
 pub struct Settings {
     /// What is programmed.
     pub mode: Mode,
-    /// Whether no mode was said.
+    /// Whether no mode was said, which is iptables.
     pub mode_defaulted: bool,
     /// What the model is told about the node.
     pub node: NodeConfig,
@@ -167,18 +167,17 @@ fn node(resolved: &Resolved, host_name: &str) -> Result<NodeConfig, Problems> {
         count_connections: resolved.run.count_connections,
         nodeport_addresses: nodeport_addresses(of)?,
         bind_address: read_ip(&of.bind_address).map(|read| read.addr).filter(|addr| !addr.is_unspecified()),
-        at_loopback: at_loopback(resolved),
-        // Liberal, conntrack calls hardly anything invalid.
+        at_loopback: at_loopback(resolved, active.mode),
+        // A connection to an endpoint that is slow may be reset by its own packets, unless the kernel takes them for valid.
         drop_invalid: active.mode == Mode::Iptables && !of.conntrack.tcp_be_liberal,
         external_ips: resolved.features.external_ips,
     })
 }
 
-/// Rules serve loopback addresses in iptables mode, as in kube-proxy, unless somebody has told it not to.
-fn at_loopback(resolved: &Resolved) -> AtLoopback {
-    let of = &resolved.configuration;
-    match of.active().mode {
-        Mode::Iptables if of.iptables.localhost_node_ports => AtLoopback::Rules,
+/// Each mode has a switch of its own.
+const fn at_loopback(resolved: &Resolved, mode: Mode) -> AtLoopback {
+    match mode {
+        Mode::Iptables if resolved.configuration.iptables.localhost_node_ports => AtLoopback::Rules,
         Mode::Nftables if resolved.features.localhost_node_ports => AtLoopback::Listener,
         Mode::Iptables | Mode::Nftables | Mode::Ipvs => AtLoopback::Nobody,
     }
@@ -205,7 +204,10 @@ fn detect_local(of: &Configuration) -> Result<DetectLocal, Problems> {
 }
 
 fn nodeport_addresses(of: &Configuration) -> Result<NodePortAddresses, Problems> {
-    let entries = of.clone().effective().node_port_addresses.unwrap_or_default();
+    let mut entries = of.clone().effective().node_port_addresses.unwrap_or_default();
+    if entries.is_empty() {
+        entries.push("all".to_owned());
+    }
     let NodePortList(addresses) =
         NodePortList::of(&entries).map_err(|_| unjudged("nodePortAddresses", &entries.join(",")))?;
     Ok(addresses)

@@ -13,8 +13,8 @@ use super::DaemonError;
 use crate::{cli, events::Reporter, metrics::Feature, sync_loop};
 
 /// What no mode means.
-pub(super) const MODE_DEFAULTED: &str = "no mode is given: nftables, with NodePorts on all of the node's addresses but loopback, as in kube-proxy's iptables \
-     mode; give `mode: nftables` to have them on the node's primary addresses only";
+pub(super) const MODE_DEFAULTED: &str = "no mode is given: iptables, as in kube-proxy; `mode: nftables` is faster where the kernel has \
+     nf_tables, and has NodePorts on the node's primary addresses unless `nodePortAddresses` has others";
 
 /// Reads all of it. Gives the text of the file, too.
 pub(super) fn read(flags: &Flags) -> Result<(Resolved, Option<String>), DaemonError> {

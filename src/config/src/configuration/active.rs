@@ -8,7 +8,7 @@ use crate::{duration::GoDuration, mode::Mode};
 pub(crate) struct Active {
     /// What is programmed.
     pub(crate) mode: Mode,
-    /// The block with the periods: that of the mode, or `iptables` where nftables stands in.
+    /// The block with the periods.
     pub(crate) block: &'static str,
     /// The block that says how to masquerade. ipvs has nothing about it.
     pub(crate) masquerade_block: &'static str,
@@ -20,19 +20,18 @@ pub(crate) struct Active {
 }
 
 impl Configuration {
-    /// Whether nftables stands in for iptables mode: that is what a blank mode means in kube-proxy, and what kubeadm
-    /// writes from 1.37 on where nobody has chosen a mode (kubernetes#139777). Both are the same cluster, before and after
-    /// an upgrade, and so both mean the same here.
-    pub(crate) fn nftables_stands_in(&self) -> bool {
-        self.mode.is_empty() || Mode::of(&self.mode) == Some(Mode::Iptables)
+    /// The mode; nothing where there is no such mode. A blank one is iptables, as in kube-proxy: where nobody has chosen a mode,
+    /// kubeadm writes a blank one up to 1.36 and `iptables` from 1.37 on (kubernetes#139777). Both are the same cluster, before
+    /// and after an upgrade, and so both mean the same here.
+    pub(crate) fn chosen_mode(&self) -> Option<Mode> {
+        if self.mode.is_empty() { Some(Mode::Iptables) } else { Mode::of(&self.mode) }
     }
 
     /// The block that counts; that of iptables for a mode that there is not, as in kube-proxy.
     pub(crate) fn active(&self) -> Active {
-        let mode = if self.nftables_stands_in() { Some(Mode::Nftables) } else { Mode::of(&self.mode) };
         let Self { iptables, ipvs, nftables, .. } = self;
         let of_iptables = Active {
-            mode: mode.unwrap_or(Mode::Iptables),
+            mode: Mode::Iptables,
             block: "iptables",
             masquerade_block: "iptables",
             masquerade_bit: iptables.masquerade_bit,
@@ -40,23 +39,24 @@ impl Configuration {
             sync_period: iptables.sync_period,
             min_sync_period: iptables.min_sync_period,
         };
-        match mode {
-            Some(Mode::Nftables) if !self.nftables_stands_in() => Active {
+        match self.chosen_mode() {
+            Some(Mode::Nftables) => Active {
+                mode: Mode::Nftables,
                 block: "nftables",
                 masquerade_block: "nftables",
                 masquerade_bit: nftables.masquerade_bit,
                 masquerade_all: nftables.masquerade_all,
                 sync_period: nftables.sync_period,
                 min_sync_period: nftables.min_sync_period,
-                ..of_iptables
             },
             Some(Mode::Ipvs) => Active {
+                mode: Mode::Ipvs,
                 block: "ipvs",
                 sync_period: ipvs.sync_period,
                 min_sync_period: Some(ipvs.min_sync_period),
                 ..of_iptables
             },
-            _ => of_iptables,
+            Some(Mode::Iptables) | None => of_iptables,
         }
     }
 }

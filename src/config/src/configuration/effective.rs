@@ -1,37 +1,19 @@
 //! What a configuration comes to: the mode is known, and only its block counts.
 //!
 //! kube-proxy keeps one `masqueradeAll` and one pair of periods, taken from the block of its mode, and writes them
-//! back into that block alone: the others show `0s`. A blank mode is iptables there; here both are nftables, as long as
-//! there is no iptables mode. The settings that somebody made for kube-proxy in such a file are those of the `iptables`
-//! block, and so they are what Portolan follows: with NodePorts on all the node's addresses, as iptables mode has them
-//! (but not on loopback, which nftables cannot serve).
+//! back into that block alone: the others show `0s`.
 
-use super::{Configuration, Nftables, default};
+use super::{Configuration, default};
 use crate::{duration::GoDuration, mode::Mode};
 
 impl Configuration {
-    /// The configuration as its mode has it. It is what kube-proxy writes to files and shows at /configz; where nftables
-    /// stands in for iptables mode, it says what Portolan does then, in words that kube-proxy would follow too.
+    /// The configuration as its mode has it. It is what kube-proxy writes to files and shows at /configz.
     #[must_use]
     pub fn effective(mut self) -> Self {
-        if self.nftables_stands_in() {
-            Mode::Nftables.name().clone_into(&mut self.mode);
-            self.nftables = Nftables {
-                masquerade_bit: self.iptables.masquerade_bit,
-                masquerade_all: self.iptables.masquerade_all,
-                sync_period: self.iptables.sync_period,
-                min_sync_period: self.iptables.min_sync_period,
-            };
-            if self.has_no_node_port_addresses() {
-                self.node_port_addresses = Some(vec!["0.0.0.0/0".to_owned(), "::/0".to_owned()]);
-            }
+        let mode = self.chosen_mode();
+        if let Some(mode) = mode {
+            mode.name().clone_into(&mut self.mode);
         }
-        self.in_its_mode()
-    }
-
-    /// The same where nothing stands in for another mode: what kube-proxy makes of a mode that is said.
-    pub(crate) fn in_its_mode(mut self) -> Self {
-        let mode = Mode::of(&self.mode);
         if mode == Some(Mode::Nftables) && self.has_no_node_port_addresses() {
             self.node_port_addresses = Some(vec!["primary".to_owned()]);
         }

@@ -21,16 +21,23 @@ fn cidrs(texts: &[&str]) -> Vec<ipnet::IpNet> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
 }
 
-const EFFECTS: [Effect; 49] = [
+const EFFECTS: [Effect; 52] = [
     ("mode: nftables", "--proxy-mode=nftables", |s| {
         s.mode == Mode::Nftables && !s.mode_defaulted && s.node.nodeport_addresses == NodePortAddresses::PRIMARY
     }),
     ("mode: ''", "--proxy-mode=", |s| {
-        s.mode == Mode::Nftables
+        s.mode == Mode::Iptables
             && s.mode_defaulted
             && s.node.nodeport_addresses == NodePortAddresses::within(cidrs(&["0.0.0.0/0", "::/0"]))
     }),
-    ("mode: ''", "--mode=nftables", |s| s.mode == Mode::Nftables),
+    ("mode: iptables", "--mode=iptables", |s| {
+        s.mode == Mode::Iptables && !s.mode_defaulted && s.node.at_loopback == AtLoopback::Rules && s.node.drop_invalid
+    }),
+    ("iptables: {localhostNodePorts: false}", "--iptables-localhost-nodeports=false", |s| {
+        s.node.at_loopback == AtLoopback::Nobody
+    }),
+    ("conntrack: {tcpBeLiberal: true}", "--conntrack-tcp-be-liberal", |s| !s.node.drop_invalid),
+    ("mode: nftables", "--mode=nftables", |s| s.node.at_loopback == AtLoopback::Listener && !s.node.drop_invalid),
     ("hostnameOverride: ' Node-A '", "--hostname-override= Node-A ", |s| s.node.hostname == "node-a"),
     ("hostnameOverride: ''", "--hostname-override=", |s| s.node.hostname == "this-host"),
     ("bindAddress: 0.0.0.0", "--bind-address=0.0.0.0", |s| s.node.bind_address.is_none()),
@@ -54,8 +61,8 @@ const EFFECTS: [Effect; 49] = [
     }),
     ("featureGates: {ComponentStatusz: false}", "--feature-gates=ComponentStatusz=false", |s| !s.features.statusz),
     (
-        "featureGates: {KubeProxyNFTablesLocalhostNodePorts: false}",
-        "--feature-gates=KubeProxyNFTablesLocalhostNodePorts=false",
+        "mode: nftables\nfeatureGates: {KubeProxyNFTablesLocalhostNodePorts: false}",
+        "--mode=nftables --feature-gates=KubeProxyNFTablesLocalhostNodePorts=false",
         |s| s.node.at_loopback == AtLoopback::Nobody,
     ),
     ("featureGates: {ComponentFlagz: false}", "--feature-gates=ComponentFlagz=false", |s| !s.features.flagz),
@@ -188,7 +195,7 @@ fn nothing_said_is_kube_proxys_default_but_nobody_waits() {
     let Settings { node, conntrack, client, logging, .. } = settings_of(&[]);
     let settings = settings("");
     assert_eq!(settings, settings_of(&[]));
-    assert!(settings.mode_defaulted);
+    assert_eq!((settings.mode, settings.mode_defaulted), (Mode::Iptables, true));
     assert_eq!((settings.sync_period, settings.min_sync_period), (seconds(30), seconds(0)));
     assert_eq!(
         (settings.healthz, settings.metrics),
@@ -265,16 +272,16 @@ fn portolans_own_flags_count_beside_a_file() {
 }
 
 #[test]
-fn nftables_stands_in_for_a_blank_mode_and_for_iptables() {
+fn a_blank_mode_and_iptables_are_the_same() {
     let of = |arguments: &[&str], file: Option<&str>| {
         let resolved = super::resolved(arguments, file).unwrap();
-        assert!(resolved.warnings.len() <= 1, "{}", super::warnings(&resolved));
+        assert_eq!(super::warnings(&resolved), "");
         Settings { mode_defaulted: true, ..Settings::new(&resolved, "this-host").unwrap() }
     };
     let blocks = "iptables: {masqueradeBit: 3, masqueradeAll: true, syncPeriod: 2s}\n";
     let [blank, iptables] = ["", "mode: iptables\n"].map(|mode| super::file(&format!("{mode}{blocks}")));
     let expected = of(&["--config=x"], Some(&blank));
-    assert_eq!((expected.node.masquerade_mark, expected.sync_period), (8, seconds(2)));
+    assert_eq!((expected.mode, expected.node.masquerade_mark, expected.sync_period), (Mode::Iptables, 8, seconds(2)));
     assert_eq!(of(&["--config=x"], Some(&iptables)), expected);
     assert_eq!(of(&["--config=x", "--mode=iptables"], Some(&blank)), expected);
     let flags = ["--iptables-masquerade-bit=3", "--masquerade-all", "--iptables-sync-period=2s"];
@@ -290,7 +297,6 @@ fn the_block_iptables_counts_where_no_mode_is_said() {
         assert_eq!((settings.node.masquerade_mark, settings.node.masquerade_all), (2, true), "{mode}");
         assert_eq!(settings.sync_period, seconds(2), "{mode}");
     }
-    // Without iptables' NodePort addresses where the mode is said.
     assert_eq!(settings("mode: nftables").node.nodeport_addresses, NodePortAddresses::PRIMARY);
 }
 

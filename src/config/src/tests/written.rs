@@ -6,7 +6,7 @@ use std::fs;
 use clap::CommandFactory;
 
 use super::{Daemon, flags, resolved, testdata};
-use crate::{Configuration, Flags, Reload, Settings};
+use crate::{Configuration, Flags, Mode, Reload, Settings};
 
 fn read(name: &str) -> String {
     fs::read_to_string(testdata(&format!("kube-proxy/{name}"))).unwrap()
@@ -20,21 +20,13 @@ fn names(ending: &str) -> Vec<String> {
     names
 }
 
-/// A blank mode is iptables there, and iptables itself; everything else is the same.
-fn as_kube_proxy(mut configuration: Configuration) -> Configuration {
-    if configuration.mode.is_empty() {
-        configuration.mode = "iptables".into();
-    }
-    configuration.in_its_mode()
-}
-
 #[test]
 fn files_are_written_as_kube_proxy_writes_them() {
     let names: Vec<String> = names(".yaml").into_iter().filter(|name| !name.ends_with(".written")).collect();
     assert_eq!(names.len(), 11, "{names:?}");
     for name in names {
         let (configuration, _) = Configuration::parse(&read(&format!("{name}.yaml"))).unwrap();
-        assert_eq!(as_kube_proxy(configuration).to_yaml(), read(&format!("{name}.written.yaml")), "{name}");
+        assert_eq!(configuration.effective().to_yaml(), read(&format!("{name}.written.yaml")), "{name}");
     }
 }
 
@@ -58,13 +50,13 @@ fn json_has_the_order_of_kube_proxys_type() {
     assert_eq!(names.len(), 3, "{names:?}");
     for name in names {
         let (configuration, _) = Configuration::parse(&read(&format!("{name}.yaml"))).unwrap();
-        let json = format!("{{\"kubeproxy.config.k8s.io\":{}}}\n", as_kube_proxy(configuration).to_json());
+        let json = format!("{{\"kubeproxy.config.k8s.io\":{}}}\n", configuration.effective().to_json());
         assert_eq!(json, read(&format!("{name}.configz.json")), "{name}");
     }
 }
 
 #[test]
-fn where_nftables_stands_in_it_says_what_is_done_then() {
+fn a_blank_mode_is_written_as_iptables() {
     let block = "iptables: {masqueradeAll: true, masqueradeBit: 3, syncPeriod: 7s, minSyncPeriod: 2s}\n";
     let [effective, said] = ["", "mode: iptables\n"].map(|mode| {
         let (configuration, _) = Configuration::parse(&super::file(&format!("{mode}{block}"))).unwrap();
@@ -73,10 +65,9 @@ fn where_nftables_stands_in_it_says_what_is_done_then() {
     assert_eq!(effective, said);
     let written = effective.to_yaml();
     for part in [
-        "mode: nftables\nnftables:\n  masqueradeAll: true\n  masqueradeBit: 3\n  minSyncPeriod: 2s\n  syncPeriod: 7s\n",
-        "nodePortAddresses:\n- 0.0.0.0/0\n- ::/0\n",
-        "iptables:\n  localhostNodePorts: true\n  masqueradeAll: false\n  masqueradeBit: 3\n  minSyncPeriod: 0s\n  \
-         syncPeriod: 0s\n",
+        "mode: iptables\nnftables:\n  masqueradeAll: false\n  masqueradeBit: 14\n  minSyncPeriod: 0s\n  syncPeriod: 0s\n",
+        "nodePortAddresses: null\n",
+        "iptables:\n  localhostNodePorts: true\n  masqueradeAll: true\n  masqueradeBit: 3\n  minSyncPeriod: 2s\n  syncPeriod: 7s\n",
     ] {
         assert!(written.contains(part), "{part}\nis not in\n{written}");
     }
@@ -98,14 +89,12 @@ fn what_kubeadm_writes_works_as_it_is() {
         let arguments = ["--config=/var/lib/kube-proxy/config.conf", "--hostname-override=node-a"];
         resolved(&arguments, Some(&read(name))).unwrap()
     });
-    assert_eq!(super::warnings(&old), "");
-    assert!(old.mode_defaulted);
-    // The mode that is said, and no other line.
-    assert_eq!(new.warnings.len(), 1, "{}", super::warnings(&new));
-    assert_eq!((&*new.warnings[0].0.path, new.warnings[0].0.value.as_deref()), ("mode", Some("iptables")));
-    assert!(!new.mode_defaulted);
+    for resolved in [&old, &new] {
+        assert_eq!(super::warnings(resolved), "");
+    }
+    assert!(old.mode_defaulted && !new.mode_defaulted);
     let [settings, of_new] = [&old, &new].map(|resolved| Settings::new(resolved, "this-host").unwrap());
-    assert_eq!(settings.node.hostname, "node-a");
+    assert_eq!((settings.mode, &*settings.node.hostname), (Mode::Iptables, "node-a"));
     assert!(settings.min_sync_period.is_zero());
     // An upgrade changes nothing.
     assert_eq!(Settings { mode_defaulted: true, ..of_new }, settings);

@@ -69,17 +69,14 @@ impl Rules<'_> {
 }
 
 fn mode(of: &Configuration, rules: &mut Rules<'_>) {
-    if of.nftables_stands_in() {
-        return;
-    }
-    match Mode::of(&of.mode) {
-        Some(Mode::Nftables) => {}
-        Some(_) => {
-            let advice = "write `nftables`, or leave it out for nftables with NodePorts on all the node's addresses";
+    match of.chosen_mode() {
+        Some(Mode::Iptables | Mode::Nftables) => {}
+        Some(Mode::Ipvs) => {
+            let advice = "write `nftables` or `iptables`";
             rules.broken("mode", &of.mode, "is a mode that Portolan does not have yet", advice);
         }
         None => {
-            let advice = did_you_mean(&of.mode, Mode::ALL.map(Mode::name), "write `nftables`, or leave it out");
+            let advice = did_you_mean(&of.mode, Mode::ALL.map(Mode::name), "write `nftables` or `iptables`");
             rules.broken("mode", &of.mode, "is not iptables, ipvs, nftables or blank", &advice);
         }
     }

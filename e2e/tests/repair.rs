@@ -15,7 +15,7 @@ use portolan_core::{
     object::Syncer,
 };
 use portolan_e2e::{
-    Lab, Options,
+    Lab, Mode, Options,
     cast::named,
     daemon::{Daemon, Rules as _, lone, test},
     diff,
@@ -81,15 +81,43 @@ const EDITS: [(&str, &str, &str); 20] = [
     ("dormant flag set", "table ip portolan { flags dormant; }", "first=table ip portolan"),
 ];
 
+/// The same in iptables mode, by iptables.
+const EDITS_OF_IPTABLES: [(&str, &str); 9] = [
+    ("nat flushed", "-t nat -F"),
+    ("filter flushed", "-t filter -F"),
+    ("dispatching chain flushed", "-t nat -F KUBE-SERVICES"),
+    ("chain of a Service flushed", "-t nat -F KUBE-MARK-MASQ"),
+    ("rule deleted", "-t nat -D KUBE-SERVICES 1"),
+    ("rule inserted", "-t nat -I KUBE-SERVICES -j RETURN"),
+    ("rule replaced", "-t nat -R KUBE-POSTROUTING 1 -j ACCEPT"),
+    ("jump deleted", "-t nat -D PREROUTING 1"),
+    ("jump doubled", "-t filter -I INPUT -j KUBE-PROXY-FIREWALL"),
+];
+
 /// What the daemon logs when it has put our objects right.
 const REPAIRED: &str = "another program changed our objects: repaired";
 
 fn main() -> ExitCode {
     let edit = |(name, commands, first): (&str, &'static str, &'static str)| -> Test {
-        test(&format!("repaired: {name}"), move || repaired(commands, first))
+        test(&format!("nftables/repaired: {name}"), move || repaired(commands, first))
     };
     let mut tests: Vec<_> = EDITS.into_iter().map(edit).collect();
-    tests.push(test("repaired: whole ruleset flushed", ruleset_flushed));
+    let edit = |(name, arguments): (&str, &'static str)| -> Test {
+        test(&format!("iptables/repaired: {name}"), move || {
+            repaired_in_iptables_mode(|node| {
+                node.command("iptables").args(arguments.split(' ')).expect_exit(0)?;
+                Ok(())
+            })
+        })
+    };
+    tests.extend(EDITS_OF_IPTABLES.into_iter().map(edit));
+    tests.push(test("iptables/repaired: whole ruleset flushed", || {
+        repaired_in_iptables_mode(|node| {
+            node.nft("flush ruleset")?;
+            Ok(())
+        })
+    }));
+    tests.push(test("nftables/repaired: whole ruleset flushed", ruleset_flushed));
     tests.push(test("commits elsewhere are not looked at", commits_elsewhere_are_not_looked_at));
     tests.push(test("commits elsewhere are not logged", commits_elsewhere_are_not_logged));
     harness::run(|| Ok::<_, Failure>(tests), || ())
@@ -115,17 +143,17 @@ struct Programmed {
     manifests: tempfile::TempDir,
 }
 
-fn programmed(node: &Host) -> Result<Programmed> {
+fn programmed(node: &Host, mode: Mode) -> Result<Programmed> {
     let folder = tempfile::tempdir()?;
     fs::write(folder.path().join("all.yaml"), manifests()?)?;
-    let daemon = Daemon::start(&Portolan::find()?, node, folder.path())?;
+    let daemon = Daemon::start(&Portolan::find()?.in_mode(mode), node, folder.path())?;
     daemon.logs(0, "programmed")?;
     Ok(Programmed { daemon, manifests: folder })
 }
 
 fn repaired(commands: &str, first: &str) -> Result<()> {
     let node = lone()?;
-    let Programmed { daemon, .. } = &programmed(&node)?;
+    let Programmed { daemon, .. } = &programmed(&node, Mode::Nftables)?;
     let before = node.tables()?;
     let seen = daemon.log().len();
     node.nft(&commands.replace("HANDLE", &handle(&node)?))?;
@@ -133,6 +161,19 @@ fn repaired(commands: &str, first: &str) -> Result<()> {
     let after = node.tables()?;
     ensure!(after == before, "before (-), repaired (+):\n{}", diff::lines(&before, &after));
     ensure!(line.contains(first), "{first:?} is not in {line}");
+    Ok(())
+}
+
+fn repaired_in_iptables_mode(edit: impl FnOnce(&Host) -> Result<()>) -> Result<()> {
+    let node = lone()?;
+    let Programmed { daemon, .. } = &programmed(&node, Mode::Iptables)?;
+    let before = node.listed(Mode::Iptables)?;
+    let seen = daemon.log().len();
+    edit(&node)?;
+    let (line, _) = daemon.logs(seen, REPAIRED)?;
+    let after = node.listed(Mode::Iptables)?;
+    ensure!(after == before, "before (-), repaired (+):\n{}", diff::lines(&before, &after));
+    ensure!(line.contains(" in table "), "no object is named in {line}");
     Ok(())
 }
 
@@ -149,7 +190,7 @@ fn ruleset_flushed() -> Result<()> {
     let (node, client) = (lab.host("node-a")?, lab.host("pod-a2")?);
     let endpoints = [(named("pod-a1")?, 8080), (named("pod-b1")?, 8080)];
     let _servers = lab.serve(tcp_targets(&endpoints))?;
-    let Programmed { daemon, .. } = &programmed(node)?;
+    let Programmed { daemon, .. } = &programmed(node, Mode::Nftables)?;
     let before = node.tables()?;
     let mut times = Vec::new();
     for _ in 0..10 {
@@ -215,7 +256,7 @@ fn commits_elsewhere_are_not_looked_at() -> Result<()> {
 
 fn commits_elsewhere_are_not_logged() -> Result<()> {
     let node = lone()?;
-    let Programmed { daemon, manifests } = &programmed(&node)?;
+    let Programmed { daemon, manifests } = &programmed(&node, Mode::Nftables)?;
     let before = daemon.log();
     for number in 0..COMMITS {
         commit_elsewhere(&node, number)?;

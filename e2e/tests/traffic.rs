@@ -182,7 +182,8 @@ fn moving<D: Dataplane>() -> Result<()> {
     })?;
     let connections: u32 = met.values().sum();
     println!("{MOVES} moves in {took:.1?}, {connections} connections: {met:?}");
-    ensure!(syncer.stats().batches > u64::from(MOVES), "too few moves: {:?}", syncer.stats());
+    // One in fifteen moves chooses the endpoints that are there already.
+    ensure!(syncer.stats().batches > u64::from(MOVES) * 7 / 8, "too few moves: {:?}", syncer.stats());
     let known = |what: &str| tcp_targets(&six).any(|target| target.to_string() == what);
     ensure!(met.keys().all(|what| known(what)), "lost connections, or strangers, among {connections}: {met:?}");
     ensure!(met.len() == six.len() && connections >= MOVES * BETWEEN);

@@ -35,7 +35,10 @@ fn of_mode<D: Dataplane>() -> Vec<Test> {
             restart_writes_nothing::<D>(Signal::SIGINT)
         }),
         test(&named("resyncs without drift write and read nothing"), resyncs_write_and_read_nothing::<D>),
-        test(&named("killed in the middle of changes, a restart converges"), killed_in_the_middle::<D>),
+        test(
+            &named("killed in the middle of changes, a restart converges"),
+            killed_in_the_middle_a_restart_converges::<D>,
+        ),
     ]
 }
 
@@ -135,7 +138,7 @@ fn resyncs_write_and_read_nothing<D: Dataplane>() -> Result<()> {
     })?
 }
 
-fn killed_in_the_middle<D: Dataplane>() -> Result<()> {
+fn killed_in_the_middle_a_restart_converges<D: Dataplane>() -> Result<()> {
     let (node, portolan, folder) = (lone()?, Portolan::find()?.in_mode(D::MODE), tempfile::tempdir()?);
     write(folder.path(), &services(60, 0)?)?;
     for killed in 0..6 {

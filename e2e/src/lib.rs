@@ -45,4 +45,4 @@ pub use lab::{Lab, Options};
 pub use portolan_config::Mode;
 
 /// The modes in which Portolan is tested.
-pub const MODES: [Mode; 1] = [Mode::Nftables];
+pub const MODES: [Mode; 2] = [Mode::Nftables, Mode::Iptables];

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use portolan::output::{Traced, trace_json};
 use portolan_core::{addr::Protocol, trace::Origin};
 use portolan_e2e::{
-    Lab, MODES, Mode, Options,
+    Lab, Mode, Options,
     cast::named,
     daemon::{Rules as _, lone, test},
     harness::{self, Failure, Test},
@@ -36,7 +36,7 @@ fn tests() -> Result<Vec<Test>, Failure> {
         let remembered = test(&format!("{mode}/a client is remembered"), move || a_client_is_remembered(mode));
         scenarios.iter().map(of).chain([remembered])
     };
-    let mut tests: Vec<_> = MODES.into_iter().flat_map(of_mode).collect();
+    let mut tests: Vec<_> = of_mode(Mode::Nftables).collect();
     tests.push(test("nftables/what others did is named", what_others_did_is_named));
     Ok(tests)
 }

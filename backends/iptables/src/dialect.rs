@@ -37,7 +37,7 @@ impl Dialect for Iptables {
     const RENDER_READS_POLICY: bool = true;
 
     /// A commit of a table is, and those of two tables have an order in which it does not matter
-    /// ([`restore`](crate::restore)).
+    /// (`restore.rs`).
     const SEEN_WHOLE: bool = true;
 
     /// The order matters between batches alone.

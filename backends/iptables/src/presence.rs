@@ -29,7 +29,8 @@ impl Xtables {
         };
         let in_x_tables = |family| legacy::tables(family).is_ok_and(|tables| tables.contains(&Table::Filter.as_str()));
         let may_be_there = Family::ALL.into_iter().any(|family| in_nf_tables(family) || in_x_tables(family));
-        may_be_there.then(|| Self::open(false).ok()).flatten()
+        // Packets meet the chain that kubelet has too, so who asks is told of it.
+        may_be_there.then(|| Self::open(true).ok()).flatten()
     }
 
     pub(crate) fn holds_ours(&self) -> Result<bool, ProgramError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::{gates, mode::Mode, resolve::Resolved};
+use crate::{gates, mode::Mode, resolve::Resolved, settings::rules_serve_loopback};
 
 /// What became of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +60,10 @@ impl Reload {
         if changed.is_empty() {
             return Self::Same;
         }
-        let (changed, fields): (Vec<_>, Vec<_>) = changed.into_iter().partition(|name| is_live(name));
+        // Which of the kernel's settings and of kubelet's chains are ours to keep is decided at the start.
+        let loopback_stays = rules_serve_loopback(old) == rules_serve_loopback(new);
+        let is_live = |name: &String| is_live(name) && (loopback_stays || name != "nodePortAddresses");
+        let (changed, fields): (Vec<_>, Vec<_>) = changed.into_iter().partition(is_live);
         if fields.is_empty() { Self::Live { changed } } else { Self::NeedsRestart { fields } }
     }
 }

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use portolan_core::{
-    addr::{PerFamily, read_ip},
+    addr::{Family, PerFamily, read_ip},
     desired::InterfaceName,
     model::{AtLoopback, DetectLocal, NodeConfig, NodePortAddresses},
 };
@@ -172,6 +172,11 @@ fn node(resolved: &Resolved, host_name: &str) -> Result<NodeConfig, Problems> {
         drop_invalid: active.mode == Mode::Iptables && !of.conntrack.tcp_be_liberal,
         external_ips: resolved.features.external_ips,
     })
+}
+
+/// Whether NodePorts at 127.0.0.1 are served by rules, whatever the node's name.
+pub(crate) fn rules_serve_loopback(resolved: &Resolved) -> bool {
+    node(resolved, "node").is_ok_and(|node| node.rules_serve_loopback(Family::V4))
 }
 
 /// Each mode has a switch of its own.

@@ -100,7 +100,7 @@ impl<'a> Reloader<'a> {
             Reload::Live { changed } => {
                 let settings = Settings::new(&new, &configuration::host_name())?;
                 self.verbosity.set(settings.logging.verbosity);
-                if changed.iter().any(|field| field.starts_with("conntrack.") || &**field == "nodePortAddresses") {
+                if changed.iter().any(|field| field.starts_with("conntrack.")) {
                     self.metrics.sysctls_failed(sysctl::apply(
                         &settings.conntrack,
                         settings.node.rules_serve_loopback(Family::V4),

@@ -28,9 +28,13 @@ fn what_can_be_followed_is_followed() {
         ("mode: iptables", "", Reload::Same),
         ("mode: iptables", "mode: iptables\niptables: {syncPeriod: 1m}", live(&["iptables.syncPeriod"])),
         ("mode: nftables", "mode: nftables\nnftables: {masqueradeAll: true}", live(&["nftables.masqueradeAll"])),
-        ("", "nodePortAddresses: [10.0.0.0/8]", live(&["nodePortAddresses"])),
+        ("", "nodePortAddresses: [0.0.0.0/0]", live(&["nodePortAddresses"])),
         ("nodePortAddresses: [10.0.0.0/8]", "nodePortAddresses: [11.0.0.0/8]", live(&["nodePortAddresses"])),
-        ("nodePortAddresses: [primary]", "nodePortAddresses: [primary, localhost]", live(&["nodePortAddresses"])),
+        (
+            "mode: nftables\nnodePortAddresses: [primary]",
+            "mode: nftables\nnodePortAddresses: [primary, localhost]",
+            live(&["nodePortAddresses"]),
+        ),
         ("", "clusterCIDR: 10.0.0.0/8", live(&["clusterCIDR"])),
         ("clusterCIDR: 10.0.0.0/8", "detectLocalMode: NodeCIDR", live(&["clusterCIDR", "detectLocalMode"])),
         (
@@ -87,6 +91,8 @@ fn what_is_read_at_the_start_needs_a_restart() {
         ("logging: {format: json}", restart(&["logging.format"])),
         ("iptables: {masqueradeBit: 3}", restart(&["iptables.masqueradeBit"])),
         ("oomScoreAdj: 0", restart(&["oomScoreAdj"])),
+        // 127.0.0.1 is no longer among them, for which the kernel was told at the start to let its packets leave the node.
+        ("nodePortAddresses: [10.0.0.0/8]", restart(&["nodePortAddresses"])),
         // One such field is enough to leave all as it was.
         ("oomScoreAdj: 0\nclusterCIDR: 10.0.0.0/8", restart(&["oomScoreAdj"])),
     ] {

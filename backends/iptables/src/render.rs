@@ -260,9 +260,8 @@ impl Rendering<'_> {
     fn health_check(&mut self) {
         let Some(number) = self.port.health_check_node_port else { return };
         let key = self.rule(Table::Filter, ChainName::NodePorts, Match::Port(Protocol::Tcp, number));
-        // All ports of the Service want it.
-        let comment = format!("{} health check node port", self.port.name.service);
-        self.put(key, commented(&comment, Target::Accept));
+        // All ports of the Service want it, and two Services may name one number: all say the same.
+        self.put(key, commented("kubernetes health check node port", Target::Accept));
     }
 
     /// Puts a rule below the levels that lead to its address.

@@ -199,6 +199,11 @@ impl Backend for Xtables {
         }
     }
 
+    /// A start of the program, and what the kernel checks or copies with each commit, is most of what a batch costs.
+    fn least_batch_bytes(&self) -> usize {
+        self.batch_bytes()
+    }
+
     fn wakers(&self) -> Vec<BorrowedFd<'_>> {
         self.ears.iter().map(AsFd::as_fd).collect()
     }

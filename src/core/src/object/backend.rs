@@ -58,6 +58,12 @@ pub trait Backend: Sized {
     /// Bytes that one batch may have ([`Dialect::weight`]).
     fn batch_bytes(&self) -> usize;
 
+    /// Bytes below which a batch takes the kernel no less time, so that smaller ones would help nobody who waits. One of a
+    /// single ServicePort may be smaller all the same.
+    fn least_batch_bytes(&self) -> usize {
+        16 << 10
+    }
+
     /// One of them is readable when [`moved`](Self::moved) is worth a call; none where the kernel notifies nobody.
     fn wakers(&self) -> Vec<BorrowedFd<'_>>;
 }

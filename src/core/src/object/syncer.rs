@@ -257,7 +257,7 @@ impl<B: Backend> Syncer<B> {
 
     /// The plan to go on with: what is left of the one before, if nothing has changed since.
     fn plan(&mut self, course: &mut Course<B::Dialect>) -> Rest<B::Dialect> {
-        let bytes = self.turns.bytes(self.backend.batch_bytes());
+        let bytes = self.turns.bytes(self.backend.batch_bytes(), self.backend.least_batch_bytes());
         let limits = Limits {
             bytes,
             rebuilds_in_parts: course.in_parts,
@@ -458,10 +458,9 @@ impl<B: Backend> Syncer<B> {
                 self.everything_is_added();
             }
             let is_last = index + 1 == plan.batches.len();
-            let backend = &mut self.backend;
-            let (result, is_slow) = self
-                .turns
-                .batch(is_last, || if course.beside { backend.apply_beside(batch) } else { backend.apply(batch) });
+            let (least, backend) = (self.backend.least_batch_bytes(), &mut self.backend);
+            let apply = || if course.beside { backend.apply_beside(batch) } else { backend.apply(batch) };
+            let (result, is_slow) = self.turns.batch(is_last, least, apply);
             match result {
                 Ok(()) => self.applied(&batch.ops),
                 Err(error) => {

@@ -8,7 +8,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use portolan_core::object::Editor;
-use portolan_netlink::{Author, Change, Heard, Watch, WatchError, uapi};
+use portolan_netlink::{Author, Change, Watch, WatchError, uapi};
 
 use crate::names::{BuiltIn, ChainName, Table};
 
@@ -18,38 +18,18 @@ pub(crate) struct Ears {
     watch: Watch,
     /// Something of ours may not be as we know it.
     heard: bool,
-    /// Changes of ours were heard of that are part of a commit whose end was not.
-    touching: bool,
-    /// Who changed something of ours last, until that is asked.
-    editor: Option<Editor>,
 }
 
 impl Ears {
     pub(crate) fn open() -> Result<Self, WatchError> {
-        Ok(Self { watch: Watch::open()?, heard: true, touching: false, editor: None })
+        Ok(Self { watch: Watch::open()?, heard: true })
     }
 
     /// Whether others have changed something since this was last forgotten. `own` is the process that has run for us since
     /// the last call.
     pub(crate) fn hear(&mut self, own: Option<u32>) -> Result<bool, WatchError> {
-        let (touching, editor) = (&mut self.touching, &mut self.editor);
-        let mut touched = false;
-        let drained = self.watch.drain(own.unwrap_or(KERNEL), |heard| match heard {
-            Heard::Change(change) => {
-                *touching |= concerns_us(&change);
-                touched |= *touching;
-            }
-            Heard::Commit(Author { process, program }) => {
-                if std::mem::take(touching) {
-                    *editor = Some(Editor { program: program.to_owned(), process });
-                }
-            }
-        })?;
-        if drained.lost {
-            // The end of a commit may be lost, too: the next one's author has not made its changes.
-            (*touching, *editor) = (false, None);
-        }
-        self.heard |= touched || drained.lost;
+        let drained = self.watch.drain(own.unwrap_or(KERNEL), concerns_us)?;
+        self.heard |= drained.touched || drained.lost;
         Ok(self.heard)
     }
 
@@ -64,7 +44,7 @@ impl Ears {
     pub(crate) fn editor(&mut self) -> Option<Editor> {
         // The end of a commit whose objects were heard of may be heard of by now. What goes wrong is told by who needs it.
         let _ = self.hear(None);
-        self.editor.take()
+        self.watch.author().map(|Author { process, program }| Editor { program, process })
     }
 }
 
@@ -76,7 +56,7 @@ fn concerns_us(change: &Change<'_>) -> bool {
     let is_ours = |chain: &str| ChainName::parse(chain).is_some() || BuiltIn::parse(chain).is_some();
     [uapi::NFPROTO_IPV4, uapi::NFPROTO_IPV6].contains(&change.family)
         && Table::ALL.iter().any(|table| table.as_str() == change.table)
-        && change.chain.is_none_or(is_ours)
+        && change.chain().is_none_or(is_ours)
 }
 
 impl AsFd for Ears {

@@ -24,8 +24,8 @@ pub use services::{
     predecessor::Leftovers,
 };
 pub use table::{
-    backend::Error,
     element::{ElementKey, Fields},
+    error::Error,
     field::Scope,
     text::text,
     value::{Comment, Hook, HookKind, HookPoint},

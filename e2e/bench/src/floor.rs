@@ -72,7 +72,7 @@ impl Floor {
         for i in first..first + ROUNDS {
             samples.add(self.load(i..i + 1)?);
             if let Some(watch) = &mut watch {
-                let drained = watch.drain(self.connection.port_id(), |_| {})?;
+                let drained = watch.drain(self.connection.port_id(), |_| false)?;
                 ensure!(!drained.lost, "the kernel dropped notifications");
             }
         }

@@ -14,8 +14,8 @@ use super::{
     sets,
 };
 use crate::table::{
-    backend::Error,
     element::{ElementKey, Fields},
+    error::Error,
     lower::protocol_family,
     second::second,
 };

@@ -9,7 +9,7 @@ use portolan_core::{
 use portolan_netlink::{Connection, DumpError};
 
 use super::names::TABLE;
-use crate::table::{backend::Error, key::keyword, lower::protocol_family};
+use crate::table::{error::Error, key::keyword, lower::protocol_family};
 
 /// The table of kube-proxy's nftables mode, one for each IP family (pkg/proxy/nftables/proxier.go, kubeProxyTable).
 const KUBE_PROXY: &str = "kube-proxy";

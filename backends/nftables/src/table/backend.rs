@@ -16,15 +16,14 @@ use std::{
 
 use portolan_core::{
     addr::Family,
-    object::{ApplyError, Backend, BackendError, Batch, CarriedOut, Cause, Editor, Moved, Op, Refusal},
+    object::{ApplyError, Backend, BackendError, Batch, Editor, Moved, Op},
 };
-use portolan_netlink::{
-    Author, CommitError, Connection, DumpError, Errno, Heard, OpenError, Transaction, Watch, WatchError,
-};
+use portolan_netlink::{Author, CommitError, Connection, Transaction, Watch};
 
 use super::{
     dialect::TableDialect,
     encode::{Expectation, encode},
+    error::{Error, apply_error, failed},
     key::Key,
     lower::protocol_family,
     observe::{self, Observed},
@@ -55,27 +54,6 @@ pub struct Tables<L: TableDialect> {
     names: Names<L>,
     /// Something of ours may not be as we know it.
     moved: bool,
-    /// Changes of ours were heard of that are part of a commit whose end was not.
-    touching: bool,
-    /// Who changed something of ours last, until that is asked.
-    editor: Option<Editor>,
-}
-
-/// The kernel's nf_tables cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No socket, no permission or no nf_tables.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The ruleset cannot be read.
-    #[error("cannot read Portolan's tables of nf_tables: {0}")]
-    Dump(#[from] DumpError),
-    /// The ruleset cannot be changed.
-    #[error("cannot change Portolan's tables of nf_tables: {0}")]
-    Commit(#[from] CommitError),
-    /// Changes by others cannot be heard of.
-    #[error(transparent)]
-    Watch(#[from] WatchError),
 }
 
 impl<L: TableDialect> Tables<L> {
@@ -100,17 +78,7 @@ impl<L: TableDialect> Tables<L> {
         let watch = if watching { Some(Watch::open()?) } else { None };
         let expected = connection.generation()?;
         let names = Names::default();
-        Ok(Self {
-            layout: L::default(),
-            connection,
-            watching,
-            watch,
-            expected,
-            names,
-            moved: true,
-            touching: false,
-            editor: None,
-        })
+        Ok(Self { layout: L::default(), connection, watching, watch, expected, names, moved: true })
     }
 
     /// The same with a send buffer of this size, which is all that there is in a user namespace: twice
@@ -160,25 +128,11 @@ impl<L: TableDialect> Tables<L> {
     /// Reads what was notified. Commits of others that touched nothing of ours move the expected generation on.
     fn hear(&mut self) -> Result<(), Error> {
         let Some(watch) = &mut self.watch else { return Ok(()) };
-        let (touching, editor) = (&mut self.touching, &mut self.editor);
-        let mut touched = false;
-        let drained = watch.drain(self.connection.port_id(), |heard| match heard {
-            Heard::Change(change) => {
-                let ours = Family::ALL.iter().any(|family| protocol_family(*family) == change.family);
-                *touching |= ours && change.table == L::TABLE;
-                touched |= *touching;
-            }
-            Heard::Commit(Author { process, program }) => {
-                if std::mem::take(touching) {
-                    *editor = Some(Editor { program: program.to_owned(), process });
-                }
-            }
+        let drained = watch.drain(self.connection.port_id(), |change| {
+            let ours = Family::ALL.iter().any(|family| protocol_family(*family) == change.family);
+            ours && change.table == L::TABLE
         })?;
-        if drained.lost {
-            // The end of a commit may be lost, too: the next one's author has not made its changes.
-            (*touching, *editor) = (false, None);
-        }
-        self.moved |= touched || drained.lost;
+        self.moved |= drained.touched || drained.lost;
         if let Some(generation) = drained.foreign_generation
             && !self.moved
             && is_newer(generation, self.expected)
@@ -353,7 +307,7 @@ impl<L: TableDialect> Backend for Tables<L> {
     fn editor(&mut self) -> Option<Editor> {
         // The end of a commit whose objects were heard of may be heard of by now. What goes wrong is told by who needs it.
         let _ = self.hear();
-        self.editor.take()
+        self.watch.as_mut()?.author().map(|Author { process, program }| Editor { program, process })
     }
 
     fn batch_bytes(&self) -> usize {
@@ -406,37 +360,5 @@ const fn next_generation(generation: u32) -> u32 {
     match generation.wrapping_add(1) {
         0 => 1,
         next => next,
-    }
-}
-
-fn failed(error: Error) -> ApplyError {
-    ApplyError::Failed(BackendError::new(error))
-}
-
-fn apply_error(error: CommitError) -> ApplyError {
-    match error {
-        CommitError::Refused(refusals) => ApplyError::Refused {
-            refusals: refusals
-                .into_iter()
-                .map(|refusal| Refusal { op: refusal.op, cause: cause(refusal.errno, refusal.text) })
-                .collect(),
-            carried_out: CarriedOut::Nothing,
-        },
-        CommitError::Stale => ApplyError::Moved,
-        CommitError::TooLarge { .. } => ApplyError::TooLarge(BackendError::new(Error::from(error))),
-        CommitError::Unknown(_) => ApplyError::Unknown(BackendError::new(Error::from(error))),
-        CommitError::Denied | CommitError::Unsupported | CommitError::NotSent(_) | CommitError::Encode(_) => {
-            ApplyError::Failed(BackendError::new(Error::from(error)))
-        }
-    }
-}
-
-fn cause(errno: Errno, text: Option<String>) -> Cause {
-    match errno {
-        Errno::EEXIST => Cause::Exists,
-        Errno::ENOENT => Cause::Missing,
-        Errno::ENFILE => Cause::Full,
-        Errno::EBUSY => Cause::Busy,
-        errno => Cause::Other(text.map_or_else(|| errno.desc().to_owned(), |text| format!("{}: {text}", errno.desc()))),
     }
 }

@@ -10,12 +10,13 @@
 //! | `lower`, `raise` | rules as instructions, and back |
 //! | `encode`, `userdata` | a batch as netlink messages |
 //! | `observe`, `second` | the kernel's tables as objects; the other name that a set may have there |
-//! | `backend` | transactions, and what others change |
+//! | `backend`, `error` | transactions, what others change, and what goes wrong |
 
 pub(crate) mod backend;
 pub(crate) mod dialect;
 pub(crate) mod element;
 pub(crate) mod encode;
+pub(crate) mod error;
 pub(crate) mod field;
 pub(crate) mod key;
 pub(crate) mod layout;

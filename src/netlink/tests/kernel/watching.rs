@@ -6,7 +6,7 @@ use std::{
 };
 
 use portolan_netlink::{
-    Drained, Heard, Watch,
+    Drained, Watch,
     uapi::{NFPROTO_IPV4, NFPROTO_IPV6, msg},
     wire::{Element, Table},
 };
@@ -17,7 +17,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("own_changes_are_passed_over", own_changes_are_passed_over),
     ("foreign_changes_are_told", foreign_changes_are_told),
     ("which_chain_a_change_is_in_is_told", which_chain_a_change_is_in_is_told),
-    ("who_committed_is_told_after_the_objects", who_committed_is_told_after_the_objects),
+    ("who_changed_what_is_ours_is_told_once", who_changed_what_is_ours_is_told_once),
     ("a_table_dies_with_its_owner_in_silence", a_table_dies_with_its_owner_in_silence),
     ("lost_notifications_are_told", lost_notifications_are_told),
 ];
@@ -27,10 +27,9 @@ type Seen = Vec<(u8, String, u8)>;
 fn drain(watch: &mut Watch, own: u32) -> (Seen, Drained) {
     let mut seen = Vec::new();
     let drained = watch
-        .drain(own, |heard| {
-            if let Heard::Change(change) = heard {
-                seen.push((change.family, change.table.to_owned(), change.msg_type));
-            }
+        .drain(own, |change| {
+            seen.push((change.family, change.table.to_owned(), change.msg_type));
+            false
         })
         .expect("the socket is well");
     (seen, drained)
@@ -72,20 +71,23 @@ fn which_chain_a_change_is_in_is_told() {
     nft("add chain ip t c\nadd rule ip t c accept\nadd element ip t s { 10.0.0.1 }");
     let mut heard = Vec::new();
     watch
-        .drain(connection.port_id(), |what| {
-            if let Heard::Change(change) = what {
-                heard.push((change.msg_type, change.chain.map(str::to_owned)));
-            }
+        .drain(connection.port_id(), |change| {
+            heard.push((change.msg_type, change.chain().map(str::to_owned)));
+            false
         })
         .expect("the socket is well");
     let chain = Some("c".to_owned());
     assert_eq!(heard, [(msg::NEWCHAIN, chain.clone()), (msg::NEWRULE, chain), (msg::NEWSETELEM, None)]);
 }
 
-fn who_committed_is_told_after_the_objects() {
+/// The last of those who changed what is ours, whatever is committed after that.
+fn who_changed_what_is_ours_is_told_once() {
     let mut watch = Watch::open().expect("subscribed");
     let connection = with_sets();
-    nft("add element ip t s { 10.0.0.1 }");
+    let mut author = || {
+        let drained = watch.drain(connection.port_id(), |change| change.table == TABLE).expect("the socket is well");
+        (drained.touched, watch.author().map(|author| (author.program, author.process != 0)))
+    };
     thread::scope(|scope| {
         let named = thread::Builder::new().name("a-thread-of-ours".into());
         let committed = named.spawn_scoped(scope, || {
@@ -96,18 +98,14 @@ fn who_committed_is_told_after_the_objects() {
         });
         committed.expect("started").join().expect("committed");
     });
-    let mut heard = Vec::new();
-    watch
-        .drain(connection.port_id(), |what| match what {
-            Heard::Change(change) => heard.push(change.table.to_owned()),
-            Heard::Commit(author) => {
-                assert_ne!(author.process, 0);
-                heard.push(author.program.to_owned());
-            }
-        })
-        .expect("the socket is well");
+    nft("add table ip6 foreign");
     // The kernel keeps 15 bytes of a thread's name.
-    assert_eq!(heard, [TABLE, "nft", TABLE, "a-thread-of-our"]);
+    assert_eq!(author(), (true, Some(("a-thread-of-our".to_owned(), true))));
+    assert_eq!(author(), (false, None));
+    nft("add table ip foreign");
+    assert_eq!(author(), (false, None));
+    nft("add element ip t s { 10.0.0.1 }");
+    assert_eq!(author(), (true, Some(("nft".to_owned(), true))));
 }
 
 /// Why Portolan's tables have no owner flag (`NFT_TABLE_F_OWNER`): nobody would hear of their end.
@@ -137,8 +135,9 @@ fn lost_notifications_are_told() {
     let mut tx = connection.transaction(None);
     tx.add_elements(0, NFPROTO_IPV4, TABLE, "s", keys.iter().map(|key| Element::of(key)));
     connection.commit(tx).expect("taken");
-    let (_, drained) = drain(&mut watch, connection.port_id());
+    let drained = watch.drain(0, |_| true).expect("the socket is well");
     assert!(drained.lost);
+    assert_eq!(watch.author(), None);
     nft("add element ip t s { 10.0.0.1 }");
     let (seen, drained) = drain(&mut watch, connection.port_id());
     assert_eq!((seen.len(), drained.lost), (1, false));

@@ -10,7 +10,7 @@ use portolan_netlink::{DumpError, uapi::NFPROTO_INET};
 
 use crate::{
     services::{Nftables, names::TABLE},
-    table::{backend::Error, element::ElementKey, key::keyword, lower::protocol_family},
+    table::{element::ElementKey, error::Error, key::keyword, lower::protocol_family},
 };
 
 impl Nftables {

@@ -1,8 +1,8 @@
 //! What the conditions of rules ask.
 
-use portolan_core::trace::{Asks, Origin, Sticky};
+use portolan_core::trace::{Asks, Branch, Origin, Sticky};
 
-use super::walk::{Branch, Walk, as_asked};
+use super::walk::{Walk, as_asked};
 use crate::{
     names::{ChainName, Hash, Part},
     rule::{AddressSide, Condition, State},
@@ -34,13 +34,13 @@ impl Walk<'_> {
             Condition::Marked(is, value, mask) => as_asked(*is, branch.mark & mask == *value),
             Condition::Chance(units) => return part(*units, branch),
             Condition::Known(endpoint, seconds) => {
-                branch.timeout = *seconds;
+                branch.remembered_for = *seconds;
                 self.world.remembered.contains_key(&list(*endpoint))
             }
             Condition::Remember(endpoint) => {
                 let clients = list(*endpoint);
                 let left = self.world.remembered.get(&clients).copied();
-                branch.sticky = Some(Sticky { clients, timeout: branch.timeout, left });
+                branch.sticky = Some(Sticky { clients, timeout: branch.remembered_for, left });
                 true
             }
         };
@@ -58,14 +58,10 @@ const fn is_in(state: State, translated: bool) -> bool {
 }
 
 /// The kernel stores one in three in units of 2^-31; what was meant is one in a whole number.
-fn part(units: u32, mut branch: Branch) -> (Option<Branch>, Option<Branch>) {
+fn part(units: u32, branch: Branch) -> (Option<Branch>, Option<Branch>) {
     let of = (u64::from(CERTAIN) + u64::from(units) / 2).checked_div(units.into()).unwrap_or(0);
     match u32::try_from(of) {
-        Ok(of) if of > 1 => {
-            let mut rest = branch.clone();
-            (branch.chance, rest.chance) = (branch.chance.times(1, of), rest.chance.times(of - 1, of));
-            (Some(branch), Some(rest))
-        }
+        Ok(of) if of > 1 => (Some(branch.part(1, of)), Some(branch.part(of - 1, of))),
         Ok(1) => (Some(branch), None),
         _ => (None, Some(branch)),
     }

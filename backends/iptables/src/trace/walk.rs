@@ -1,18 +1,15 @@
 //! The way of a packet through built-in chains, chains of ours and rules.
 //!
-//! A [`Branch`] is the packet with all that happened to it in one case. A condition with a chance parts it in two, each with
+//! A [`Branch`] is the packet with all that it has collected in one case. A condition with a chance parts it in two, each with
 //! what comes next for it.
 
-use std::{
-    collections::BTreeSet,
-    net::{IpAddr, SocketAddr},
-};
+use std::collections::BTreeSet;
 
 use portolan_core::{
     addr::Family,
     trace::{
-        AddressKind, Asks, Chance, Masquerade, Origin, Outcome, Packet, Policy, Reason, RefusedBy, Sticky, Trace,
-        TracedFrontend, Verdict, World,
+        AddressKind, Branch, Ends, Masquerade, Origin, Packet, Policy, Reason, RefusedBy, Trace, TracedFrontend,
+        Verdict, World,
     },
 };
 
@@ -26,28 +23,6 @@ use crate::{
 
 /// Deeper than any chain of ours leads.
 const DEPTH: usize = 16;
-
-/// The packet in one of the cases that chance makes.
-#[derive(Debug, Clone)]
-pub(super) struct Branch {
-    pub(super) chance: Chance,
-    pub(super) destination: IpAddr,
-    pub(super) port: u16,
-    pub(super) mark: u32,
-    /// Whether the connection was sent to an address or port that it was not sent to by its client (`IPS_DST_NAT`).
-    pub(super) translated: bool,
-    /// For how many seconds clients are remembered, where that has been asked.
-    pub(super) timeout: u32,
-    pub(super) sticky: Option<Sticky>,
-    /// Why it was marked.
-    marked: Option<Masquerade>,
-    masqueraded: Option<Masquerade>,
-    /// Where it was sent.
-    endpoint: Option<SocketAddr>,
-    frontend: Option<TracedFrontend>,
-    policies: BTreeSet<Policy>,
-    steps: Vec<String>,
-}
 
 /// What comes next for a packet that met a rule.
 enum Next {
@@ -70,7 +45,7 @@ pub(super) struct Walk<'a> {
     pub(super) world: &'a World<'a>,
     family: Family,
     doubts: BTreeSet<String>,
-    ended: Vec<Outcome>,
+    ends: Ends,
     /// What needs no other rule of the built-in chain that it is in.
     accepted: Vec<Branch>,
 }
@@ -91,41 +66,18 @@ impl<'a> Walk<'a> {
         if !objects.keys().any(|key| key.family() == family) {
             doubts.insert(format!("the kernel holds nothing of Portolan's for {family}"));
         }
-        Self { objects, packet, world, family, doubts, ended: Vec::new(), accepted: Vec::new() }
+        Self { objects, packet, world, family, doubts, ends: Ends::default(), accepted: Vec::new() }
     }
 
     /// From its origin to everything that may become of it.
     pub(super) fn run(mut self) -> Trace {
-        let branch = Branch {
-            chance: Chance::CERTAIN,
-            destination: self.packet.destination,
-            port: match self.packet.asks {
-                Asks::Port(_, port) => port,
-                Asks::Echo => 0,
-            },
-            mark: 0,
-            translated: false,
-            timeout: 0,
-            sticky: None,
-            marked: None,
-            masqueraded: None,
-            endpoint: None,
-            frontend: None,
-            policies: BTreeSet::new(),
-            steps: Vec::new(),
-        };
+        let branch = Branch::of(self.packet);
         let arrived = match self.packet.origin {
             Origin::Node => self.leave(branch),
             Origin::Pod | Origin::Outside => self.come(branch),
         };
-        for mut branch in arrived {
-            let (masqueraded, sticky) = (branch.masqueraded, branch.sticky.take());
-            let verdict =
-                branch.endpoint.map_or(Verdict::Untouched, |to| Verdict::Endpoint { to, masqueraded, sticky });
-            self.end(branch, verdict);
-        }
-        self.ended.sort_by(|a, b| a.verdict.cmp(&b.verdict));
-        Trace { outcomes: self.ended, doubts: self.doubts.into_iter().collect() }
+        arrived.into_iter().for_each(|branch| self.ends.arrive(branch));
+        self.ends.trace(self.doubts.into_iter().collect())
     }
 
     /// What this node sends to itself comes in again by the loopback interface, where it is not translated again.
@@ -186,7 +138,7 @@ impl<'a> Walk<'a> {
                         Next::Accept => self.accepted.push(branch),
                         Next::Return => back.push(branch),
                         Next::Jump(to) => on.extend(self.chain(table, to, depth + 1, vec![branch])),
-                        Next::End(verdict) => self.end(branch, verdict),
+                        Next::End(verdict) => self.ends.end(branch, verdict),
                     }
                 }
             }
@@ -228,9 +180,7 @@ impl<'a> Walk<'a> {
             Target::Reject(_) => Next::End(Verdict::Rejected(self.refused_by(place, rule))),
             Target::Return => Next::Return,
             Target::SendTo(endpoint) => {
-                branch.translated |= (branch.destination, branch.port) != (endpoint.ip(), endpoint.port());
-                (branch.destination, branch.port) = (endpoint.ip(), endpoint.port());
-                branch.endpoint = Some(*endpoint);
+                branch.send_to(*endpoint);
                 Next::Accept
             }
             Target::Mark(value, mask) => {
@@ -258,15 +208,6 @@ impl<'a> Walk<'a> {
             step: place.chain.to_string(),
             rule: place.rule,
             text: Text(self.family, rule).to_string(),
-        }
-    }
-
-    /// The same end is reached in several ways: its chances add up.
-    fn end(&mut self, branch: Branch, verdict: Verdict) {
-        let Branch { chance, frontend, policies, steps, .. } = branch;
-        match self.ended.iter_mut().find(|outcome| outcome.verdict == verdict) {
-            Some(outcome) => outcome.chance = outcome.chance.plus(chance),
-            None => self.ended.push(Outcome { chance, verdict, frontend, policies, steps }),
         }
     }
 }

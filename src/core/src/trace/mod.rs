@@ -12,6 +12,7 @@
 //!
 //! The packet is the first one of a connection. What the kernel remembers of connections is not looked at.
 
+mod branch;
 mod chance;
 mod packet;
 
@@ -23,6 +24,7 @@ use std::{
 };
 
 pub use self::{
+    branch::{Branch, Ends},
     chance::Chance,
     packet::{Asks, Origin, Packet},
 };

@@ -4,10 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use portolan_core::{
     desired::LocalDetector,
-    trace::{AddressKind, Asks, Masquerade, Origin, Sticky, TracedFrontend},
+    trace::{AddressKind, Asks, Branch, Masquerade, Origin, Sticky, TracedFrontend},
 };
 
-use super::walk::{Branch, Next, Walk};
+use super::walk::{Next, Walk};
 use crate::{
     services::{Data, Key, Rule, Statement, Value, names::SetName},
     table::{
@@ -26,7 +26,7 @@ impl<'a> Walk<'a> {
             }
             Statement::Lookup(fields, map) | Statement::Translate(fields, map) => {
                 return self
-                    .cases(&branch, fields, *map, |branch, found| found.map_or(Next::Rule, |to| branch.follow(to)));
+                    .cases(&branch, fields, *map, |branch, found| found.map_or(Next::Rule, |to| follow(branch, to)));
             }
             Statement::OneIn(modulus) => {
                 let others = branch.part(modulus.saturating_sub(1), *modulus);
@@ -65,7 +65,7 @@ impl<'a> Walk<'a> {
                 branch.sticky = Some(Sticky { clients: clients.to_string(), timeout: *timeout, left });
                 Next::Statement
             }
-            Statement::TranslateTo(to) => branch.translate(SocketAddr::new(to.addr, to.port)),
+            Statement::TranslateTo(to) => translate(&mut branch, SocketAddr::new(to.addr, to.port)),
             Statement::Masquerade => {
                 branch.masqueraded = Some(masquerade(rule, &branch));
                 Next::Accept
@@ -188,31 +188,19 @@ impl<'a> Walk<'a> {
 /// What an element leads to, and its comment.
 type Found<'a> = (&'a Data, Option<&'a Comment>);
 
-impl Branch {
-    /// So many cases of it.
-    fn part(&self, cases: u32, of: u32) -> Self {
-        let mut part = self.clone();
-        part.chance = part.chance.times(cases, of);
-        part
+/// Does what an element of a map says.
+fn follow(branch: &mut Branch, data: &Data) -> Next {
+    match data {
+        Data::None => Next::Statement,
+        Data::Endpoint(addr, port) => translate(branch, SocketAddr::new(*addr, *port)),
+        Data::Jump(chain) => Next::Jump(chain.clone()),
+        Data::Goto(chain) => Next::Goto(chain.clone()),
     }
+}
 
-    /// Does what an element of a map says.
-    fn follow(&mut self, data: &Data) -> Next {
-        match data {
-            Data::None => Next::Statement,
-            Data::Endpoint(addr, port) => self.translate(SocketAddr::new(*addr, *port)),
-            Data::Jump(chain) => Next::Jump(chain.clone()),
-            Data::Goto(chain) => Next::Goto(chain.clone()),
-        }
-    }
-
-    /// The kernel says `ct status dnat` only where that changes something (`nf_nat_setup_info`).
-    fn translate(&mut self, to: SocketAddr) -> Next {
-        self.translated |= to != SocketAddr::new(self.destination, self.port);
-        (self.destination, self.port) = (to.ip(), to.port());
-        self.endpoint = Some(to);
-        Next::Accept
-    }
+fn translate(branch: &mut Branch, to: SocketAddr) -> Next {
+    branch.send_to(to);
+    Next::Accept
 }
 
 const fn when(matches: bool) -> Next {

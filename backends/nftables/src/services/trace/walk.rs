@@ -1,6 +1,6 @@
 //! The way of a packet through hooks, chains and rules.
 //!
-//! A [`Branch`] is the packet with all that happened to it in one case. A [statement](super::statement) turns it into
+//! A [`Branch`] is the packet with all that it has collected in one case. A [statement](super::statement) turns it into
 //! others, each with what comes [`Next`] for it:
 //!
 //! ```text
@@ -10,18 +10,11 @@
 //!                ---> 1/3 no such element: the next rule
 //! ```
 
-use std::{
-    borrow::Cow,
-    collections::BTreeSet,
-    net::{IpAddr, SocketAddr},
-};
+use std::{borrow::Cow, collections::BTreeSet};
 
 use portolan_core::{
     addr::Family,
-    trace::{
-        Asks, Chance, Masquerade, Origin, Outcome, Packet, Policy, Reason, RefusedBy, Sticky, Trace, TracedFrontend,
-        Verdict, World,
-    },
+    trace::{Branch, Ends, Origin, Packet, Policy, Reason, RefusedBy, Trace, Verdict, World},
 };
 
 use super::{Doubt, Objects};
@@ -40,25 +33,6 @@ use crate::{
 
 /// `NFT_JUMP_STACK_SIZE` of the kernel, which refuses rules that lead deeper.
 const DEPTH: usize = 16;
-
-/// The packet in one of the cases that chance makes.
-#[derive(Debug, Clone)]
-pub(super) struct Branch {
-    pub(super) chance: Chance,
-    pub(super) destination: IpAddr,
-    pub(super) port: u16,
-    pub(super) mark: u32,
-    /// Why bits of the mark were set.
-    pub(super) marked: Option<Masquerade>,
-    /// Where it was sent.
-    pub(super) endpoint: Option<SocketAddr>,
-    /// Whether it was for somebody else before: `ct status dnat`.
-    pub(super) translated: bool,
-    pub(super) masqueraded: Option<Masquerade>,
-    pub(super) sticky: Option<Sticky>,
-    pub(super) frontend: Option<TracedFrontend>,
-    chains: Vec<ChainName>,
-}
 
 /// What comes next for a packet that met a statement.
 pub(super) enum Next {
@@ -87,7 +61,7 @@ pub(super) struct Walk<'a> {
     pub(super) world: &'a World<'a>,
     pub(super) family: Family,
     doubts: BTreeSet<Doubt>,
-    ended: Vec<Outcome>,
+    ends: Ends,
     /// What needs no other rule of the base chain that it is in.
     accepted: Vec<Branch>,
 }
@@ -103,8 +77,8 @@ struct Place<'a> {
 impl<'a> Walk<'a> {
     pub(super) fn new(objects: &'a Objects<'a>, packet: &'a Packet, world: &'a World<'a>) -> Self {
         let family = packet.family();
-        let mut walk =
-            Self { objects, packet, world, family, doubts: BTreeSet::new(), ended: Vec::new(), accepted: Vec::new() };
+        let (doubts, ends, accepted) = (BTreeSet::new(), Ends::default(), Vec::new());
+        let mut walk = Self { objects, packet, world, family, doubts, ends, accepted };
         match objects.get(&Key::Table(family)) {
             None => drop(walk.doubts.insert(Doubt::NoTable(family))),
             Some(Value::Table) => {}
@@ -115,35 +89,13 @@ impl<'a> Walk<'a> {
 
     /// From its origin to everything that may become of it.
     pub(super) fn run(mut self) -> Trace {
-        let branch = Branch {
-            chance: Chance::CERTAIN,
-            destination: self.packet.destination,
-            port: match self.packet.asks {
-                Asks::Port(_, port) => port,
-                // A checksum stands where others have the port; no set has a port of ICMP.
-                Asks::Echo => 0,
-            },
-            mark: 0,
-            marked: None,
-            endpoint: None,
-            translated: false,
-            masqueraded: None,
-            sticky: None,
-            frontend: None,
-            chains: Vec::new(),
-        };
+        let branch = Branch::of(self.packet);
         let arrived = match self.packet.origin {
             Origin::Node => self.leave(branch),
             Origin::Pod | Origin::Outside => self.come(branch),
         };
-        for mut branch in arrived {
-            let (masqueraded, sticky) = (branch.masqueraded, branch.sticky.take());
-            let verdict =
-                branch.endpoint.map_or(Verdict::Untouched, |to| Verdict::Endpoint { to, masqueraded, sticky });
-            self.end(branch, verdict);
-        }
-        self.ended.sort_by(|a, b| a.verdict.cmp(&b.verdict));
-        Trace { outcomes: self.ended, doubts: self.doubts.iter().map(ToString::to_string).collect() }
+        arrived.into_iter().for_each(|branch| self.ends.arrive(branch));
+        self.ends.trace(self.doubts.iter().map(ToString::to_string).collect())
     }
 
     /// What this node sends to itself comes in again by the loopback interface, but translation is over then: its
@@ -196,7 +148,7 @@ impl<'a> Walk<'a> {
         if depth == DEPTH || branches.is_empty() {
             return branches;
         }
-        branches.iter_mut().for_each(|branch| branch.chains.push(chain.clone()));
+        branches.iter_mut().for_each(|branch| enter(branch, chain));
         let mut back = Vec::new();
         for (rule, number) in rules(self.objects, self.family, chain).into_iter().zip(1..) {
             let place = Place { chain, rule: number, depth };
@@ -225,26 +177,14 @@ impl<'a> Walk<'a> {
                         Next::Return => back.push(branch),
                         Next::Jump(chain) => on.extend(self.chain(&chain, place.depth + 1, vec![branch])),
                         Next::Goto(chain) => back.extend(self.chain(&chain, place.depth + 1, vec![branch])),
-                        Next::Reject => self.end(branch, Verdict::Rejected(refused_by(place, self.family, rule))),
-                        Next::Drop => self.end(branch, Verdict::Dropped(refused_by(place, self.family, rule))),
+                        Next::Reject => self.ends.end(branch, Verdict::Rejected(refused_by(place, self.family, rule))),
+                        Next::Drop => self.ends.end(branch, Verdict::Dropped(refused_by(place, self.family, rule))),
                     }
                 }
             }
         }
         on.append(&mut matching);
         on
-    }
-
-    /// The same end is reached in several ways: its chances add up.
-    fn end(&mut self, branch: Branch, verdict: Verdict) {
-        let Branch { chance, frontend, chains, .. } = branch;
-        match self.ended.iter_mut().find(|outcome| outcome.verdict == verdict) {
-            Some(outcome) => outcome.chance = outcome.chance.plus(chance),
-            None => {
-                let steps = chains.iter().map(ToString::to_string).collect();
-                self.ended.push(Outcome { chance, verdict, frontend, policies: policies(&chains), steps });
-            }
-        }
     }
 
     /// An object that we would not write was met.
@@ -262,18 +202,19 @@ pub(super) fn rules<'a>(objects: &Objects<'a>, family: Family, chain: &ChainName
     }
 }
 
-/// What a frontend asks for whose packets go through these chains.
-fn policies(chains: &[ChainName]) -> BTreeSet<Policy> {
-    let passed = |wanted: fn(&ChainName) -> bool| chains.iter().any(wanted);
-    let is_short = passed(|chain| matches!(chain, ChainName::ShortCut(_)));
-    let is_local = passed(|chain| matches!(chain, ChainName::ExternalLocal(_)));
-    let has_sources = passed(|chain| matches!(chain, ChainName::OfPort(name) if !name.is_affinity()));
-    let met = [
-        (Policy::SourceRanges, has_sources),
-        (Policy::LocalEndpoints, is_local && !is_short),
-        (Policy::ShortCut, is_short),
-    ];
-    met.into_iter().filter_map(|(policy, met)| met.then_some(policy)).collect()
+/// A packet comes to a chain, which tells what its frontend asks for.
+fn enter(branch: &mut Branch, chain: &ChainName) {
+    branch.steps.push(chain.to_string());
+    match chain {
+        ChainName::OfPort(name) if !name.is_affinity() => drop(branch.policies.insert(Policy::SourceRanges)),
+        ChainName::ExternalLocal(_) => drop(branch.policies.insert(Policy::LocalEndpoints)),
+        // It leads past what comes with the policy.
+        ChainName::ShortCut(_) => {
+            branch.policies.remove(&Policy::LocalEndpoints);
+            branch.policies.insert(Policy::ShortCut);
+        }
+        _ => {}
+    }
 }
 
 fn refused_by(place: Place<'_>, family: Family, rule: &Rule) -> RefusedBy {

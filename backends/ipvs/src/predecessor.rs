@@ -12,9 +12,8 @@ use portolan_core::{
     object::BackendError,
 };
 use portolan_netlink::{
-    attr::{Attrs, EncodeError, encode},
-    request::{NETLINK_GENERIC, NETLINK_NETFILTER, NETLINK_ROUTE, request},
-    uapi::flag,
+    Answer, Answers, Channel, ChannelError, NETLINK_GENERIC, NETLINK_NETFILTER, NETLINK_ROUTE, Requests,
+    attr::{Attrs, Writer},
 };
 
 /// The link of all Service addresses (pkg/proxy/ipvs/proxier.go, defaultDummyDevice).
@@ -47,12 +46,12 @@ const IPSET_NAME: usize = 31;
 /// The kernel cannot be asked or refuses.
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    /// The socket fails, or the kernel says no.
+    /// The kernel says no.
     #[error(transparent)]
-    Netlink(#[from] io::Error),
-    /// A request cannot be written.
+    Kernel(#[from] io::Error),
+    /// It cannot be asked.
     #[error(transparent)]
-    Encode(#[from] EncodeError),
+    Channel(#[from] ChannelError),
 }
 
 /// What kube-proxy's ipvs mode left in the network namespace of the calling thread.
@@ -87,12 +86,7 @@ impl Leftovers {
             let servers = virtual_servers()?;
             parts.extend((servers > 0).then_some(Part::VirtualServers(servers)));
         }
-        let mut sets = Vec::new();
-        for name in IPSETS.into_iter().flat_map(names) {
-            if ipset(ipset::HEADER, &name)? {
-                sets.push(name);
-            }
-        }
+        let sets = ipsets(ipset::HEADER, Answers::One, IPSETS.into_iter().flat_map(names).collect())?;
         parts.extend((!sets.is_empty()).then_some(Part::Ipsets(sets)));
         parts.push(Part::Link(link));
         Ok(parts)
@@ -136,16 +130,16 @@ impl Part {
 
     fn remove(&self) -> Result<(), Error> {
         match self {
-            Self::VirtualServers(_) => request(NETLINK_GENERIC, ipvs_family()?, 0, &[IPVS_FLUSH, 1, 0, 0]).map(drop)?,
-            Self::Ipsets(names) => {
-                for name in names {
-                    ipset(ipset::DESTROY, name)?;
-                }
+            Self::VirtualServers(_) => {
+                let mut generic = Channel::open(NETLINK_GENERIC)?;
+                let family = ipvs_family(&mut generic)?;
+                ask(&mut generic, family, Answers::None, &[IPVS_FLUSH, 1, 0, 0], |_| {})?;
             }
+            Self::Ipsets(names) => drop(ipsets(ipset::DESTROY, Answers::None, names.clone())?),
             // struct ifinfomsg: family, type, index, flags, mask of flags
             Self::Link(index) => {
-                let body = [[0; 4], index.to_ne_bytes(), [0; 4], [0; 4]].concat();
-                request(NETLINK_ROUTE, RTM_DELLINK, 0, &body).map(drop)?;
+                let head = [[0; 4], index.to_ne_bytes(), [0; 4], [0; 4]].concat();
+                ask(&mut Channel::open(NETLINK_ROUTE)?, RTM_DELLINK, Answers::None, &head, |_| {})?;
             }
         }
         Ok(())
@@ -181,10 +175,9 @@ fn names(ipv4: &str) -> [String; 2] {
     [ipv4.to_owned(), ipv6.chars().take(IPSET_NAME).collect()]
 }
 
-fn ipvs_family() -> Result<u16, Error> {
-    let mut body = vec![CTRL_CMD_GETFAMILY, 1, 0, 0];
-    body.extend(encode(|w| w.str(CTRL_ATTR_FAMILY_NAME, "IPVS"))?);
-    let answers = request(NETLINK_GENERIC, GENL_ID_CTRL, 0, &body)?;
+fn ipvs_family(generic: &mut Channel) -> Result<u16, Error> {
+    let name = |w: &mut Writer<'_>| w.str(CTRL_ATTR_FAMILY_NAME, "IPVS");
+    let answers = ask(generic, GENL_ID_CTRL, Answers::One, &[CTRL_CMD_GETFAMILY, 1, 0, 0], name)?;
     let id = answers.iter().find_map(|answer| {
         let attr = Attrs::new(answer.get(GENL_HEADER..)?).get(CTRL_ATTR_FAMILY_ID)?;
         attr.value.first_chunk().map(|id| u16::from_ne_bytes(*id))
@@ -193,27 +186,56 @@ fn ipvs_family() -> Result<u16, Error> {
 }
 
 fn virtual_servers() -> Result<usize, Error> {
-    let family = match ipvs_family() {
+    let mut generic = Channel::open(NETLINK_GENERIC)?;
+    let family = match ipvs_family(&mut generic) {
         // A kernel without IPVS has no virtual servers.
-        Err(Error::Netlink(error)) if is(&error, Errno::ENOENT) => return Ok(0),
+        Err(Error::Kernel(error)) if is(&error, Errno::ENOENT) => return Ok(0),
         family => family?,
     };
-    Ok(request(NETLINK_GENERIC, family, flag::DUMP, &[IPVS_GET_SERVICE, 1, 0, 0])?.len())
+    Ok(ask(&mut generic, family, Answers::List, &[IPVS_GET_SERVICE, 1, 0, 0], |_| {})?.len())
 }
 
-/// Whether the set is there; with [`ipset::DESTROY`] it was.
-fn ipset(command: u8, name: &str) -> Result<bool, Error> {
-    // struct nfgenmsg: family, version, resource
-    let mut body = vec![0; 4];
-    body.extend(encode(|w| {
-        w.u8(ipset::ATTR_PROTOCOL, ipset::PROTOCOL);
-        w.str(ipset::ATTR_SETNAME, name);
-    })?);
-    match request(NETLINK_NETFILTER, u16::from_be_bytes([ipset::SUBSYSTEM, command]), 0, &body) {
-        // No such set; a kernel without ipsets.
-        Err(error) if is(&error, Errno::ENOENT) || is(&error, Errno::EINVAL) => Ok(false),
-        result => Ok(result.map(|_| true)?),
+/// One request: what its answers have after their headers.
+fn ask(
+    channel: &mut Channel,
+    kind: u16,
+    answers: Answers,
+    head: &[u8],
+    content: impl FnOnce(&mut Writer<'_>),
+) -> Result<Vec<Vec<u8>>, Error> {
+    let mut requests = Requests::default();
+    requests.add(kind, 0, answers, head, content);
+    let (mut objects, mut failed) = (Vec::new(), None);
+    channel.run(&mut requests, |_, answer| match answer {
+        Answer::Object(object) => objects.push(object.payload.to_vec()),
+        Answer::Refused(errno, _) => failed = Some(errno.into()),
+        Answer::Lost => failed = Some(io::ErrorKind::UnexpectedEof.into()),
+        Answer::Done | Answer::Interrupted => {}
+    })?;
+    failed.map_or(Ok(objects), |error: io::Error| Err(error.into()))
+}
+
+/// Those of the sets that are there; with [`ipset::DESTROY`] they were.
+fn ipsets(command: u8, answers: Answers, mut names: Vec<String>) -> Result<Vec<String>, Error> {
+    let mut requests = Requests::default();
+    for name in &names {
+        // struct nfgenmsg: family, version, resource
+        requests.add(u16::from_be_bytes([ipset::SUBSYSTEM, command]), 0, answers, &[0; 4], |w| {
+            w.u8(ipset::ATTR_PROTOCOL, ipset::PROTOCOL);
+            w.str(ipset::ATTR_SETNAME, name);
+        });
     }
+    let (mut there, mut failed) = (vec![true; names.len()], None);
+    Channel::open(NETLINK_NETFILTER)?.run(&mut requests, |number, answer| match answer {
+        // No such set; a kernel without ipsets.
+        Answer::Refused(Errno::ENOENT | Errno::EINVAL, _) => there.get_mut(number).map_or((), |there| *there = false),
+        Answer::Refused(errno, _) => failed = Some(errno.into()),
+        Answer::Lost => failed = Some(io::ErrorKind::UnexpectedEof.into()),
+        Answer::Object(_) | Answer::Done | Answer::Interrupted => {}
+    })?;
+    let mut there = there.into_iter();
+    names.retain(|_| there.next() == Some(true));
+    failed.map_or(Ok(names), |error: io::Error| Err(error.into()))
 }
 
 fn is(error: &io::Error, errno: Errno) -> bool {

@@ -12,10 +12,10 @@ use netlink_sys::protocols::NETLINK_NETFILTER;
 use nix::errno::Errno;
 
 use crate::{
-    attr::{Attrs, EncodeError, Writer},
+    attr::{Attrs, Writer},
+    channel::{Answer, Answers, Channel},
     error::{CommitError, DumpError, Malformed, OpenError, Refusal},
     message::{self, Messages},
-    socket::Socket,
     transaction::{Batch, Buffers, Place, Transaction},
     uapi::{NFTA_GEN_ID, msg},
 };
@@ -26,8 +26,7 @@ const RECEIVE_BUFFER: usize = 16 << 20;
 /// A blocking netlink socket that reads and changes nf_tables in this network namespace.
 #[derive(Debug)]
 pub struct Connection {
-    pub(crate) socket: Socket,
-    sequence: u32,
+    pub(crate) channel: Channel,
     capacity: usize,
     /// Whether the kernel acknowledges BATCH_END (6.10 and newer); found out by trying, not by version.
     acknowledges_end: bool,
@@ -40,15 +39,14 @@ impl Connection {
     /// # Errors
     /// No nf_tables, no CAP_NET_ADMIN, or no socket.
     pub fn open() -> Result<Self, OpenError> {
-        let mut socket = Socket::open(NETLINK_NETFILTER, RECEIVE_BUFFER).map_err(|error| {
+        let channel = Channel::with_room(NETLINK_NETFILTER, RECEIVE_BUFFER).map_err(|error| {
             match error.raw_os_error().map(Errno::from_raw) {
                 Some(Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT) => OpenError::Unsupported,
                 _ => OpenError::Socket(error),
             }
         })?;
-        socket.extended_acks().map_err(OpenError::Socket)?;
-        let capacity = socket.maximise_send_buffer().map_err(OpenError::Socket)?;
-        let mut connection = Self { socket, sequence: 1, capacity, acknowledges_end: false, spare: Buffers::default() };
+        let capacity = channel.socket.maximise_send_buffer().map_err(OpenError::Socket)?;
+        let mut connection = Self { channel, capacity, acknowledges_end: false, spare: Buffers::default() };
         let empty = connection.transaction(None);
         connection.acknowledges_end = connection.send(empty).map_err(|error| match error {
             CommitError::Denied => OpenError::Denied,
@@ -61,7 +59,7 @@ impl Connection {
     /// This connection's netlink port: notifications of its own changes carry it.
     #[must_use]
     pub fn port_id(&self) -> u32 {
-        self.socket.port_id()
+        self.channel.socket.port_id()
     }
 
     /// The largest transaction that this connection can send, in bytes.
@@ -75,7 +73,7 @@ impl Connection {
     /// # Errors
     /// When the kernel does not let us.
     pub fn limit_send_buffer(&mut self, bytes: usize) -> io::Result<()> {
-        self.capacity = self.socket.limit_send_buffer(bytes)?;
+        self.capacity = self.channel.socket.limit_send_buffer(bytes)?;
         Ok(())
     }
 
@@ -99,9 +97,9 @@ impl Connection {
 
     /// Sends a transaction and reads its answers; whether its end was acknowledged.
     fn send(&mut self, transaction: Transaction) -> Result<bool, CommitError> {
-        let batch = transaction.finish(self.sequence)?;
-        self.sequence = batch.next;
-        let result = match self.socket.send(batch.bytes()) {
+        let batch = transaction.finish(self.channel.sequence)?;
+        self.channel.sequence = batch.next;
+        let result = match self.channel.socket.send(batch.bytes()) {
             Ok(()) => self.answers(&batch),
             Err(Errno::EMSGSIZE) => Err(CommitError::TooLarge { bytes: batch.bytes().len(), capacity: self.capacity }),
             Err(errno) => Err(CommitError::NotSent(errno.into())),
@@ -113,7 +111,7 @@ impl Connection {
     fn answers(&mut self, batch: &Batch) -> Result<bool, CommitError> {
         let (mut acknowledged, mut lost, mut refusals) = (false, None, Vec::new());
         while !acknowledged {
-            let datagram = match self.socket.receive() {
+            let datagram = match self.channel.socket.receive() {
                 Ok(Some(datagram)) => datagram,
                 Ok(None) => break,
                 Err(errno @ Errno::ENOBUFS) => {
@@ -155,59 +153,34 @@ impl Connection {
     /// # Errors
     /// As for any other request.
     pub fn generation(&mut self) -> Result<u32, DumpError> {
-        let id = self.get(
-            [msg::GETGEN, msg::NEWGEN],
-            0,
-            |_| {},
-            |attrs| attrs.get(NFTA_GEN_ID).and_then(|attr| attr.be32()),
-        );
+        let id = self.get(msg::GETGEN, 0, |_| {}, |attrs| attrs.get(NFTA_GEN_ID).and_then(|attr| attr.be32()));
         id?.ok_or(Malformed { object: "generation", attribute: "number" }.into())
     }
 
-    /// Asks for one object, with a message of the first type; `read` gets what the answer, of the second type, says.
+    /// Asks for one object; `read` gets what the answer says.
     pub(crate) fn get<T>(
         &mut self,
-        [question, expected]: [u8; 2],
+        msg_type: u8,
         family: u8,
         request: impl FnOnce(&mut Writer<'_>),
-        read: impl FnOnce(Attrs<'_>) -> T,
+        read: impl Fn(Attrs<'_>) -> T,
     ) -> Result<T, DumpError> {
-        let (wanted, request) = self.request(question, 0, family, request)?;
-        self.socket.send(&request).map_err(|errno| DumpError::Io(errno.into()))?;
-        while let Some(datagram) = self.socket.receive().map_err(|errno| DumpError::Io(errno.into()))? {
-            for answer in Messages::new(datagram).filter(|answer| answer.sequence == wanted) {
-                if let Some(ack) = answer.ack().filter(|ack| ack.errno != 0) {
-                    return Err(DumpError::from_errno(ack.errno));
-                }
-                if answer.nftables_type() == Some(expected) {
-                    return Ok(read(answer.attrs()));
-                }
-            }
-        }
-        Err(DumpError::Io(io::ErrorKind::UnexpectedEof.into()))
-    }
-
-    /// Writes a request; gives its sequence number, too.
-    pub(crate) fn request(
-        &mut self,
-        msg_type: u8,
-        flags: u16,
-        family: u8,
-        content: impl FnOnce(&mut Writer<'_>),
-    ) -> Result<(u32, Vec<u8>), EncodeError> {
-        let sequence = self.sequence;
-        self.sequence = sequence.wrapping_add(1);
-        let (mut bytes, mut error) = (Vec::new(), None);
-        let start = message::begin(&mut bytes, message::nftables(msg_type), flags, family, 0);
-        content(&mut Writer::new(&mut bytes, &mut error));
-        message::end(&mut bytes, start)?;
-        message::set_sequence(&mut bytes, start, sequence);
-        error.map_or(Ok((sequence, bytes)), Err)
+        let head = message::nfgen(family, 0);
+        let mut result = None;
+        self.channel.ask(
+            |requests| requests.add(message::nftables(msg_type), 0, Answers::One, &head, request),
+            |answer| match answer {
+                Answer::Object(object) => result = Some(Ok(read(object.attrs()))),
+                Answer::Refused(errno, _) => result = Some(Err(DumpError::from_errno(errno))),
+                Answer::Done | Answer::Interrupted | Answer::Lost => {}
+            },
+        )?;
+        result.unwrap_or_else(|| Err(DumpError::Io(io::ErrorKind::UnexpectedEof.into())))
     }
 }
 
 impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.channel.as_fd()
     }
 }

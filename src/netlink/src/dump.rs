@@ -7,14 +7,13 @@
 
 use std::io;
 
-use nix::errno::Errno;
-
 use crate::{
     Connection,
     attr::{Attrs, Writer},
+    channel::{Answer, Answers},
     error::{DumpError, Malformed},
-    message::Messages,
-    uapi::{NLMSG_DONE, chain, elem, flag, msg, rule, set, table},
+    message,
+    uapi::{chain, elem, msg, rule, set, table},
     wire::{Chain, ListedElement, Rule, Set, Table},
 };
 
@@ -57,38 +56,30 @@ impl Connection {
         request: &impl Fn(&mut Writer<'_>),
         mut read: impl FnMut(Attrs<'_>) -> Result<(), Malformed>,
     ) -> Result<Pass, DumpError> {
-        let (wanted, request) = self.request(msg_type, flag::DUMP, family, request)?;
-        self.socket.send(&request).map_err(|errno| DumpError::Io(errno.into()))?;
-        let (mut pass, mut unreadable, mut generation) = (Pass::Complete, None, None);
-        // Read to the end whatever happens: the kernel refuses the next dump (EBUSY) while this one is running.
-        loop {
-            let datagram = match self.socket.receive() {
-                Ok(Some(datagram)) => datagram,
-                Ok(None) => return Err(DumpError::Io(io::ErrorKind::UnexpectedEof.into())),
-                Err(Errno::ENOBUFS) => {
-                    pass = Pass::Interrupted;
-                    continue;
+        let head = message::nfgen(family, 0);
+        let (mut changed, mut unreadable, mut generation, mut end) = (false, None, None, None);
+        self.channel.ask(
+            |requests| requests.add(message::nftables(msg_type), 0, Answers::List, &head, request),
+            |answer| match answer {
+                Answer::Object(object) => {
+                    let this = object.generation();
+                    changed |= this.is_some_and(|this| *generation.get_or_insert(this) != this);
+                    if !changed && unreadable.is_none() {
+                        unreadable = read(object.attrs()).err();
+                    }
                 }
-                Err(errno) => return Err(DumpError::Io(errno.into())),
-            };
-            for message in Messages::new(datagram).filter(|message| message.sequence == wanted) {
-                let this = message.generation();
-                let changed = this.is_some_and(|this| *generation.get_or_insert(this) != this);
-                if changed || message.flags & flag::DUMP_INTR != 0 {
-                    pass = Pass::Interrupted;
-                }
-                let end = match message.kind {
-                    NLMSG_DONE => message.errno(),
-                    _ => message.ack().map(|ack| ack.errno),
-                };
-                match (end, &pass, unreadable) {
-                    (Some(errno), _, _) if errno != 0 => return Err(DumpError::from_errno(errno)),
-                    (Some(_), Pass::Complete, Some(malformed)) => return Err(DumpError::Malformed(malformed)),
-                    (Some(_), _, _) => return Ok(pass),
-                    (None, Pass::Complete, None) => unreadable = read(message.attrs()).err(),
-                    (None, _, _) => {}
-                }
-            }
+                Answer::Done => end = Some(Ok(Pass::Complete)),
+                Answer::Interrupted => end = Some(Ok(Pass::Interrupted)),
+                Answer::Refused(errno, _) => end = Some(Err(DumpError::from_errno(errno))),
+                Answer::Lost => {}
+            },
+        )?;
+        match (end, unreadable) {
+            (None, _) => Err(DumpError::Io(io::ErrorKind::UnexpectedEof.into())),
+            (Some(Err(error)), _) => Err(error),
+            (Some(Ok(_)), _) if changed => Ok(Pass::Interrupted),
+            (Some(Ok(Pass::Complete)), Some(malformed)) => Err(DumpError::Malformed(malformed)),
+            (Some(Ok(pass)), _) => Ok(pass),
         }
     }
 
@@ -154,7 +145,7 @@ impl Connection {
             w.str(chain::TABLE, table);
             w.str(chain::NAME, name);
         };
-        match self.get([msg::GETCHAIN, msg::NEWCHAIN], family, request, |_| true) {
+        match self.get(msg::GETCHAIN, family, request, |_| true) {
             Err(error) if error.is_not_found() => Ok(false),
             result => result,
         }

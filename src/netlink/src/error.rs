@@ -4,7 +4,7 @@ use std::{fmt, io};
 
 use nix::errno::Errno;
 
-use crate::attr::EncodeError;
+use crate::{attr::EncodeError, channel::ChannelError};
 
 /// A message from the kernel that is not what nf_tables sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -129,8 +129,8 @@ pub enum DumpError {
 }
 
 impl DumpError {
-    pub(crate) fn from_errno(errno: i32) -> Self {
-        match Errno::from_raw(errno) {
+    pub(crate) const fn from_errno(errno: Errno) -> Self {
+        match errno {
             Errno::ENOENT => Self::NotFound,
             Errno::EPERM => Self::Denied,
             errno => Self::Refused { errno },
@@ -141,6 +141,15 @@ impl DumpError {
     #[must_use]
     pub const fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound)
+    }
+}
+
+impl From<ChannelError> for DumpError {
+    fn from(error: ChannelError) -> Self {
+        match error {
+            ChannelError::Io(error) => Self::Io(error),
+            ChannelError::Encode(error) => Self::Encode(error),
+        }
     }
 }
 

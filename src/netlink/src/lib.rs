@@ -1,5 +1,5 @@
 //! Netlink for Portolan: nf_tables messages, transactions, dumps and notifications, in safe Rust; and conntrack's
-//! table ([`conntrack`]), with the same attributes; and single requests to others ([`request`]).
+//! table ([`conntrack`]), with the same attributes; and any other request to the kernel ([`Channel`]).
 //!
 //! This page is the design of netlink in this project. What it says about the kernel was measured on 6.18.
 //!
@@ -14,6 +14,9 @@
 //!      v                                    |
 //!   Connection  ---------- kernel ----------+--- Watch
 //! ```
+//!
+//! Below Connection, and whatever else asks the kernel, is a [`Channel`]: many [`Requests`] over one socket, and each answer
+//! for the one that it belongs to. A transaction is one request to it.
 //!
 //! # Why an own encoder
 //!
@@ -51,19 +54,20 @@
 //!
 //! 1. **A listing may be torn** by a commit between two of its datagrams. NLM_F_DUMP_INTR tells it, but not where
 //!    elements are listed; there the generation in each message's header changes. Both start the listing anew.
-//! 2. **A running dump is read to its end** even if its reader gave up: the next would be EBUSY.
+//! 2. **A running dump is read to its end** even if its reader gave up: the next would be EBUSY. So dumps follow each other
+//!    and are never sent together.
 //! 3. **Listing elements is quadratic** (each 32 KiB walks the set from its start): 65 ms for 60,000, 0.6 s for 200,000.
 //!
 //! # Notifications
 //!
 //! Each carries the netlink port of the connection that committed, `nft` its own; NEWGEN, once for each
 //! commit that changed something, too. So [`Watch`] passes over our own by a number in the header, and knows who changed
-//! what is ours. A table with an owner
-//! (`NFT_TABLE_F_OWNER`) dies with it without a notification and without a new generation: Portolan's tables have no
-//! owner. A watch makes each commit 3 to 4 microseconds dearer and bulk loads three times: close it before one.
+//! what is ours. A table with an owner (`NFT_TABLE_F_OWNER`) dies with it without a notification and without a new generation:
+//! Portolan's tables have no owner. A watch makes each commit 3 to 4 microseconds dearer and bulk loads three times: close it before one.
 #![forbid(unsafe_code)]
 
 pub mod attr;
+mod channel;
 mod connection;
 pub mod conntrack;
 mod dump;
@@ -71,15 +75,17 @@ mod error;
 #[cfg(test)]
 mod fuzz;
 mod message;
-pub mod request;
 mod socket;
 mod transaction;
 pub mod uapi;
 mod watch;
 pub mod wire;
 
+pub use channel::{Answer, Answers, Channel, ChannelError, Requests};
 pub use connection::Connection;
 pub use error::{CommitError, DumpError, Malformed, OpenError, Refusal, WatchError};
+pub use message::Message;
+pub use netlink_sys::protocols::{NETLINK_GENERIC, NETLINK_NETFILTER, NETLINK_ROUTE};
 pub use nix::errno::Errno;
 pub use transaction::Transaction;
 pub use watch::{Author, Change, Drained, Watch};

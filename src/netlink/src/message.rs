@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   | len u32 | type u16 | flags u16 | sequence u32 | port u32 |   struct nlmsghdr
-//!   | family u8 | version u8 | resource id u16, big endian |       struct nfgenmsg, before the attributes
+//!   | family u8 | version u8 | resource id u16, big endian |       struct nfgenmsg of netfilter, before the attributes
 //! ```
 
 use crate::{
@@ -23,15 +23,21 @@ pub(crate) const fn ctnetlink(msg_type: u8) -> u16 {
     u16::from_be_bytes([NFNL_SUBSYS_CTNETLINK, msg_type])
 }
 
-/// Starts a message; its length and sequence number are patched later. Gives where it starts.
-pub(crate) fn begin(bytes: &mut Vec<u8>, kind: u16, flags: u16, family: u8, resource: u16) -> usize {
+/// What stands before the attributes of a netfilter message.
+pub(crate) const fn nfgen(family: u8, resource: u16) -> [u8; NFGEN_HEADER] {
+    let [high, low] = resource.to_be_bytes();
+    [family, 0, high, low]
+}
+
+/// Starts a message, with what its protocol has before attributes; its length and sequence number are patched later. Gives
+/// where it starts.
+pub(crate) fn begin(bytes: &mut Vec<u8>, kind: u16, flags: u16, head: &[u8]) -> usize {
     let start = bytes.len();
     bytes.extend_from_slice(&[0; 4]);
     bytes.extend_from_slice(&kind.to_ne_bytes());
     bytes.extend_from_slice(&(flag::REQUEST | flags).to_ne_bytes());
     bytes.extend_from_slice(&[0; 8]);
-    let [high, low] = resource.to_be_bytes();
-    bytes.extend_from_slice(&[family, 0, high, low]);
+    bytes.extend_from_slice(head);
     start
 }
 
@@ -47,6 +53,13 @@ pub(crate) fn set_sequence(bytes: &mut [u8], start: usize, sequence: u32) {
     patch(bytes, start.saturating_add(8), sequence);
 }
 
+/// Adds flags to the message that starts at `start`.
+pub(crate) fn add_flags(bytes: &mut [u8], start: usize, flags: u16) {
+    if let Some(place) = bytes.get_mut(start.saturating_add(6)..).and_then(<[u8]>::first_chunk_mut) {
+        *place = (u16::from_ne_bytes(*place) | flags).to_ne_bytes();
+    }
+}
+
 fn patch(bytes: &mut [u8], at: usize, value: u32) {
     if let Some(place) = bytes.get_mut(at..at.saturating_add(4)) {
         place.copy_from_slice(&value.to_ne_bytes());
@@ -55,17 +68,23 @@ fn patch(bytes: &mut [u8], at: usize, value: u32) {
 
 /// One message that was read.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Message<'a> {
+pub struct Message<'a> {
     pub(crate) kind: u16,
     pub(crate) flags: u16,
     pub(crate) sequence: u32,
     /// Whose request caused it.
     pub(crate) port: u32,
     /// What follows the header.
-    pub(crate) payload: &'a [u8],
+    pub payload: &'a [u8],
 }
 
 impl<'a> Message<'a> {
+    /// The attributes, which stand after so many bytes that the protocol has before them.
+    #[must_use]
+    pub fn attrs_after(&self, head: usize) -> Attrs<'a> {
+        Attrs::new(self.payload.get(head..).unwrap_or_default())
+    }
+
     /// The message type within nf_tables, if it is a message of nf_tables.
     pub(crate) fn nftables_type(&self) -> Option<u8> {
         let [subsystem, msg_type] = self.kind.to_be_bytes();
@@ -86,7 +105,7 @@ impl<'a> Message<'a> {
 
     /// The attributes of a netfilter message.
     pub(crate) fn attrs(&self) -> Attrs<'a> {
-        Attrs::new(self.payload.get(NFGEN_HEADER..).unwrap_or_default())
+        self.attrs_after(NFGEN_HEADER)
     }
 
     /// The error number that starts an acknowledgement or ends a dump, positive; 0 is success.

@@ -63,6 +63,11 @@ impl Socket {
         Ok(getsockopt(&self.socket, sockopt::SndBuf)?.saturating_sub(SEND_OVERHEAD))
     }
 
+    /// How many bytes may wait to be read, as the kernel counts them.
+    pub(crate) fn receive_buffer(&self) -> io::Result<usize> {
+        Ok(getsockopt(&self.socket, sockopt::RcvBuf)?)
+    }
+
     pub(crate) fn subscribe(&mut self, group: u32) -> io::Result<()> {
         self.socket.add_membership(group)
     }

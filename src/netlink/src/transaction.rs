@@ -130,7 +130,7 @@ impl Transaction {
         content: impl FnOnce(&mut Writer<'_>),
     ) {
         let Buffers { bytes, entries } = &mut self.buffers;
-        let start = message::begin(bytes, kind, flags, family, resource);
+        let start = message::begin(bytes, kind, flags, &message::nfgen(family, resource));
         content(&mut Writer::new(bytes, &mut self.error));
         if let Err(error) = message::end(bytes, start) {
             self.error.get_or_insert(error);

@@ -33,7 +33,7 @@ pub mod msg {
     pub const DESTROYSETELEM: u8 = 30;
 }
 
-/// Flags of a request, `NLM_F_*`, to be used with [`crate::Transaction::message`] or [`crate::request`].
+/// Flags of a request, `NLM_F_*`, to be used with [`crate::Transaction::message`] or [`crate::Requests::add`].
 pub mod flag {
     /// Make the object if it is not there.
     pub const CREATE: u16 = 0x400;
@@ -44,9 +44,7 @@ pub mod flag {
     /// A rule: put it last; without it, first.
     pub const APPEND: u16 = 0x800;
 
-    /// List everything.
-    pub const DUMP: u16 = 0x300;
-
+    pub(crate) const DUMP: u16 = 0x300;
     pub(crate) const REQUEST: u16 = 0x1;
     pub(crate) const ACK: u16 = 0x4;
     pub(crate) const DUMP_INTR: u16 = 0x10;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Filter --list--> Entry, Entry, ...        one dump, picked by the kernel
-//!   Entry, Entry, ... --delete--> how many    no transaction: one request each, many in one sendmsg
+//!   Entry, Entry, ... --delete--> how many    no transaction: one request each, over one [channel](crate::Channel)
 //! ```
 //!
 //! # What the kernel does (measured on 6.18; its tests were seen to hold on 6.1, too)
@@ -10,8 +10,7 @@
 //! * A dump walks the whole hash table whatever it is asked for: 7 ms for 262,144 empty places, 15 ms with 20,000
 //!   entries in them, 48 ms with 100,000. Each entry that is copied costs 1.5 us more, which a filter saves.
 //! * A dump is no snapshot: entries come and go meanwhile, and one may be listed twice.
-//! * Without `NLM_F_ACK` a request is answered only when it is refused, and before `sendmsg` returns. Deleting an entry
-//!   takes 2 us.
+//! * Deleting an entry takes 2 us.
 //! * A request to delete names an entry by what the client sent and by the entry's id; ENOENT says that it is gone. The
 //!   id is made of that and of the entry's place in memory (`nf_ct_get_id`), so that a newer entry of the same client
 //!   stays, unless it was given the very same place.
@@ -30,16 +29,10 @@ pub use self::{
 };
 use crate::{
     attr::{EncodeError, Writer},
-    message::{self, Messages},
-    socket::Socket,
-    uapi::{NFPROTO_IPV4, NFPROTO_IPV6, NLMSG_DONE, ct, flag},
+    channel::{Answer, Answers, Channel, ChannelError, Requests},
+    message,
+    uapi::{NFPROTO_IPV4, NFPROTO_IPV6, ct},
 };
-
-/// Room for the refusals of a chunk of requests, each less than 1 KiB in the kernel's count.
-const RECEIVE_BUFFER: usize = 1 << 20;
-
-/// Requests in one sendmsg: less than 64 KiB, which an unprivileged send buffer carries.
-const CHUNK: usize = 500;
 
 /// Why conntrack's table could not be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -61,9 +54,12 @@ pub enum ConntrackError {
     Encode(#[from] EncodeError),
 }
 
-impl From<Errno> for ConntrackError {
-    fn from(errno: Errno) -> Self {
-        Self::Io(errno.into())
+impl From<ChannelError> for ConntrackError {
+    fn from(error: ChannelError) -> Self {
+        match error {
+            ChannelError::Io(error) => Self::Io(error),
+            ChannelError::Encode(error) => Self::Encode(error),
+        }
     }
 }
 
@@ -79,8 +75,7 @@ pub enum Listing {
 /// A blocking netlink socket that reads and changes the conntrack table of this network namespace.
 #[derive(Debug)]
 pub struct Conntrack {
-    socket: Socket,
-    sequence: u32,
+    channel: Channel,
 }
 
 impl Conntrack {
@@ -89,9 +84,7 @@ impl Conntrack {
     /// # Errors
     /// No netlink socket.
     pub fn open() -> Result<Self, ConntrackError> {
-        let mut socket = Socket::open(NETLINK_NETFILTER, RECEIVE_BUFFER).map_err(ConntrackError::Io)?;
-        socket.extended_acks().map_err(ConntrackError::Io)?;
-        Ok(Self { socket, sequence: 0 })
+        Ok(Self { channel: Channel::open(NETLINK_NETFILTER).map_err(ConntrackError::Io)? })
     }
 
     /// Gives every entry that a filter chooses to `read`, in no order.
@@ -117,37 +110,21 @@ impl Conntrack {
         content: impl FnOnce(&mut Writer<'_>),
         read: &mut impl FnMut(Entry),
     ) -> Result<Listing, ConntrackError> {
-        let (mut request, mut listing) = (Vec::new(), Listing::Complete);
-        let wanted = self.write(&mut request, ct::MSG_GET, flag::DUMP, filter.family, content)?;
-        self.socket.send(&request)?;
-        loop {
-            let datagram = match self.socket.receive() {
-                Ok(Some(datagram)) => datagram,
-                Ok(None) => return Err(ConntrackError::Io(io::ErrorKind::UnexpectedEof.into())),
-                Err(Errno::ENOBUFS) => {
-                    listing = Listing::Interrupted;
-                    continue;
+        let head = message::nfgen(filter.family, 0);
+        let mut end = Err(lost());
+        self.channel.ask(
+            |requests| requests.add(message::ctnetlink(ct::MSG_GET), 0, Answers::List, &head, content),
+            |answer| match answer {
+                Answer::Object(object) => {
+                    Entry::parse(object.attrs()).filter(|entry| filter.matches(entry)).into_iter().for_each(&mut *read);
                 }
-                Err(errno) => return Err(errno.into()),
-            };
-            for message in Messages::new(datagram).filter(|message| message.sequence == wanted) {
-                if message.flags & flag::DUMP_INTR != 0 {
-                    listing = Listing::Interrupted;
-                }
-                let end = match message.kind {
-                    NLMSG_DONE => message.errno(),
-                    _ => message.ack().map(|ack| ack.errno),
-                };
-                match end {
-                    Some(0) => return Ok(listing),
-                    Some(errno) => return Err(refusal(Errno::from_raw(errno))),
-                    None => Entry::parse(message.attrs())
-                        .filter(|entry| filter.matches(entry))
-                        .into_iter()
-                        .for_each(&mut *read),
-                }
-            }
-        }
+                Answer::Done => end = Ok(Listing::Complete),
+                Answer::Interrupted => end = Ok(Listing::Interrupted),
+                Answer::Refused(errno, _) => end = Err(refusal(errno)),
+                Answer::Lost => {}
+            },
+        )?;
+        end
     }
 
     /// Deletes entries; how many of them were deleted. One that is gone already is passed over, and so is one that the kernel
@@ -156,44 +133,25 @@ impl Conntrack {
     /// # Errors
     /// See [`ConntrackError`]; some entries may have been deleted.
     pub fn delete(&mut self, entries: &[Entry]) -> Result<usize, ConntrackError> {
-        let mut deleted = 0;
-        for chunk in entries.chunks(CHUNK) {
-            let mut requests = Vec::new();
-            for entry in chunk {
-                let family = if entry.original.source.is_ipv4() { NFPROTO_IPV4 } else { NFPROTO_IPV6 };
-                self.write(&mut requests, ct::MSG_DELETE, 0, family, |w| entry.put(w))?;
-            }
-            self.socket.send(&requests)?;
-            deleted += chunk.len();
-            while let Some(datagram) = self.socket.receive()? {
-                for ack in Messages::new(datagram).filter_map(|message| message.ack()) {
-                    match Errno::from_raw(ack.errno) {
-                        Errno::ENOENT | Errno::EBUSY => deleted = deleted.saturating_sub(1),
-                        errno => return Err(refusal(errno)),
-                    }
-                }
-            }
+        let mut requests = Requests::default();
+        for entry in entries {
+            let family = if entry.original.source.is_ipv4() { NFPROTO_IPV4 } else { NFPROTO_IPV6 };
+            let (kind, head) = (message::ctnetlink(ct::MSG_DELETE), message::nfgen(family, 0));
+            requests.add(kind, 0, Answers::None, &head, |w| entry.put(w));
         }
-        Ok(deleted)
+        let (mut deleted, mut failed) = (0_usize, None);
+        self.channel.run(&mut requests, |_, answer| match answer {
+            Answer::Refused(Errno::ENOENT | Errno::EBUSY, _) | Answer::Object(_) => {}
+            Answer::Refused(errno, _) => drop(failed.get_or_insert(refusal(errno))),
+            Answer::Lost => drop(failed.get_or_insert(lost())),
+            Answer::Done | Answer::Interrupted => deleted = deleted.saturating_add(1),
+        })?;
+        failed.map_or(Ok(deleted), Err)
     }
+}
 
-    /// Adds a request; gives its sequence number.
-    fn write(
-        &mut self,
-        bytes: &mut Vec<u8>,
-        msg_type: u8,
-        flags: u16,
-        family: u8,
-        content: impl FnOnce(&mut Writer<'_>),
-    ) -> Result<u32, EncodeError> {
-        self.sequence = self.sequence.wrapping_add(1);
-        let mut error = None;
-        let start = message::begin(bytes, message::ctnetlink(msg_type), flags, family, 0);
-        content(&mut Writer::new(bytes, &mut error));
-        message::end(bytes, start)?;
-        message::set_sequence(bytes, start, self.sequence);
-        error.map_or(Ok(self.sequence), Err)
-    }
+fn lost() -> ConntrackError {
+    ConntrackError::Io(io::ErrorKind::UnexpectedEof.into())
 }
 
 fn refusal(errno: Errno) -> ConntrackError {

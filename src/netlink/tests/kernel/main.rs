@@ -10,6 +10,7 @@
     reason = "all of this program is a test, which clippy knows only where the usual harness runs it"
 )]
 
+mod channel;
 mod commits;
 mod conntrack;
 mod limits;
@@ -61,7 +62,7 @@ fn succeeds(program: &str, arguments: &[&str]) -> bool {
 }
 
 fn trials() -> Vec<Trial> {
-    [commits::TESTS, conntrack::TESTS, listing::TESTS, packets::TESTS, watching::TESTS, limits::TESTS]
+    [channel::TESTS, commits::TESTS, conntrack::TESTS, listing::TESTS, packets::TESTS, watching::TESTS, limits::TESTS]
         .concat()
         .into_iter()
         .map(|(name, test)| Trial::test(name, move || alone(test)))

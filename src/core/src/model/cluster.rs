@@ -1,5 +1,7 @@
 //! The cluster's state and how one object changes it.
 
+mod viewpoint;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -9,21 +11,19 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
-    claims::{Dirty, claims, exchange, mark, mark_endpoints, mark_service},
+    claims::{Dirty, mark, mark_endpoints, mark_service},
     config::NodeConfig,
     names::Names,
-    node::{Node, NodeState},
-    notes::{self, NodeNote},
+    node::NodeState,
+    notes::NodeNote,
     service::Service,
     slice::Slice,
     vips::Vips,
 };
 use crate::{
     addr::{Family, PerFamily},
-    desired::{NodePolicy, Viewpoint},
     ingest::{
-        self, EndpointSliceObject, Finding, Kind, NodeObject, Object, ObjectRef, ReadSlice, ServiceCidrObject,
-        ServiceObject,
+        self, EndpointSliceObject, Finding, Kind, Object, ObjectRef, ReadSlice, ServiceCidrObject, ServiceObject,
     },
     name::ServiceName,
 };
@@ -167,25 +167,6 @@ impl Cluster {
         self.findings.remove(reference);
     }
 
-    /// Whether load balancers may send new connections to this node: its Node object is known and not about to go. Once
-    /// the object is deleted it is as last seen.
-    #[must_use]
-    pub const fn node_eligible(&self) -> bool {
-        self.node_eligible
-    }
-
-    /// What holds for every Service on this node.
-    #[must_use]
-    pub fn policy(&self) -> NodePolicy {
-        self.config.policy(self.node.known(), self.service_cidrs(), self.slice_endpoints)
-    }
-
-    /// The addresses of NodePorts in a family; the unspecified one where they are those that [`Cluster::policy`] says.
-    #[must_use]
-    pub const fn node_port_addresses(&self, family: Family) -> &Vec<IpAddr> {
-        self.node_addrs.get(family)
-    }
-
     /// How many marks there are of what [`Cluster::take_changes`] has to decide anew; one that is there may be set again.
     #[must_use]
     pub const fn marks(&self) -> usize {
@@ -202,29 +183,6 @@ impl Cluster {
     pub fn decide_all(&mut self) {
         let services = self.services.values().filter_map(|entry| entry.service.as_ref());
         services.for_each(|service| mark(&mut self.dirty, service, |_, _| true));
-    }
-
-    /// What the cluster is seen from.
-    #[must_use]
-    pub const fn config(&self) -> &NodeConfig {
-        &self.config
-    }
-
-    /// Takes over another configuration, while everything is served. The node's name stays what it was: which endpoints are
-    /// local was decided by it as they came.
-    pub fn reconfigure(&mut self, config: NodeConfig) {
-        let hostname = std::mem::take(&mut self.config.hostname);
-        self.config = NodeConfig { hostname, ..config };
-        self.refresh_node_addrs();
-    }
-
-    /// Why the node serves otherwise than somebody may expect: the reasons that were not there at
-    /// the last call.
-    pub fn take_node_notes(&mut self) -> Vec<NodeNote> {
-        let wanted = PerFamily { v4: self.node_port_services.v4 > 0, v6: self.node_port_services.v6 > 0 };
-        let notes = notes::notes(&self.config, &self.node, wanted);
-        let before = std::mem::replace(&mut self.told, notes.clone());
-        notes.into_iter().filter(|note| !before.contains(note)).collect()
     }
 
     /// Everything that is wrong or unusual now, sorted by object. Conflicts are as [`Cluster::take_changes`] decided
@@ -333,18 +291,6 @@ impl Cluster {
         }
     }
 
-    fn apply_node(&mut self, object: &NodeObject, reference: &ObjectRef) -> Vec<Finding> {
-        if *reference.name != *self.config.hostname {
-            return Vec::new();
-        }
-        let (node, findings) = ingest::read_node(object, reference);
-        if let Some(node) = &node {
-            self.node_eligible = !node.leaving;
-        }
-        self.put_node(node.map_or(NodeState::Refused, NodeState::Known));
-        findings
-    }
-
     fn apply_service_cidr(&mut self, object: &ServiceCidrObject, reference: &ObjectRef) -> Vec<Finding> {
         let (cidrs, findings) = ingest::read_service_cidr(object, reference);
         match cidrs {
@@ -366,62 +312,12 @@ impl Cluster {
         findings.into_iter().filter(|finding| !known.contains(&finding.place())).collect()
     }
 
-    /// Takes in what is known of the Node, and marks what depends on what changed of it.
-    fn put_node(&mut self, new: NodeState) {
-        let old = std::mem::replace(&mut self.node, new);
-        let (old, new) = (old.known(), self.node.known());
-        if zone(old) != zone(new) {
-            let hinted = self.services.values().filter(|entry| entry.slices.iter().any(Slice::has_hints));
-            hinted
-                .filter_map(|entry| entry.service.as_ref())
-                .for_each(|service| mark(&mut self.dirty, service, |_, _| true));
-        }
-        let primary = |node, family| self.config.primary(node, family);
-        let moved = |family| primary(old, family) != primary(new, family);
-        if Family::ALL.into_iter().any(moved) {
-            for service in self.services.values().filter_map(|entry| entry.service.as_ref()) {
-                mark(&mut self.dirty, service, |_, family| moved(family) && service.source_ranges(family).is_some());
-            }
-        }
-        self.refresh_node_addrs();
-    }
-
-    fn refresh_node_addrs(&mut self) {
-        let addrs = |family| self.config.node_port_addresses(self.node.known(), family);
-        let addrs = PerFamily { v4: addrs(Family::V4), v6: addrs(Family::V6) };
-        if addrs == self.node_addrs {
-            return;
-        }
-        let before = std::mem::replace(&mut self.node_addrs, addrs);
-        let services = self.services.values().filter_map(|entry| entry.service.as_ref());
-        for service in services.filter(|service| service.has_node_ports()) {
-            let (old, new) = (claims(service, &before), claims(service, &self.node_addrs));
-            exchange(&mut self.vips, &mut self.dirty, &old, &new);
-            let moved = |family| before.get(family) != self.node_addrs.get(family);
-            mark(&mut self.dirty, service, |port, family| port.node_port.is_some() && moved(family));
-        }
-    }
-
-    /// This node's zone, by which zone hints are followed.
-    pub(super) fn zone(&self) -> Option<&Arc<str>> {
-        zone(self.node.known())
-    }
-
-    /// What the node contributes to decisions in a family.
-    pub(super) fn viewpoint(&self, family: Family) -> Viewpoint<'_> {
-        Viewpoint { node_ports: self.node_addrs.get(family), primary: self.config.primary(self.node.known(), family) }
-    }
-
     /// The CIDRs of all ServiceCIDRs: sorted, each once.
     fn service_cidrs(&self) -> PerFamily<Vec<IpNet>> {
         let all: BTreeSet<IpNet> = self.service_cidrs.values().flatten().copied().collect();
         let of = |family| all.iter().copied().filter(|cidr| Family::of(cidr.addr()) == family).collect();
         PerFamily { v4: of(Family::V4), v6: of(Family::V6) }
     }
-}
-
-fn zone(node: Option<&Node>) -> Option<&Arc<str>> {
-    node.and_then(|node| node.zone.as_ref())
 }
 
 /// Counts the endpoints after a slice changed.

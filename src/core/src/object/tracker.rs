@@ -2,15 +2,18 @@
 //!
 //! The tracker holds no kernel and does no I/O. It is told three things: what a claimant wants now, what was observed,
 //! and which operations were applied. What is left is `pending`, so that the cost of a change depends on the change.
+//! What it knows is read by `view.rs`; what is left as it is for now, `leaving.rs`.
+
+mod leaving;
+mod view;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     mem,
-    time::Duration,
 };
 
 use super::{
-    Claimant, Dialect, Moment, Op, Rank, Unclaimed,
+    Claimant, Dialect, Op,
     claims::Claims,
     entry::Entry,
     left::Left,
@@ -213,82 +216,6 @@ impl<D: Dialect> Tracker<D> {
         }
     }
 
-    /// Makes all objects pending again that were left as they are, but for those that drain.
-    pub fn sweep(&mut self) {
-        let left = self.left.sweep();
-        self.put_back(left);
-    }
-
-    /// Makes objects pending again that the kernel refused; what may stay unclaimed stays.
-    pub fn retry(&mut self) {
-        let entries = &self.entries;
-        let may_stay = |key: &D::Key| entries.get(key).is_some_and(|entry| is_to_linger::<D>(key, entry));
-        let refused = self.left.keep(may_stay);
-        self.put_back(refused);
-    }
-
-    fn put_back(&mut self, left: BTreeSet<D::Key>) {
-        self.revision += 1;
-        for key in left {
-            let Some(number) = self.entries.find(&key) else { continue };
-            let Some((key, entry)) = self.entries.at_mut(number) else { continue };
-            if difference::<D>(key, entry).is_none() || self.left.contains(key) {
-                continue;
-            }
-            self.differing += 1;
-            if entry.queued != self.round {
-                entry.queued = self.round;
-                self.pending.push(number);
-            }
-        }
-    }
-
-    /// Leaves an object as it is until the next sweep.
-    pub fn let_linger(&mut self, key: &D::Key) {
-        self.revision += 1;
-        let differs = self.entries.get(key).is_some_and(|entry| self.difference(key, entry).is_some());
-        self.left.leave(key);
-        self.differing = self.differing.saturating_sub(usize::from(differs));
-    }
-
-    /// Objects that drain and may not be removed yet.
-    pub fn draining(&self) -> impl Iterator<Item = &D::Key> {
-        self.left.draining()
-    }
-
-    /// When the first of them has to be removed, drained or not; [at the beginning](Moment::default) where it is not known
-    /// since when one drains.
-    pub fn next_to_go(&self) -> Option<Moment> {
-        self.left.next_to_go()
-    }
-
-    /// It is now `now`, and these hold nothing any more: they, and those whose time is over, may be removed.
-    pub fn pass(&mut self, now: Moment, drained: &BTreeSet<D::Key>) {
-        let entries = &self.entries;
-        let may_go = self.left.pass(now, drained, |key| {
-            match entries.get(key).and_then(Entry::present).map(|live| D::unclaimed(key, live)) {
-                Some(Unclaimed::Draining { at_most }) => at_most,
-                _ => Duration::ZERO,
-            }
-        });
-        self.put_back(may_go);
-    }
-
-    /// The objects that differ from what is wanted, with whose wish that is and what it is. What one claimant has
-    /// brought stands together.
-    pub fn pending(&self) -> impl Iterator<Item = Pending<'_, D>> {
-        self.pending.iter().filter_map(|number| {
-            let (key, entry) = self.entries.at(*number)?;
-            let difference = self.difference(key, entry)?;
-            Some(Pending { key, difference, wanted: entry.winner(), claims: entry.claims() })
-        })
-    }
-
-    /// A number that is another after everything that may have changed what is pending.
-    pub(super) const fn revision(&self) -> u64 {
-        self.revision
-    }
-
     /// Forgets about objects that differ no more, once they are the larger part of the list: so a change costs what it
     /// touches even while something else cannot be settled.
     pub fn settle(&mut self) {
@@ -315,72 +242,6 @@ impl<D: Dialect> Tracker<D> {
                 self.entries.remove(number);
             }
         }
-    }
-
-    /// The value that is wanted, with the claimant whose it is.
-    pub fn wanted(&self, key: &D::Key) -> Option<(Claimant, &D::Value)> {
-        self.entries.get(key)?.winner()
-    }
-
-    /// All who want an object.
-    pub(super) fn claims(&self, key: &D::Key) -> Option<&Claims<D::Value>> {
-        Some(self.entries.get(key)?.claims())
-    }
-
-    /// Everything that is wanted, in the order of the keys.
-    pub fn all_wanted(&self) -> impl Iterator<Item = (&D::Key, &D::Value)> {
-        self.entries.sorted().into_iter().filter_map(|(key, entry)| Some((key, entry.wanted()?)))
-    }
-
-    /// What the kernel is known to hold under a key.
-    pub fn present(&self, key: &D::Key) -> Option<&D::Value> {
-        self.entries.get(key)?.present()
-    }
-
-    /// Every object that holds others.
-    pub fn containers(&self) -> impl Iterator<Item = &D::Key> {
-        self.members.keys()
-    }
-
-    /// How many objects are wanted in a container.
-    pub fn wanted_members(&self, container: &D::Key) -> usize {
-        self.members.get(container).map_or(0, |members| members.wanted)
-    }
-
-    /// How many objects a container is known to hold.
-    pub fn present_members(&self, container: &D::Key) -> usize {
-        self.members.get(container).map_or(0, |members| members.present)
-    }
-
-    /// Everything that is wanted and held by a container, directly or not, in the order of the keys.
-    pub fn wanted_in<'a>(&'a self, container: &'a D::Key) -> impl Iterator<Item = (&'a D::Key, &'a D::Value)> {
-        let mut held: Vec<_> =
-            self.held_by(container).filter_map(|(key, entry)| Some((key, entry.wanted()?))).collect();
-        held.sort_unstable_by_key(|(key, _)| *key);
-        held.into_iter()
-    }
-
-    /// Everything that a container is known to hold, directly, in the order of the keys.
-    pub fn present_in<'a>(&'a self, container: &'a D::Key) -> impl Iterator<Item = (&'a D::Key, &'a D::Value)> {
-        let is_member = |key: &D::Key| D::parent(key).as_ref() == Some(container);
-        self.all_present(is_member).into_iter()
-    }
-
-    /// All rules that the kernel is known to hold, in the order of the keys.
-    pub fn present_rules(&self) -> impl Iterator<Item = (&D::Key, &D::Value)> {
-        self.all_present(|key| D::rank(key) == Rank::Rules).into_iter()
-    }
-
-    fn all_present(&self, chosen: impl Fn(&D::Key) -> bool) -> Vec<(&D::Key, &D::Value)> {
-        let present = self.entries.iter().filter(|(key, _)| chosen(key));
-        let mut present: Vec<_> = present.filter_map(|(key, entry)| Some((key, entry.present()?))).collect();
-        present.sort_unstable_by_key(|(key, _)| *key);
-        present
-    }
-
-    fn held_by<'a>(&'a self, container: &'a D::Key) -> impl Iterator<Item = &'a (D::Key, Entry<D::Value>)> {
-        let is_held = move |(key, _): &&(D::Key, _)| containers_of::<D>(key).any(|held_by| held_by == *container);
-        self.entries.iter().filter(is_held)
     }
 
     fn edit<R: Default>(&mut self, key: &D::Key, change: impl FnOnce(&D::Key, &mut Entry<D::Value>) -> R) -> R {
@@ -444,12 +305,6 @@ fn difference<D: Dialect>(key: &D::Key, entry: &Entry<D::Value>) -> Option<Diffe
         (None, Some(_)) => Some(Difference::Unwanted),
         (None, None) => None,
     }
-}
-
-/// Whether it is nobody's wish, and may stay until the next look.
-fn is_to_linger<D: Dialect>(key: &D::Key, entry: &Entry<D::Value>) -> bool {
-    let unclaimed = entry.present().filter(|_| entry.wanted().is_none()).map(|live| D::unclaimed(key, live));
-    matches!(unclaimed, Some(Unclaimed::UntilNextLook))
 }
 
 /// What holds an object, from the inside out.

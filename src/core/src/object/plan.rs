@@ -140,8 +140,7 @@ impl<D: Dialect> Plan<D> {
             leave_out_what_does_not_fit(&mut additions, &full);
         }
         let at_once = !limits.isolate && additions.iter().map(Addition::weight).sum::<usize>() <= limits.bytes;
-        let (entries, mut additions): (Vec<_>, Vec<_>) =
-            additions.into_iter().partition(|addition| addition.rank == Rank::Entry);
+        let entries: Vec<_> = additions.extract_if(.., |addition| addition.rank == Rank::Entry).collect();
         if at_once {
             additions.sort_by_key(|addition| addition.who);
         } else {
@@ -150,14 +149,15 @@ impl<D: Dialect> Plan<D> {
         let (mut rest, mut is_first, mut new) = (additions.as_slice(), !limits.isolate, 0);
         while !rest.is_empty() {
             let (wave, later) = rest.split_at(wave_length(rest, limits));
-            let (paths, others) = wave.iter().partition(|addition| is_led_to(tracker, addition, is_first));
-            batches.extend([paths, others].into_iter().filter_map(batch_of));
+            let is_path = |addition: &&Addition<'_, D>| is_led_to(tracker, addition, is_first);
+            batches.extend(batch_of(wave.iter().filter(is_path)));
+            batches.extend(batch_of(wave.iter().filter(|addition| !is_path(addition))));
             if wave.iter().any(|addition| is_new(addition.who)) {
                 new = batches.len();
             }
             (rest, is_first) = (later, false);
         }
-        batches.extend(batch_of(entries.iter().collect()));
+        batches.extend(batch_of(entries.iter()));
         let additions = batches.len();
         batches.append(&mut removals(tracker, &unwanted, limits));
         let plan = Self { batches, additions, new };
@@ -243,7 +243,7 @@ fn rebuild<D: Dialect>(tracker: &Tracker<D>, root: &D::Key, limits: Limits) -> V
             let mut rest = part;
             while !rest.is_empty() {
                 let (wave, later) = rest.split_at(wave_length(rest, limits));
-                batches.extend(batch_of(wave.iter().collect()));
+                batches.extend(batch_of(wave.iter()));
                 rest = later;
             }
         }
@@ -363,7 +363,7 @@ fn wave_length<D: Dialect>(additions: &[Addition<'_, D>], limits: Limits) -> usi
 
 /// Puts together what belongs together in the kernel: by rank, then by container. Containers and rules are in the order of
 /// their keys, in which the kernel lists them; of what is in containers there is a hundred times more, and no order.
-fn batch_of<D: Dialect>(additions: Vec<&Addition<'_, D>>) -> Option<Batch<D>> {
+fn batch_of<'a, D: Dialect>(additions: impl Iterator<Item = &'a Addition<'a, D>>) -> Option<Batch<D>> {
     let mut groups: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for addition in additions {
         let group = (addition.rank, D::parent(addition.key), addition.replaces.is_some());
@@ -374,6 +374,7 @@ fn batch_of<D: Dialect>(additions: Vec<&Addition<'_, D>>) -> Option<Batch<D>> {
             group.sort_by_key(|addition| addition.key);
         }
     }
-    let ops: Vec<_> = groups.into_values().flatten().map(Addition::op).collect();
+    let mut ops = Vec::with_capacity(groups.values().map(Vec::len).sum());
+    ops.extend(groups.into_values().flatten().map(Addition::op));
     (!ops.is_empty()).then_some(Batch { ops })
 }

@@ -234,12 +234,13 @@ impl<B: Backend> Syncer<B> {
     /// Sizes containers anew when there is less than a quarter more room than is needed. That changes nothing in the kernel by
     /// itself, where a container cannot be resized: only one that is made from now on gets the new size.
     fn resize(&mut self) {
-        let outgrown = self.tracker.containers().any(|container| {
+        let grown = self.tracker.take_grown();
+        let is_outgrown = |container: &_| {
             let need = self.tracker.wanted_members(container);
             let capacity = self.tracker.wanted(container).and_then(|(_, value)| B::Dialect::capacity(value));
             capacity.is_some_and(|capacity| capacity < need + need / 4)
-        });
-        if outgrown {
+        };
+        if grown.iter().any(is_outgrown) {
             self.claim_base();
         }
     }

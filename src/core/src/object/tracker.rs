@@ -50,6 +50,8 @@ pub struct Pending<'a, D: Dialect> {
 struct Members {
     wanted: usize,
     present: usize,
+    /// One came to be wanted since that was last asked.
+    has_grown: bool,
 }
 
 /// What is wanted, what the kernel is known to hold, and where the two differ.
@@ -58,6 +60,8 @@ pub struct Tracker<D: Dialect> {
     /// What each claimant wants, at the place of its number.
     claimed: Vec<Box<[Number]>>,
     members: BTreeMap<D::Key, Members>,
+    /// The containers in which an object came to be wanted since that was last asked, and some that are gone.
+    grown: Vec<D::Key>,
     /// Every object that differs, each once, in the order in which they came to differ; and some that differ no more.
     /// A list that is thrown away when nothing differs: looking up half a million keys again would cost more than all
     /// the rest of a first sync.
@@ -80,6 +84,7 @@ impl<D: Dialect> Default for Tracker<D> {
             entries: Numbered::default(),
             claimed: Vec::new(),
             members: BTreeMap::new(),
+            grown: Vec::new(),
             pending: Vec::new(),
             round: 1,
             differing: 0,
@@ -244,6 +249,18 @@ impl<D: Dialect> Tracker<D> {
         }
     }
 
+    /// The containers in which an object came to be wanted since this was last asked. Of all containers there may be tens of
+    /// thousands.
+    pub(super) fn take_grown(&mut self) -> Vec<D::Key> {
+        let grown = mem::take(&mut self.grown);
+        for container in &grown {
+            if let Some(members) = self.members.get_mut(container) {
+                members.has_grown = false;
+            }
+        }
+        grown
+    }
+
     fn edit<R: Default>(&mut self, key: &D::Key, change: impl FnOnce(&D::Key, &mut Entry<D::Value>) -> R) -> R {
         let number = self.entries.number(key);
         self.edit_at(number, change).unwrap_or_default()
@@ -271,6 +288,9 @@ impl<D: Dialect> Tracker<D> {
             let members = self.members.entry(container.clone()).or_default();
             members.wanted = members.wanted + usize::from(after.0) - usize::from(before.0);
             members.present = members.present + usize::from(after.1) - usize::from(before.1);
+            if after.0 && !before.0 && !mem::replace(&mut members.has_grown, true) {
+                self.grown.push(container.clone());
+            }
             if (members.wanted, members.present) == (0, 0) {
                 self.members.remove(&container);
             }

@@ -3,9 +3,11 @@
 //!
 //! | module | what |
 //! | --- | --- |
+//! | `containers` | which of them a sync has to look at |
 //! | `draining` | destinations that are retired, drain and go |
 //! | `histories` | whatever goes wrong, the end is the same |
 
+mod containers;
 mod draining;
 mod histories;
 

@@ -39,11 +39,6 @@ impl<D: Dialect> Tracker<D> {
         self.entries.get(key)?.present()
     }
 
-    /// Every object that holds others.
-    pub fn containers(&self) -> impl Iterator<Item = &D::Key> {
-        self.members.keys()
-    }
-
     /// How many objects are wanted in a container.
     pub fn wanted_members(&self, container: &D::Key) -> usize {
         self.members.get(container).map_or(0, |members| members.wanted)

@@ -12,8 +12,9 @@ use portolan_core::{
     object::BackendError,
 };
 use portolan_netlink::{
-    Answer, Answers, Channel, ChannelError, NETLINK_GENERIC, NETLINK_NETFILTER, NETLINK_ROUTE, Requests,
-    attr::{Attrs, Writer},
+    Answer, Answers, Channel, ChannelError, NETLINK_NETFILTER, Requests,
+    ipvs::{Ipvs, IpvsError},
+    links::{LinkError, Links},
 };
 
 /// The link of all Service addresses (pkg/proxy/ipvs/proxier.go, defaultDummyDevice).
@@ -46,10 +47,16 @@ const IPSET_NAME: usize = 31;
 /// The kernel cannot be asked or refuses.
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    /// The kernel says no.
+    /// The virtual servers.
     #[error(transparent)]
-    Kernel(#[from] io::Error),
-    /// It cannot be asked.
+    Ipvs(#[from] IpvsError),
+    /// The link.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The ipsets: the kernel says no.
+    #[error(transparent)]
+    Ipsets(#[from] io::Error),
+    /// The ipsets: the kernel cannot be asked.
     #[error(transparent)]
     Channel(#[from] ChannelError),
 }
@@ -130,32 +137,13 @@ impl Part {
 
     fn remove(&self) -> Result<(), Error> {
         match self {
-            Self::VirtualServers(_) => {
-                let mut generic = Channel::open(NETLINK_GENERIC)?;
-                let family = ipvs_family(&mut generic)?;
-                ask(&mut generic, family, Answers::None, &[IPVS_FLUSH, 1, 0, 0], |_| {})?;
-            }
+            Self::VirtualServers(_) => Ipvs::open()?.flush()?,
             Self::Ipsets(names) => drop(ipsets(ipset::DESTROY, Answers::None, names.clone())?),
-            // struct ifinfomsg: family, type, index, flags, mask of flags
-            Self::Link(index) => {
-                let head = [[0; 4], index.to_ne_bytes(), [0; 4], [0; 4]].concat();
-                ask(&mut Channel::open(NETLINK_ROUTE)?, RTM_DELLINK, Answers::None, &head, |_| {})?;
-            }
+            Self::Link(index) => Links::open()?.delete(*index)?,
         }
         Ok(())
     }
 }
-
-/// linux/rtnetlink.h
-const RTM_DELLINK: u16 = 17;
-/// linux/ip_vs.h: commands of the generic netlink family `IPVS`, version 1.
-const IPVS_GET_SERVICE: u8 = 4;
-const IPVS_FLUSH: u8 = 17;
-/// linux/genetlink.h: the family of families, its command to find one, and the attributes.
-const GENL_ID_CTRL: u16 = 16;
-const CTRL_CMD_GETFAMILY: u8 = 3;
-const CTRL_ATTR_FAMILY_ID: u16 = 1;
-const CTRL_ATTR_FAMILY_NAME: u16 = 2;
 
 /// linux/netfilter/ipset/ip_set.h
 mod ipset {
@@ -175,44 +163,12 @@ fn names(ipv4: &str) -> [String; 2] {
     [ipv4.to_owned(), ipv6.chars().take(IPSET_NAME).collect()]
 }
 
-fn ipvs_family(generic: &mut Channel) -> Result<u16, Error> {
-    let name = |w: &mut Writer<'_>| w.str(CTRL_ATTR_FAMILY_NAME, "IPVS");
-    let answers = ask(generic, GENL_ID_CTRL, Answers::One, &[CTRL_CMD_GETFAMILY, 1, 0, 0], name)?;
-    let id = answers.iter().find_map(|answer| {
-        let attr = Attrs::new(answer.get(GENL_HEADER..)?).get(CTRL_ATTR_FAMILY_ID)?;
-        attr.value.first_chunk().map(|id| u16::from_ne_bytes(*id))
-    });
-    Ok(id.ok_or(io::Error::from(Errno::ENOENT))?)
-}
-
 fn virtual_servers() -> Result<usize, Error> {
-    let mut generic = Channel::open(NETLINK_GENERIC)?;
-    let family = match ipvs_family(&mut generic) {
+    match Ipvs::open() {
         // A kernel without IPVS has no virtual servers.
-        Err(Error::Kernel(error)) if is(&error, Errno::ENOENT) => return Ok(0),
-        family => family?,
-    };
-    Ok(ask(&mut generic, family, Answers::List, &[IPVS_GET_SERVICE, 1, 0, 0], |_| {})?.len())
-}
-
-/// One request: what its answers have after their headers.
-fn ask(
-    channel: &mut Channel,
-    kind: u16,
-    answers: Answers,
-    head: &[u8],
-    content: impl FnOnce(&mut Writer<'_>),
-) -> Result<Vec<Vec<u8>>, Error> {
-    let mut requests = Requests::default();
-    requests.add(kind, 0, answers, head, content);
-    let (mut objects, mut failed) = (Vec::new(), None);
-    channel.run(&mut requests, |_, answer| match answer {
-        Answer::Object(object) => objects.push(object.payload.to_vec()),
-        Answer::Refused(errno, _) => failed = Some(errno.into()),
-        Answer::Lost => failed = Some(io::ErrorKind::UnexpectedEof.into()),
-        Answer::Done | Answer::Interrupted => {}
-    })?;
-    failed.map_or(Ok(objects), |error: io::Error| Err(error.into()))
+        Err(IpvsError::Unsupported) => Ok(0),
+        ipvs => Ok(ipvs?.servers()?.len()),
+    }
 }
 
 /// Those of the sets that are there; with [`ipset::DESTROY`] they were.
@@ -237,13 +193,6 @@ fn ipsets(command: u8, answers: Answers, mut names: Vec<String>) -> Result<Vec<S
     names.retain(|_| there.next() == Some(true));
     failed.map_or(Ok(names), |error: io::Error| Err(error.into()))
 }
-
-fn is(error: &io::Error, errno: Errno) -> bool {
-    error.raw_os_error() == Some(errno as i32)
-}
-
-/// struct genlmsghdr
-const GENL_HEADER: usize = 4;
 
 #[cfg(test)]
 mod tests {

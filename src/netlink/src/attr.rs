@@ -105,6 +105,16 @@ impl<'a> Writer<'a> {
         self.bytes(kind, &value.to_be_bytes());
     }
 
+    /// 16 bits in the machine's byte order, as generic netlink and rtnetlink have them.
+    pub fn u16(&mut self, kind: u16, value: u16) {
+        self.bytes(kind, &value.to_ne_bytes());
+    }
+
+    /// 32 bits in the machine's byte order.
+    pub fn u32(&mut self, kind: u16, value: u32) {
+        self.bytes(kind, &value.to_ne_bytes());
+    }
+
     /// An attribute made of attributes.
     pub fn nest(&mut self, kind: u16, content: impl FnOnce(&mut Self)) {
         let start = self.bytes.len();
@@ -168,6 +178,24 @@ impl<'a> Attr<'a> {
     #[must_use]
     pub fn be64(&self) -> Option<u64> {
         self.value.try_into().ok().map(u64::from_be_bytes)
+    }
+
+    /// The value as 16 bits in the machine's byte order.
+    #[must_use]
+    pub fn u16(&self) -> Option<u16> {
+        self.value.try_into().ok().map(u16::from_ne_bytes)
+    }
+
+    /// The value as 32 bits in the machine's byte order.
+    #[must_use]
+    pub fn u32(&self) -> Option<u32> {
+        self.value.try_into().ok().map(u32::from_ne_bytes)
+    }
+
+    /// The value as 64 bits in the machine's byte order.
+    #[must_use]
+    pub fn u64(&self) -> Option<u64> {
+        self.value.try_into().ok().map(u64::from_ne_bytes)
     }
 
     /// The value as text, without its NUL. The kernel takes any bytes for a name; one that is not UTF-8 reads as

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use crate::{attr::EncodeError, channel::ChannelError};
 
-/// A message from the kernel that is not what nf_tables sends.
+/// A message from the kernel that is not what its protocol has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the kernel's message about a {object} lacks a readable {attribute}")]
 pub struct Malformed {

@@ -1,5 +1,6 @@
 //! Any bytes at all give a value or an error: no panic, no endless loop. The inputs are random, and real dumps
-//! (`testdata/dumps.bin`, made by `examples/record.rs`) with bits flipped, lengths changed and ends cut off.
+//! (`testdata/dumps.bin` and `testdata/ipvs.bin`, made by `examples/record.rs`) with bits flipped, lengths changed and ends cut
+//! off.
 
 use std::fmt::Debug;
 
@@ -9,11 +10,13 @@ use crate::{
     Malformed,
     attr::{Attrs, EncodeError, Writer, encode},
     conntrack::Entry,
+    ipvs, links,
     message::Messages,
     wire::{Chain, Element, Expr, ListedElement, Rule, Set, Table, userdata},
 };
 
 const DUMPS: &[u8] = include_bytes!("../testdata/dumps.bin");
+const IPVS: &[u8] = include_bytes!("../testdata/ipvs.bin");
 
 /// What was understood reads the same once more after it was written.
 fn again<T: PartialEq + Debug>(
@@ -42,6 +45,8 @@ fn read_as_everything(bytes: &[u8]) -> usize {
         objects += again(attrs, Rule::parse, Rule::put);
         objects += again(attrs, Expr::parse, Expr::put);
         let _ = Entry::parse(attrs);
+        objects += read_as_ipvs(attrs);
+        let _ = (links::parse_link(&message), links::Address::parse(&message, 2));
         for element in ListedElement::parse_list(attrs).flatten() {
             let ListedElement { key, key_end, data, .. } = element;
             let written = Element { key, key_end, data, comment: element.comment() };
@@ -53,6 +58,19 @@ fn read_as_everything(bytes: &[u8]) -> usize {
         }
     }
     objects
+}
+
+/// The header of generic netlink is as long as that of netfilter.
+fn read_as_ipvs(attrs: Attrs<'_>) -> usize {
+    let servers =
+        again(attrs, |attrs| ipvs::ListedServer::parse(attrs).map(|listed| listed.server), |server, w| server.put(w));
+    let ids = [false, true].map(|ipv6| ipvs::ServerId::Mark { ipv6, mark: 1 });
+    let _ = (
+        ids.map(|id| ipvs::ListedDestination::parse(attrs, &id)),
+        ipvs::Timeouts::parse(attrs),
+        ipvs::Info::parse(attrs),
+    );
+    servers
 }
 
 #[derive(Debug, Clone)]
@@ -101,6 +119,7 @@ fn the_recorded_dumps_are_understood() {
     assert!(exprs > 100, "{exprs}");
     assert_eq!(unknown, 0);
     assert!(read_as_everything(DUMPS) > 60);
+    assert!(read_as_everything(IPVS) >= 8);
 }
 
 proptest! {
@@ -126,8 +145,9 @@ proptest! {
     }
 
     #[test]
-    fn mutated_dumps(mutations in prop::collection::vec(mutation(), 1..24)) {
-        let mut bytes = DUMPS.to_vec();
+    fn mutated_dumps(mutations in prop::collection::vec(mutation(), 1..24),
+                     dumps in prop_oneof![3 => Just(DUMPS), 1 => Just(IPVS)]) {
+        let mut bytes = dumps.to_vec();
         mutations.iter().for_each(|mutation| mutate(&mut bytes, mutation));
         read_as_everything(&bytes);
     }

@@ -1,5 +1,6 @@
 //! Netlink for Portolan: nf_tables messages, transactions, dumps and notifications, in safe Rust; and conntrack's
-//! table ([`conntrack`]), with the same attributes; and any other request to the kernel ([`Channel`]).
+//! table ([`conntrack`]), with the same attributes; the virtual servers of IPVS ([`ipvs`]); links and their addresses
+//! ([`links`]); and any other request to the kernel ([`Channel`]).
 //!
 //! This page is the design of netlink in this project. What it says about the kernel was measured on 6.18.
 //!
@@ -72,8 +73,12 @@ mod connection;
 pub mod conntrack;
 mod dump;
 mod error;
+mod fields;
 #[cfg(test)]
 mod fuzz;
+mod generic;
+pub mod ipvs;
+pub mod links;
 mod message;
 mod socket;
 mod transaction;

@@ -1,4 +1,5 @@
-//! The netlink floor against a real kernel, each test in a network namespace of its own.
+//! The netlink floor against a real kernel, each test in a network namespace of its own. Those of IPVS are ignored by a kernel
+//! that has none.
 //!
 //! The program starts itself again under util-linux `unshare`: as root with a network namespace, as anybody else with
 //! a user namespace around it. Inside, each test runs on a thread that has left for a network namespace of its own, so
@@ -13,7 +14,9 @@
 mod channel;
 mod commits;
 mod conntrack;
+mod ipvs;
 mod limits;
+mod links;
 mod listing;
 mod packets;
 mod support;
@@ -62,11 +65,25 @@ fn succeeds(program: &str, arguments: &[&str]) -> bool {
 }
 
 fn trials() -> Vec<Trial> {
-    [channel::TESTS, commits::TESTS, conntrack::TESTS, listing::TESTS, packets::TESTS, watching::TESTS, limits::TESTS]
-        .concat()
-        .into_iter()
-        .map(|(name, test)| Trial::test(name, move || alone(test)))
-        .collect()
+    let everywhere = [
+        channel::TESTS,
+        commits::TESTS,
+        conntrack::TESTS,
+        limits::TESTS,
+        links::TESTS,
+        listing::TESTS,
+        packets::TESTS,
+        watching::TESTS,
+    ];
+    let trial = |(name, test)| Trial::test(name, move || alone(test));
+    let mut trials: Vec<_> = everywhere.concat().into_iter().map(trial).collect();
+    let missing = ipvs::missing();
+    if let Some(missing) = &missing {
+        eprintln!("tests of IPVS are ignored: {missing}");
+    }
+    let of_ipvs = ipvs::TESTS.iter().map(|test| trial(*test).with_ignored_flag(missing.is_some()));
+    trials.extend(of_ipvs);
+    trials
 }
 
 /// Runs a test in a network namespace of its own.

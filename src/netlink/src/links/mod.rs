@@ -1,0 +1,263 @@
+//! Links and their addresses over rtnetlink (include/uapi/linux/rtnetlink.h, if_link.h, if_addr.h).
+//!
+//! ```text
+//!   add("kube-ipvs0", "dummy")             a link without anything at its other end
+//!   change_addresses(index, [Add, ...])    refusals, each with the number of its change: no transaction
+//! ```
+//!
+//! 10,000 addresses of a dummy link take 2.2 s in User-mode Linux 7.3, all of it the kernel's, and are listed in 9 ms.
+//!
+//! What the kernel says (`tests/kernel/links.rs`): EEXIST of an address that the link has, EADDRNOTAVAIL of one to be deleted
+//! that it has not.
+
+mod address;
+
+use std::io;
+
+use netlink_sys::protocols::NETLINK_ROUTE;
+use nix::errno::Errno;
+
+pub use self::address::Address;
+use crate::{
+    attr::{Attrs, EncodeError, Writer},
+    channel::{Answer, Answers, Channel, ChannelError, Requests},
+    error::{Malformed, Refusal},
+    fields::Fields,
+    message::Message,
+    uapi::flag,
+};
+
+/// A list is short, and others change addresses a few times a second at worst.
+const ATTEMPTS: u32 = 16;
+
+const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
+const RTM_GETLINK: u16 = 18;
+const RTM_NEWADDR: u16 = 20;
+const RTM_DELADDR: u16 = 21;
+const RTM_GETADDR: u16 = 22;
+
+const IFLA_IFNAME: u16 = 3;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_INFO_KIND: u16 = 1;
+
+/// `struct ifinfomsg`: family, type, index, flags, mask of flags.
+const LINK_HEADER: usize = 16;
+
+/// A link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Its number in this network namespace.
+    pub index: u32,
+    /// What made it: `dummy`, `bridge`, `veth`; `None` for lo and for hardware.
+    pub kind: Option<String>,
+}
+
+/// One operation with an address of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddressChange {
+    /// Gives the link an address. IPv6 is not asked whether others have it (`IFA_F_NODAD`).
+    Add(Address),
+    /// Takes it away.
+    Delete(Address),
+}
+
+/// Why links could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// CAP_NET_ADMIN is missing.
+    #[error("not permitted to change links: the capability CAP_NET_ADMIN is needed in this network namespace")]
+    Denied,
+    /// The kernel has no links of this kind.
+    #[error("this kernel has no links of the kind {kind}: load the module (modprobe {kind})")]
+    Unsupported {
+        /// Which.
+        kind: String,
+    },
+    /// The kernel answered with another error.
+    #[error("the kernel refused a request about a link: {0}")]
+    Refused(Errno),
+    /// Others changed addresses during every attempt to list them.
+    #[error("addresses changed during each of {ATTEMPTS} attempts to list them: try again later")]
+    Interrupted,
+    /// The answer is lost: read to find out.
+    #[error("the kernel's answer to a request about a link is lost: it may have been done or not")]
+    Unknown(#[source] io::Error),
+    /// The socket failed.
+    #[error("cannot ask about links over netlink")]
+    Io(#[source] io::Error),
+    /// The answer is not what rtnetlink sends.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// A request cannot be written as a netlink message; none was sent.
+    #[error("a request about a link cannot be encoded")]
+    Encode(#[from] EncodeError),
+}
+
+impl From<ChannelError> for LinkError {
+    fn from(error: ChannelError) -> Self {
+        match error {
+            ChannelError::Io(error) => Self::Unknown(error),
+            ChannelError::Encode(error) => Self::Encode(error),
+        }
+    }
+}
+
+/// A blocking netlink socket that reads and changes the links of this network namespace.
+#[derive(Debug)]
+pub struct Links {
+    channel: Channel,
+}
+
+impl Links {
+    /// Opens a socket; the kernel is asked nothing yet.
+    ///
+    /// # Errors
+    /// No netlink socket.
+    pub fn open() -> Result<Self, LinkError> {
+        Ok(Self { channel: Channel::open(NETLINK_ROUTE).map_err(LinkError::Io)? })
+    }
+
+    /// The link of a name; `None` where there is none.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub fn link(&mut self, name: &str) -> Result<Option<Link>, LinkError> {
+        let mut link = None;
+        let mut requests = Requests::default();
+        requests.add(RTM_GETLINK, 0, Answers::One, &link_header(0), |w| w.str(IFLA_IFNAME, name));
+        let listing = self.read(&mut requests, |object| {
+            link = Some(parse_link(&object)?);
+            Ok(())
+        });
+        match listing {
+            Err(LinkError::Refused(Errno::ENODEV)) => Ok(None),
+            listing => listing.map(|_| link),
+        }
+    }
+
+    /// Makes a link of a kind, which is down and has no address.
+    ///
+    /// # Errors
+    /// [`LinkError::Refused`] with EEXIST where there is one of this name; see there for others.
+    pub fn add(&mut self, name: &str, kind: &str) -> Result<(), LinkError> {
+        let mut requests = Requests::default();
+        let content = |w: &mut Writer<'_>| {
+            w.str(IFLA_IFNAME, name);
+            w.nest(IFLA_LINKINFO, |w| w.str(IFLA_INFO_KIND, kind));
+        };
+        requests.add(RTM_NEWLINK, flag::CREATE | flag::EXCL, Answers::None, &link_header(0), content);
+        match self.read(&mut requests, |_| Ok(())) {
+            Err(LinkError::Refused(Errno::EOPNOTSUPP)) => Err(LinkError::Unsupported { kind: kind.to_owned() }),
+            result => result.map(drop),
+        }
+    }
+
+    /// Deletes a link with its addresses.
+    ///
+    /// # Errors
+    /// [`LinkError::Refused`] with ENODEV where it is not there; see there for others.
+    pub fn delete(&mut self, index: u32) -> Result<(), LinkError> {
+        let mut requests = Requests::default();
+        requests.add(RTM_DELLINK, 0, Answers::None, &link_header(index), |_| {});
+        self.read(&mut requests, |_| Ok(())).map(drop)
+    }
+
+    /// The addresses of a link, of both families.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub fn addresses(&mut self, index: u32) -> Result<Vec<Address>, LinkError> {
+        for _ in 0..ATTEMPTS {
+            let mut addresses = Vec::new();
+            let mut requests = Requests::default();
+            requests.add(RTM_GETADDR, 0, Answers::List, &[0; address::HEADER], |_| {});
+            let listing = self.read(&mut requests, |object| {
+                addresses.extend(Address::parse(&object, index)?);
+                Ok(())
+            })?;
+            if let Listing::Complete = listing {
+                return Ok(addresses);
+            }
+        }
+        Err(LinkError::Interrupted)
+    }
+
+    /// Adds and deletes addresses of a link, one after the other, whatever becomes of those before. Change `n` that the kernel
+    /// does not make is a refusal with the number `n`.
+    ///
+    /// # Errors
+    /// [`LinkError::Unknown`] where answers are lost; [`LinkError::Denied`]. After any error some may have been made.
+    pub fn change_addresses(
+        &mut self,
+        index: u32,
+        changes: impl IntoIterator<Item = AddressChange>,
+    ) -> Result<Vec<Refusal>, LinkError> {
+        let mut requests = Requests::default();
+        for change in changes {
+            let (kind, flags, address) = match change {
+                AddressChange::Add(address) => (RTM_NEWADDR, flag::CREATE | flag::EXCL, address),
+                AddressChange::Delete(address) => (RTM_DELADDR, 0, address),
+            };
+            requests.add(kind, flags, Answers::None, &address.header(index), |w| address.put(w));
+        }
+        let (mut refusals, mut failed) = (Vec::new(), None);
+        self.channel.run(&mut requests, |op, answer| match answer {
+            Answer::Refused(Errno::EPERM, _) => failed = Some(LinkError::Denied),
+            Answer::Refused(errno, text) => {
+                refusals.push(Refusal { op: Some(op), errno, text: text.map(str::to_owned) });
+            }
+            Answer::Lost => failed = Some(lost()),
+            Answer::Object(_) | Answer::Done | Answer::Interrupted => {}
+        })?;
+        failed.map_or(Ok(refusals), Err)
+    }
+
+    /// Runs requests, all of which must succeed.
+    fn read(
+        &mut self,
+        requests: &mut Requests,
+        mut read: impl FnMut(Message<'_>) -> Result<(), Malformed>,
+    ) -> Result<Listing, LinkError> {
+        let (mut listing, mut failed) = (Listing::Complete, None);
+        self.channel.run(requests, |_, answer| {
+            let error = match answer {
+                Answer::Object(object) => read(object).err().map(LinkError::Malformed),
+                Answer::Refused(Errno::EPERM, _) => Some(LinkError::Denied),
+                Answer::Refused(errno, _) => Some(LinkError::Refused(errno)),
+                Answer::Lost => Some(lost()),
+                Answer::Interrupted => {
+                    listing = Listing::Interrupted;
+                    None
+                }
+                Answer::Done => None,
+            };
+            failed = failed.take().or(error);
+        })?;
+        failed.map_or(Ok(listing), Err)
+    }
+}
+
+enum Listing {
+    Complete,
+    Interrupted,
+}
+
+fn lost() -> LinkError {
+    LinkError::Unknown(Errno::ENOBUFS.into())
+}
+
+fn link_header(index: u32) -> [u8; LINK_HEADER] {
+    let [a, b, c, d] = index.to_ne_bytes();
+    [0, 0, 0, 0, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0]
+}
+
+/// Reads a message about a link.
+pub(crate) fn parse_link(message: &Message<'_>) -> Result<Link, Malformed> {
+    let attrs = message.attrs_after(LINK_HEADER);
+    let index = message.payload.get(4..).and_then(<[u8]>::first_chunk);
+    let index = index.ok_or(Fields::new("link", attrs).malformed("number"))?;
+    let info = attrs.get(IFLA_LINKINFO).map(|info| info.nested());
+    let kind = info.and_then(|info: Attrs<'_>| info.get(IFLA_INFO_KIND)).map(|kind| kind.str().to_owned());
+    Ok(Link { index: u32::from_ne_bytes(*index), kind })
+}

@@ -32,6 +32,7 @@ pub mod lab;
 pub mod objects;
 pub mod probe;
 pub mod product;
+pub mod repository;
 pub mod scenario;
 pub mod server;
 mod settle;

@@ -8,12 +8,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use portolan_e2e::repository::{paths_in, root, sources};
 
 const DOCUMENT: &str = "docs/specification.md";
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
 
 fn read(path: impl AsRef<Path>) -> Result<String> {
     let path = root().join(path);
@@ -58,10 +55,6 @@ fn promises() -> Result<Vec<Promise>> {
         found.push(Promise { number, section, tests });
     }
     Ok(found)
-}
-
-fn paths_in(folder: &Path) -> Result<Vec<PathBuf>> {
-    fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect()
 }
 
 fn scenarios() -> Result<BTreeSet<String>> {
@@ -115,24 +108,12 @@ fn cited(text: &str) -> impl Iterator<Item = Number> {
     words.filter_map(|word| number(word.trim_end_matches('.')))
 }
 
-/// The Rust sources in a folder and its subfolders.
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
-    for path in paths_in(folder)? {
-        if path.is_dir() {
-            sources(&path, found)?;
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-    Ok(())
-}
-
 #[test]
 fn who_cites_a_promise_cites_one_that_there_is() -> Result<()> {
     let promises: BTreeSet<_> = promises()?.into_iter().map(|promise| promise.number).collect();
     let mut texts: Vec<_> =
         ["README.md", "docs/architecture.md", "docs/glossary.md", DOCUMENT].map(PathBuf::from).into();
-    sources(&root().join("e2e"), &mut texts)?;
+    texts.append(&mut sources(&root().join("e2e"))?);
     let mut citations = 0;
     for path in texts {
         for (section, place) in cited(&read(&path)?) {

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Portolan's servers run in this process, in the state that kube-proxy is in: how the daemon comes to that state is for
-//! other tests. Configuration and flags are kube-proxy's own, as it shows them.
+//! other tests. Configuration and flags are kube-proxy's own, as it shows them; what only one mode counts is told by that mode's
+//! own dataplane, on a node beside. All of that in each mode that both have.
 
 #![allow(clippy::indexing_slicing, reason = "test code as a whole: fields that are missing fail it")]
 
@@ -22,7 +23,7 @@ use std::{
     path::Path,
     process::ExitCode,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -31,17 +32,21 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use portolan::{
+    backends,
+    counters::kernel_figures,
     http::{About, Addresses, Health, HealthCheckServers, HttpServers, Now},
     metrics::{Change, Feature, Metrics, SyncKind},
 };
 use portolan_core::{
     addr::{Family, PerFamily},
-    model::HealthCheck,
+    desired::NodePolicy,
+    model::{AtLoopback, HealthCheck},
     name::ServiceName,
 };
 use portolan_e2e::{
-    Mode,
+    MODES, Mode,
     controlplane::{Binary, Cluster, ControlPlane},
+    daemon::lone,
     harness::{self, Test},
     host::Host,
     http::{Request, Response},
@@ -68,10 +73,19 @@ fn main() -> ExitCode {
     let binary = Binary::unless_missing("nothing is compared");
     let answers = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&answers);
+    // Two control planes would have the same ports.
+    let turn = Arc::new(Mutex::new(()));
     let tests = || match binary {
         Ok(Some(binary)) => {
-            let compare = move || compare(&binary, &counted).map_err(|error| format!("{error:#}"));
-            Ok(vec![Test::new("answers_and_metrics", compare)])
+            let of_mode = |mode: Mode| {
+                let (binary, counted, turn) = (binary.clone(), Arc::clone(&counted), Arc::clone(&turn));
+                let compare = move || {
+                    let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+                    compare(&binary, mode, &counted).map_err(|error| format!("{error:#}"))
+                };
+                Test::new(format!("{mode}/answers_and_metrics"), compare)
+            };
+            Ok(MODES.into_iter().map(of_mode).collect())
         }
         Ok(None) => Ok(Vec::new()),
         Err(missing) => Err(missing),
@@ -86,11 +100,11 @@ struct Pair<'lab> {
     differences: Vec<String>,
 }
 
-fn compare(binary: &Binary, answers: &AtomicUsize) -> Result<()> {
+fn compare(binary: &Binary, mode: Mode, answers: &AtomicUsize) -> Result<()> {
     let scenario = Scenario::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join(SCENARIO))?;
     let mut stage = Stage::new(&scenario)?;
     let mut plane = ControlPlane::start(binary)?;
-    let mut cluster = Cluster::start(&mut plane, &scenario, &[(ServiceProxy::KubeProxy(Mode::Nftables), stage.lab())])?;
+    let mut cluster = Cluster::start(&mut plane, &scenario, &[(ServiceProxy::KubeProxy(mode), stage.lab())])?;
     stage.enter(0)?;
     let mut objects = scenario.steps.first().context("no step")?.objects.clone();
     for slice in objects.iter_mut().filter(|object| object["kind"] == "EndpointSlice") {
@@ -100,12 +114,12 @@ fn compare(binary: &Binary, answers: &AtomicUsize) -> Result<()> {
     cluster.follow(&mut plane.api, &objects)?;
 
     let node = stage.lab().host("node-a")?;
-    let (health, metrics) = (Arc::new(Health::new(&Family::ALL, Duration::from_secs(30))), all_metrics()?);
+    let (health, metrics) = (Arc::new(Health::new(&Family::ALL, Duration::from_secs(30))), all_metrics(mode)?);
     for family in Family::ALL {
         health.synced(family, Now::read());
     }
     health.node_eligible(true);
-    let servers = start(node, &health, &metrics)?;
+    let servers = start(node, mode, &health, &metrics)?;
     let mut checks = HealthCheckServers::new(&servers, Some(Arc::clone(&health)));
     let failures = node.enter(|| checks.set(&health_checks(), &primary_addresses()))?;
     ensure!(failures.is_empty(), "{failures:?}");
@@ -117,6 +131,7 @@ fn compare(binary: &Binary, answers: &AtomicUsize) -> Result<()> {
         pair.ask(requests::HEALTH_CHECK, address, 32000, 32001)?;
     }
     pair.differences.extend(page::compare(
+        mode,
         &pair.send(&get("/metrics"), "127.0.0.1", 10249)?.body,
         &pair.send(&get("/metrics"), "127.0.0.1", 20249)?.body,
     ));
@@ -165,7 +180,7 @@ impl Pair<'_> {
 }
 
 /// Portolan's servers, on the node.
-fn start(node: &Host, health: &Arc<Health>, metrics: &Arc<Metrics>) -> Result<HttpServers> {
+fn start(node: &Host, mode: Mode, health: &Arc<Health>, metrics: &Arc<Metrics>) -> Result<HttpServers> {
     let real = |target: &'static str| -> Result<Value> {
         let accept = [("Accept", "application/json;g=config.k8s.io;v=v1beta1;as=Flagz")];
         let request = Request { headers: &accept, ..get(target) };
@@ -177,7 +192,7 @@ fn start(node: &Host, health: &Arc<Health>, metrics: &Arc<Metrics>) -> Result<Ht
     let flags: Vec<_> =
         flags.into_iter().map(|(name, value)| (name, value.as_str().unwrap_or_default().to_owned())).collect();
     let about = About {
-        mode: "nftables",
+        mode: mode.name(),
         profiling: true,
         statusz: true,
         flagz: true,
@@ -223,9 +238,21 @@ fn primary_addresses() -> PerFamily<Vec<IpAddr>> {
 }
 
 /// With every family that kube-proxy has, too: those without a sample are not shown.
-fn all_metrics() -> Result<Arc<Metrics>> {
+fn all_metrics(mode: Mode) -> Result<Arc<Metrics>> {
     let feature = Feature { name: "NFTablesProxyMode".into(), stage: String::new(), enabled: true };
-    let metrics = Metrics::new(vec![feature])?;
+    let at_loopback = match mode {
+        Mode::Nftables => AtLoopback::Listener,
+        Mode::Iptables | Mode::Ipvs => AtLoopback::Rules,
+    };
+    let metrics = Metrics::new(vec![feature], at_loopback)?;
+    let figures = lone()?.enter(|| -> Result<_> {
+        let mut dataplane = backends::dataplane(mode, &NodePolicy::default())?;
+        dataplane.sync()?;
+        let mut figures = dataplane.figures();
+        figures.append(&mut kernel_figures(mode)());
+        Ok(figures)
+    })??;
+    metrics.dataplane_counts(figures);
     let moment = Duration::from_millis(1);
     for family in Family::ALL {
         metrics.change_queued(Change::Service);
@@ -234,7 +261,6 @@ fn all_metrics() -> Result<Arc<Metrics>> {
         metrics.synced(family, SyncKind::Full, moment);
         metrics.synced(family, SyncKind::Partial, moment);
         metrics.sync_failed(family, SyncKind::Partial, moment);
-        metrics.cleanup_failed(family);
         metrics.network_programmed(family, moment);
         metrics.no_local_endpoints(family, 0, 0);
         metrics.conntrack_reconciled(family, moment, 1);

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use portolan_core::{
     addr::{Family, PerFamily},
-    object::{ApplyError, Backend, BackendError, Batch, CarriedOut, Editor, Moved},
+    object::{ApplyError, Backend, BackendError, Batch, CarriedOut, Editor, Figure, Moved, Stats},
 };
 use portolan_netlink::WatchError;
 
@@ -17,6 +17,7 @@ use crate::{
     names::Table,
     programs::{ChildError, ProgramError, Programs, ProgramsError, Variant, complaint_of},
     restore::{Complaint, Script},
+    tally::Tally,
     value::Value,
 };
 
@@ -36,6 +37,7 @@ pub struct Xtables {
     dialect: Iptables,
     guards_loopback: bool,
     ears: Option<Ears>,
+    tally: Tally,
 }
 
 /// The tables of iptables cannot be used.
@@ -77,7 +79,7 @@ impl Xtables {
         let programs = Programs::find()?;
         let mut families = PerFamily::default();
         programs.families().for_each(|family| *families.get_mut(family) = true);
-        Ok(Self { programs, dialect: Iptables { families }, guards_loopback, ears: None })
+        Ok(Self { programs, dialect: Iptables { families }, guards_loopback, ears: None, tally: Tally::default() })
     }
 
     /// For a daemon, which hears of the changes of others as they happen where that is possible.
@@ -111,6 +113,7 @@ impl Xtables {
                 objects.append(&mut listed.map_err(|source| Error::Listing { table, source })?);
             }
         }
+        self.tally.observed(self.programs.families(), &objects);
         Ok(objects)
     }
 
@@ -129,19 +132,23 @@ impl Xtables {
             if script.is_empty() {
                 continue;
             }
-            let finished = match self.programs.restore(family, &script.text) {
+            let finished = self.programs.restore(family, &script.text);
+            if !finished.as_ref().is_ok_and(|finished| finished.status.success()) {
+                self.tally.failed(family);
+            }
+            let finished = match finished {
                 Ok(finished) => finished,
                 Err(error) if carried_out.is_empty() && has_done_nothing(&error) => return Err(failed(error)),
                 Err(error) => return Err(ApplyError::Unknown(BackendError::new(error))),
             };
             self.hear(Some(finished.process)).map_err(unknown)?;
             if finished.status.success() {
-                carried_out.extend(script.ops());
+                carried_out.extend(self.carried_out(batch, script.ops().collect()));
                 continue;
             }
             return Err(match script.understand(&finished.complaint) {
                 Complaint::Refused { refusals, carried_out: of_this } => {
-                    carried_out.extend(of_this);
+                    carried_out.extend(self.carried_out(batch, of_this));
                     carried_out.sort_unstable();
                     ApplyError::Refused { refusals, carried_out: CarriedOut::These(carried_out) }
                 }
@@ -156,6 +163,12 @@ impl Xtables {
         }
         Ok(())
     }
+
+    /// Takes note of operations that were carried out, which it gives back.
+    fn carried_out(&mut self, batch: &Batch<Iptables>, these: Vec<usize>) -> Vec<usize> {
+        these.iter().filter_map(|number| batch.ops.get(*number)).for_each(|op| self.tally.applied(op));
+        these
+    }
 }
 
 impl Backend for Xtables {
@@ -163,6 +176,10 @@ impl Backend for Xtables {
 
     fn dialect(&self) -> &Iptables {
         &self.dialect
+    }
+
+    fn begin(&mut self) {
+        self.tally.begin();
     }
 
     fn observe(&mut self) -> Result<Vec<(Key, Value)>, BackendError> {
@@ -190,6 +207,10 @@ impl Backend for Xtables {
 
     fn editor(&mut self) -> Option<Editor> {
         self.ears.as_mut()?.editor()
+    }
+
+    fn figures(&self, _: &Stats) -> Vec<Figure> {
+        self.tally.figures()
     }
 
     fn batch_bytes(&self) -> usize {

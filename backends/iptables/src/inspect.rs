@@ -6,7 +6,7 @@ use portolan_core::{
     addr::Family,
     desired::{LocalDetector, Vip},
     inspect::{Held, Inspect, Legible, Objects, Predecessor as _, Removal, Ruleset, Running},
-    object::{BackendError, FrontendCounts, LiveFrontend},
+    object::{BackendError, Figure, FigureKind, FrontendCounts, LiveFrontend},
     trace::{Packet, Trace, World},
 };
 
@@ -19,6 +19,7 @@ use crate::{
     names::{ChainName, Table},
     parse,
     predecessor::Leftovers,
+    rule::{Condition, Is, Rule, State, Target},
     text, trace,
     value::Value,
 };
@@ -66,6 +67,29 @@ impl Inspect for Xtables {
         Ok(counts)
     }
 
+    /// kube-proxy has the module nfacct count them, where it is there; the rule that drops them does so as well.
+    fn kernel_figures(&mut self) -> Result<Vec<Figure>, BackendError> {
+        let mut dropped = 0;
+        for family in self.programs().families() {
+            let (table, chain) = (Table::Filter.as_str(), ChainName::Forward.to_string());
+            let listing = self.programs().save_chain(family, table, &chain).map_err(BackendError::new)?;
+            for line in listing::lines(&listing) {
+                if let Line::Rule { chain, rule, packets: Some(packets) } = line.map_err(BackendError::new)?
+                    && ChainName::parse(chain) == Some(ChainName::Forward)
+                    && drops_invalid(&parse::rule(family, rule))
+                {
+                    dropped += packets;
+                }
+            }
+        }
+        Ok(vec![Figure {
+            name: "kubeproxy_iptables_ct_state_invalid_dropped_packets_total",
+            help: "[ALPHA] packets dropped by iptables to work around conntrack problems",
+            kind: FigureKind::Counter,
+            samples: vec![(Vec::new(), dropped)],
+        }])
+    }
+
     /// Nobody: the kernel says of a client when it saw it last, but in ticks of its own (/proc/net/xt_recent), which no program
     /// can compare with now.
     fn remembered(&mut self, _: IpAddr, _: &Trace) -> Result<BTreeMap<String, Duration>, BackendError> {
@@ -93,6 +117,11 @@ impl Inspect for Xtables {
         }
         removal
     }
+}
+
+fn drops_invalid(rule: &Rule) -> bool {
+    let is_invalid = |condition: &Condition| *condition == Condition::State(Is::In, State::Invalid);
+    rule.target == Target::Drop && rule.conditions.iter().any(is_invalid)
 }
 
 /// Adds what a rule counted, if it is one of a frontend.

@@ -29,6 +29,7 @@ mod render;
 mod restore;
 mod rule;
 mod rules;
+mod tally;
 mod text;
 mod trace;
 mod value;

@@ -14,6 +14,7 @@ mod command_line;
 mod contested;
 mod events;
 mod health_checks;
+mod metrics;
 mod reload;
 mod start;
 mod world;
@@ -79,6 +80,7 @@ fn main() -> ExitCode {
         test("they are at the addresses of NodePorts", health_checks::they_are_at_the_addresses_of_node_ports),
         test("an explicit least period is kept", changes::an_explicit_least_period_is_kept),
         test("changes are counted", changes::changes_are_counted),
+        test("each mode has its own families", metrics::each_mode_has_its_own_families),
     ];
     harness::run(|| Ok::<_, Failure>(tests), || ())
 }

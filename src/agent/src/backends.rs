@@ -100,6 +100,14 @@ pub fn all() -> Result<Vec<Inspected>, BackendError> {
     Ok(all)
 }
 
+/// What the backend of a mode is asked by; nothing where the kernel holds nothing of ours for sure.
+///
+/// # Errors
+/// When there is no such mode, or it cannot be used on this node.
+pub fn inspected(mode: Mode) -> Result<Option<Box<dyn Inspect>>, BackendError> {
+    (entry(mode)?.inspect)()
+}
+
 /// What service proxies have left that ran here before, in the network namespace of the calling thread; in the order in which it
 /// is to be removed. Without a mode that runs it is everything.
 pub fn predecessors(running: Option<Mode>) -> impl Iterator<Item = Left> {

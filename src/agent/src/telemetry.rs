@@ -155,9 +155,6 @@ impl Telemetry {
     ) {
         for family in Family::ALL {
             self.metrics.synced(family, kind, took);
-            if !report.stuck.is_empty() {
-                self.metrics.cleanup_failed(family);
-            }
         }
         self.metrics.sync_reported(report, quarantined.len());
         self.metrics.events_dropped(self.reporter.dropped());

@@ -26,9 +26,9 @@ use portolan::{
 };
 use portolan_core::{
     addr::{Family, PerFamily, Protocol},
-    model::{Counts, HealthCheck},
+    model::{AtLoopback, Counts, HealthCheck},
     name::{ServiceName, ServicePortName},
-    object::{FrontendCounts, SyncReport},
+    object::{Figure, FigureKind, FrontendCounts, SyncReport},
 };
 use serde_json::json;
 
@@ -64,7 +64,7 @@ const fn local(port: u16) -> Option<SocketAddr> {
 fn start(addresses: Addresses, profiling: bool) -> Result<Fixture, StartError> {
     let health = Arc::new(Health::new(&Family::ALL, Duration::from_secs(30)));
     let feature = Feature { name: "NFTablesProxyMode".to_owned(), stage: String::new(), enabled: true };
-    let metrics = Metrics::new(vec![feature]).unwrap();
+    let metrics = Metrics::new(vec![feature], AtLoopback::Listener).unwrap();
     let verbosity = Arc::default();
     let servers =
         HttpServers::start(addresses, Arc::clone(&health), Arc::clone(&metrics), about(profiling, &verbosity))?;
@@ -294,7 +294,6 @@ fn metrics() {
     }
     metrics.loopback_listener_failed(Family::V6);
     metrics.sync_failed(Family::V6, SyncKind::Partial, moment);
-    metrics.cleanup_failed(Family::V6);
     metrics.changes_synced();
     metrics.change_queued(Change::Service);
     metrics.client_made();
@@ -317,6 +316,23 @@ fn metrics() {
         let service = ServiceName { namespace: "default".into(), name: "web".into() };
         let port = ServicePortName { service, port: "http".into(), protocol: Protocol::Tcp };
         vec![Counted { port, counts: FrontendCounts { connections: 7, source_ranges: 2, ..FrontendCounts::default() } }]
+    });
+    let figure = |name: &'static str, kind, labels: &[(&'static str, &str)]| {
+        let labels = labels.iter().map(|(label, value)| (*label, (*value).to_owned())).collect();
+        Figure { name, help: "[ALPHA] As its dataplane says", kind, samples: vec![(labels, 5)] }
+    };
+    let (by_family, by_table) = ([("ip_family", "IPv4")], [("table", "nat"), ("ip_family", "IPv4")]);
+    // Of two modes, which no dataplane has together, so that all families are on the page.
+    metrics.dataplane_counts(vec![
+        figure("kubeproxy_sync_proxy_rules_nftables_sync_failures_total", FigureKind::Counter, &by_family),
+        figure("kubeproxy_sync_proxy_rules_nftables_cleanup_failures_total", FigureKind::Counter, &by_family),
+        figure("kubeproxy_sync_proxy_rules_iptables_total", FigureKind::Gauge, &by_table),
+        figure("kubeproxy_sync_proxy_rules_iptables_last", FigureKind::Gauge, &by_table),
+        figure("kubeproxy_sync_proxy_rules_iptables_restore_failures_total", FigureKind::Counter, &by_family),
+        figure("kubeproxy_sync_proxy_rules_iptables_partial_restore_failures_total", FigureKind::Counter, &by_family),
+    ]);
+    metrics.kernel_counts_with(move || {
+        vec![figure("kubeproxy_iptables_ct_state_invalid_dropped_packets_total", FigureKind::Counter, &[])]
     });
     ask(servers.healthz().unwrap(), "GET /healthz");
     ask(servers.healthz().unwrap(), "GET /livez");

@@ -15,6 +15,7 @@ use portolan::{loopback::LoopbackNodePorts, metrics::Metrics};
 use portolan_core::{
     addr::{Family, Protocol},
     desired::{LoopbackNodePort, PortChange, PortId},
+    model::AtLoopback,
     name::{ServiceName, ServicePortName},
 };
 use socket2::SockRef;
@@ -29,7 +30,10 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self { node_ports: LoopbackNodePorts::default(), metrics: Metrics::new(Vec::new()).unwrap() }
+        Self {
+            node_ports: LoopbackNodePorts::default(),
+            metrics: Metrics::new(Vec::new(), AtLoopback::Listener).unwrap(),
+        }
     }
 
     /// What a ServicePort wants from now on, with the others as they are.

@@ -221,6 +221,19 @@ impl Programs {
         self.tools(family).clone()?.list(&["--counters", "--table", table])
     }
 
+    /// The rules of one chain, with how many packets have met each, as [`save_counted`](Self::save_counted) prints them. Cheap
+    /// whatever other chains there are, and without the lock.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save), and where there is no such chain.
+    pub(crate) fn save_chain(&self, family: Family, table: &str, chain: &str) -> Result<String, ProgramError> {
+        match self.variant {
+            Variant::Nft => Ok(self.tools(family).clone()?.rules(table, chain)?.lines().filter_map(as_saved).collect()),
+            // A table is one piece in the kernel, and only iptables-save reads it without the lock.
+            Variant::Legacy => self.save_counted(family, table),
+        }
+    }
+
     /// Has iptables-restore carry out commands. How it ended is for the caller to read: a refusal is no failure of the program.
     ///
     /// # Errors
@@ -266,11 +279,14 @@ impl Tools {
     }
 
     fn list(&self, arguments: &[&str]) -> Result<String, ProgramError> {
-        let finished = child::run(&self.save, arguments, "")?;
-        if finished.status.success() {
-            return Ok(finished.output);
-        }
-        Err(ProgramError::Failed { program: self.save.clone(), complaint: complaint_of(&finished) })
+        output(&self.save, arguments)
+    }
+
+    /// By the program that the other two are named after.
+    fn rules(&self, table: &str, chain: &str) -> Result<String, ProgramError> {
+        let save = self.save.to_string_lossy();
+        let program = PathBuf::from(save.strip_suffix("-save").unwrap_or(&save));
+        output(&program, &["--table", table, "--verbose", "--list-rules", chain])
     }
 
     pub(crate) fn restore(&self, arguments: &[&str], commands: &str) -> Result<Finished, ProgramError> {
@@ -282,6 +298,23 @@ impl Tools {
         }
         Ok(finished)
     }
+}
+
+fn output(program: &Path, arguments: &[&str]) -> Result<String, ProgramError> {
+    let finished = child::run(program, arguments, "")?;
+    if finished.status.success() {
+        return Ok(finished.output);
+    }
+    Err(ProgramError::Failed { program: program.to_owned(), complaint: complaint_of(&finished) })
+}
+
+/// From `-A KUBE-FORWARD -m mark --mark 0x1 -c 7 420 -j DROP` to `[7:420] -A KUBE-FORWARD -m mark --mark 0x1 -j DROP`.
+fn as_saved(line: &str) -> Option<String> {
+    let (before, counted) = line.rsplit_once(" -c ")?;
+    let mut words = counted.splitn(3, ' ');
+    let (packets, bytes) = (words.next()?, words.next()?);
+    let rest = words.next().map(|rest| format!(" {rest}")).unwrap_or_default();
+    Some(format!("[{packets}:{bytes}] {before}{rest}\n"))
 }
 
 /// What it said, in one line; where it said nothing, how it ended.
@@ -310,6 +343,29 @@ impl fmt::Display for Held<'_> {
         match self.0 {
             Some(holder) => write!(f, ", now by {holder}"),
             None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_of_one_chain_are_read_as_those_of_a_table() {
+        for (listed, saved) in [
+            ("-N KUBE-FORWARD", None),
+            (
+                "-A KUBE-FORWARD -m conntrack --ctstate INVALID -c 7 420 -j DROP",
+                Some("[7:420] -A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP\n"),
+            ),
+            ("-A KUBE-FORWARD -c 0 0", Some("[0:0] -A KUBE-FORWARD\n")),
+            (
+                "-A KUBE-FORWARD -m comment --comment \"a -c 1 2\" -c 3 4 -j RETURN",
+                Some("[3:4] -A KUBE-FORWARD -m comment --comment \"a -c 1 2\" -j RETURN\n"),
+            ),
+        ] {
+            assert_eq!(as_saved(listed).as_deref(), saved, "{listed}");
         }
     }
 }

@@ -12,6 +12,7 @@
     reason = "all of this program is a test, which clippy knows only where the usual harness runs it"
 )]
 
+mod counting;
 mod programs;
 mod repair;
 mod support;
@@ -64,7 +65,7 @@ fn succeeds(program: &str, arguments: &[&str]) -> bool {
 fn trials() -> Vec<Trial> {
     let plain = programs::TESTS.iter().map(|&(name, test)| Trial::test(name, move || alone(test)));
     let of = |variant: Variant| {
-        let tests = [writing::TESTS, repair::TESTS].concat().into_iter();
+        let tests = [writing::TESTS, repair::TESTS, counting::TESTS].concat().into_iter();
         tests.map(move |(name, test)| Trial::test(format!("{name} ({variant})"), move || alone(move || test(variant))))
     };
     plain.chain(of(Variant::Nft)).chain(of(Variant::Legacy)).collect()

@@ -16,7 +16,7 @@ use std::{
 
 use portolan_core::{
     addr::Family,
-    object::{ApplyError, Backend, BackendError, Batch, Editor, Moved, Op},
+    object::{ApplyError, Backend, BackendError, Batch, Editor, Figure, Moved, Op, Stats},
 };
 use portolan_netlink::{Author, CommitError, Connection, Transaction, Watch};
 
@@ -24,6 +24,7 @@ use super::{
     dialect::TableDialect,
     encode::{Expectation, encode},
     error::{Error, apply_error, failed},
+    figures::figures,
     key::Key,
     lower::protocol_family,
     observe::{self, Observed},
@@ -308,6 +309,10 @@ impl<L: TableDialect> Backend for Tables<L> {
         // The end of a commit whose objects were heard of may be heard of by now. What goes wrong is told by who needs it.
         let _ = self.hear();
         self.watch.as_mut()?.author().map(|Author { process, program }| Editor { program, process })
+    }
+
+    fn figures(&self, stats: &Stats) -> Vec<Figure> {
+        figures(stats)
     }
 
     fn batch_bytes(&self) -> usize {

@@ -11,6 +11,7 @@
 //! | `encode`, `userdata` | a batch as netlink messages |
 //! | `observe`, `second` | the kernel's tables as objects; the other name that a set may have there |
 //! | `backend`, `error` | transactions, what others change, and what goes wrong |
+//! | `figures` | what is counted for this backend alone |
 
 pub(crate) mod backend;
 pub(crate) mod dialect;
@@ -18,6 +19,7 @@ pub(crate) mod element;
 pub(crate) mod encode;
 pub(crate) mod error;
 pub(crate) mod field;
+mod figures;
 pub(crate) mod key;
 pub(crate) mod layout;
 pub(crate) mod lower;

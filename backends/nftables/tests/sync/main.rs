@@ -31,8 +31,8 @@ use portolan_core::{
     desired::{DesiredPort, PortChange, PortId},
     model::TrafficPolicy,
     object::{
-        ApplyError, Backend, Cause, Dialect, Difference, Limits, Op, Plan, Rank, SyncError, SyncReport, Syncer,
-        Unclaimed,
+        ApplyError, Backend, Cause, Dataplane, Dialect, Difference, Limits, Op, Plan, Rank, SyncError, SyncReport,
+        Syncer, Unclaimed,
     },
     testing::{Faults, Manner, MemoryKernel, Seed, Unit},
 };

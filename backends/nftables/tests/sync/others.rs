@@ -83,10 +83,11 @@ fn what_cannot_be_removed_is_left_and_named_and_everything_else_goes_on() {
     });
     syncer.backend_mut().refuse(mine.clone());
     syncer.update(&gone(&gone_port));
-    let report = syncer.check().unwrap();
+    let report = Dataplane::check(&mut syncer).unwrap();
     assert_eq!(report.stuck.len(), 1);
     assert_eq!(report.stuck[0].object, mine.to_string());
-    assert_eq!(syncer.sync().unwrap(), SyncReport::default(), "said once");
+    assert_eq!(Dataplane::sync(&mut syncer).unwrap(), SyncReport::default(), "said once");
+    assert_eq!(syncer.stats().stuck, 1, "and counted once");
     let left: Vec<_> = syncer.backend().objects().keys().filter(|key| matches!(key, Key::Element(..))).collect();
     assert_eq!(left, Vec::<&Key>::new());
 
@@ -167,8 +168,9 @@ fn a_sync_gives_up_on_others_that_do_not_stop() {
             syncer.backend_mut().set_batch_bytes(200_000);
             syncer.set_contested(contested);
             (0..400).for_each(|number| syncer.update(&change(port(number, Family::V4, 6))));
-            let result = syncer.sync();
+            let result = Dataplane::sync(&mut syncer);
             let stats = syncer.stats();
+            assert_eq!(stats.failures, u64::from(result.is_err()), "seed {seed}");
             assert!(stats.observations <= looks, "seed {seed}: {stats:?}");
             let gave_up = matches!(result, Err(SyncError::Unsettled(moves)) if u64::from(moves) == looks);
             assert!(result.is_ok() || gave_up, "seed {seed}: {result:?}");

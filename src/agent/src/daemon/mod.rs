@@ -39,7 +39,7 @@ use self::{configuration::Shown, objects::Objects, reload::Reloader};
 use crate::{
     backends,
     commands::CommandError,
-    counters::counted,
+    counters::{counted, kernel_figures},
     events::Reporter,
     exit::Exit,
     feed::FeedError,
@@ -160,7 +160,8 @@ pub fn run(flags: &Flags) -> Result<Exit, DaemonError> {
     }
     raise_file_limit();
     let shown = Shown::new(&resolved);
-    let metrics = Metrics::new(configuration::features(&resolved))?;
+    let metrics = Metrics::new(configuration::features(&resolved), settings.node.at_loopback)?;
+    metrics.kernel_counts_with(kernel_figures(settings.mode));
     if settings.node.count_connections {
         let mode = settings.mode;
         metrics.count_with(move || counted(mode));

@@ -1,4 +1,5 @@
-//! kube-proxy's families in nftables mode, by name, labels, buckets and help text.
+//! The families that kube-proxy has in every mode, by name, labels, buckets and help text. A mode's own are its backend's
+//! ([`Figure`](portolan_core::object::Figure)), but for those of listeners.
 
 use std::time::{Duration, SystemTime};
 
@@ -39,15 +40,10 @@ pub(super) struct KubeProxy {
     services: Changes,
     endpoints: Changes,
     no_local_endpoints: IntGaugeVec,
-    sync_failures: IntCounterVec,
-    cleanup_failures: IntCounterVec,
     conntrack: HistogramVec,
     conntrack_deleted: IntCounterVec,
     healthz: IntCounterVec,
     livez: IntCounterVec,
-    loopback_listeners: IntGaugeVec,
-    loopback_failures: IntCounterVec,
-    loopback_rejected: IntCounterVec,
 }
 
 /// The changes of one sort.
@@ -114,16 +110,6 @@ impl KubeProxy {
                 "[ALPHA] Number of services with a Local traffic policy and no endpoints",
                 &["traffic_policy", IP_FAMILY],
             )?,
-            sync_failures: families.counters(
-                "kubeproxy_sync_proxy_rules_nftables_sync_failures_total",
-                "[ALPHA] Cumulative proxy nftables sync failures",
-                by_family,
-            )?,
-            cleanup_failures: families.counters(
-                "kubeproxy_sync_proxy_rules_nftables_cleanup_failures_total",
-                "[ALPHA] Cumulative proxy nftables cleanup failures",
-                by_family,
-            )?,
             conntrack_deleted: families.counters(
                 "kubeproxy_conntrack_reconciler_deleted_entries_total",
                 "[ALPHA] Cumulative conntrack flows deleted by conntrack reconciler",
@@ -138,22 +124,6 @@ impl KubeProxy {
                 "kubeproxy_proxy_livez_total",
                 "[ALPHA] Cumulative proxy livez HTTP status",
                 &["code"],
-            )?,
-            loopback_listeners: families.gauges(
-                "kubeproxy_nftables_localhost_nodeport_listeners",
-                "[ALPHA] Number of active localhost NodePort userspace proxy listeners.",
-                by_family,
-            )?,
-            loopback_failures: families.counters(
-                "kubeproxy_nftables_localhost_nodeport_listener_creation_failures_total",
-                "[ALPHA] Number of localhost NodePort userspace proxy listener creation failures.",
-                by_family,
-            )?,
-            loopback_rejected: families.counters(
-                "kubeproxy_nftables_localhost_nodeport_rejected_packets_total",
-                "[ALPHA] Number of packets rejected on localhost NodePorts. UDP and SCTP are always rejected; TCP is \
-                 rejected when the localhost NodePort proxy is not running",
-                &[IP_FAMILY, "protocol"],
             )?,
         })
     }
@@ -205,14 +175,7 @@ impl Metrics {
 
     /// A sync of this family failed; it will be tried again.
     pub fn sync_failed(&self, family: Family, kind: SyncKind, took: Duration) {
-        let family = family.to_string();
-        self.kube_proxy.took(&family, kind, took);
-        self.kube_proxy.sync_failures.with_label_values(&[&family]).inc();
-    }
-
-    /// Objects that nobody wants any more could not be removed.
-    pub fn cleanup_failed(&self, family: Family) {
-        self.kube_proxy.cleanup_failures.with_label_values(&[&family.to_string()]).inc();
+        self.kube_proxy.took(&family.to_string(), kind, took);
     }
 
     /// An EndpointSlice is in the kernel, so long after its change
@@ -234,22 +197,6 @@ impl Metrics {
         let family = family.to_string();
         self.kube_proxy.conntrack.with_label_values(&[&family]).observe(took.as_secs_f64());
         self.kube_proxy.conntrack_deleted.with_label_values(&[&family]).inc_by(deleted);
-    }
-
-    /// So many listeners serve NodePorts at the loopback address of a family. Nothing that comes there is rejected by a rule of
-    /// ours: whoever has the port answers, or the kernel.
-    pub fn loopback_listeners(&self, family: Family, count: usize) {
-        let family = family.to_string();
-        let gauge = self.kube_proxy.loopback_listeners.with_label_values(&[&family]);
-        gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
-        for protocol in ["TCP", "UDP", "SCTP"] {
-            self.kube_proxy.loopback_rejected.with_label_values(&[&family, protocol]).inc_by(0);
-        }
-    }
-
-    /// A NodePort could not be listened for at the loopback address of a family.
-    pub fn loopback_listener_failed(&self, family: Family) {
-        self.kube_proxy.loopback_failures.with_label_values(&[&family.to_string()]).inc();
     }
 
     /// `/healthz` was answered with this code.

@@ -9,7 +9,7 @@ use prometheus::{
 pub(super) const IP_FAMILY: &str = "ip_family";
 
 /// Kubernetes writes a family's stability into its help text.
-const ALPHA: &str = "[ALPHA] ";
+pub(super) const ALPHA: &str = "[ALPHA] ";
 
 /// Where families are entered, and how many of them are Kubernetes' own.
 pub(super) struct Registrar<'registry> {
@@ -62,8 +62,8 @@ impl<'registry> Registrar<'registry> {
         self.add(HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets), labels))
     }
 
-    /// How many families there are of each stability: those here, and the five of [`super::Metrics::meta`].
-    pub(super) fn counts(self) -> Vec<(&'static str, u64)> {
-        vec![("ALPHA", self.alpha), ("BETA", 5)]
+    /// How many of them are Kubernetes' own.
+    pub(super) const fn alpha(&self) -> u64 {
+        self.alpha
     }
 }

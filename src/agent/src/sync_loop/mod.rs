@@ -132,6 +132,7 @@ impl SyncLoop {
     pub fn new(mode: Mode, settings: Settings, mut dataplane: Box<dyn Dataplane>, telemetry: Telemetry) -> Self {
         let now = Instant::now();
         dataplane.give_way_after(TURN, Box::new(move || Moment::after(now.elapsed())));
+        telemetry.metrics.dataplane_counts(dataplane.figures());
         Self {
             cluster: Cluster::new(settings.node),
             dataplane,
@@ -327,6 +328,7 @@ impl SyncLoop {
                 self.telemetry.failed(error, kind, took);
             }
         }
+        self.telemetry.metrics.dataplane_counts(self.dataplane.figures());
         for news in &news {
             report::tell(news, &mut self.telemetry, self.pace.sync_period());
         }

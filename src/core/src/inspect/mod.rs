@@ -21,12 +21,12 @@ pub use self::{
 use crate::{
     addr::Family,
     desired::Vip,
-    object::{BackendError, FrontendCounts},
+    object::{BackendError, Figure, FrontendCounts},
     trace::Trace,
 };
 
 /// A dataplane that is asked what it holds. It programs nothing.
-pub trait Inspect {
+pub trait Inspect: Send {
     /// Whether the kernel holds anything of ours.
     ///
     /// # Errors
@@ -44,6 +44,14 @@ pub trait Inspect {
     /// # Errors
     /// When the kernel cannot be read.
     fn counts(&mut self) -> Result<BTreeMap<Vip, FrontendCounts>, BackendError>;
+
+    /// What the kernel counts beside that and only this backend has a word for.
+    ///
+    /// # Errors
+    /// When the kernel cannot be read.
+    fn kernel_figures(&mut self) -> Result<Vec<Figure>, BackendError> {
+        Ok(Vec::new())
+    }
 
     /// Where a client is known already, of all places where outcomes of a trace say that it stays with its endpoint: what a
     /// trace takes as [`World::remembered`](crate::trace::World::remembered).

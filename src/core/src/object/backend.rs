@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, error::Error, fmt, net::SocketAddr, os::fd::BorrowedFd};
 
-use super::{Batch, Dialect};
+use super::{Batch, Dialect, Figure, Stats};
 use crate::desired::Vip;
 
 /// A dataplane: where the keyed objects of a [`Dialect`] really are.
@@ -15,6 +15,9 @@ pub trait Backend: Sized {
 
     /// The vocabulary in which it is written to.
     fn dialect(&self) -> &Self::Dialect;
+
+    /// A sync begins: what is called from now on until the next is of it.
+    fn begin(&mut self) {}
 
     /// Reads every object of ours that the kernel holds, and strange ones inside our own containers.
     ///
@@ -54,6 +57,11 @@ pub trait Backend: Sized {
 
     /// Who changed our objects last, as far as the kernel tells; told once.
     fn editor(&mut self) -> Option<Editor>;
+
+    /// What only this backend counts, beside what the sync engine does: always the same ones, whether they have samples or not.
+    fn figures(&self, _: &Stats) -> Vec<Figure> {
+        Vec::new()
+    }
 
     /// Bytes that one batch may have ([`Dialect::weight`]).
     fn batch_bytes(&self) -> usize;

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, os::fd::BorrowedFd, time::Duration};
 
-use super::{Backend, BackendError, Difference, Drift, Editor, Moment, Op, Stats, SyncError, SyncReport, Syncer};
+use super::{
+    Backend, BackendError, Difference, Drift, Editor, Figure, Moment, Op, Stats, SyncError, SyncReport, Syncer,
+};
 use crate::desired::{NodePolicy, PortChange, PortId};
 
 /// A [`Syncer`] and its backend.
@@ -58,6 +60,9 @@ pub trait Dataplane: Send {
     /// [`Syncer::stats`]
     fn stats(&self) -> Stats;
 
+    /// [`Backend::figures`]
+    fn figures(&self) -> Vec<Figure>;
+
     /// [`Syncer::quarantined`]
     fn quarantined(&self) -> BTreeSet<&PortId>;
 
@@ -94,15 +99,21 @@ where
     }
 
     fn sync(&mut self) -> Result<SyncReport, SyncError> {
-        self.sync()
+        let outcome = self.sync();
+        self.count(&outcome);
+        outcome
     }
 
     fn check(&mut self) -> Result<SyncReport, SyncError> {
-        self.check()
+        let outcome = self.check();
+        self.count(&outcome);
+        outcome
     }
 
     fn resync(&mut self) -> Result<SyncReport, SyncError> {
-        self.resync()
+        let outcome = self.resync();
+        self.count(&outcome);
+        outcome
     }
 
     fn look_again(&mut self) {
@@ -128,6 +139,10 @@ where
 
     fn stats(&self) -> Stats {
         self.stats()
+    }
+
+    fn figures(&self) -> Vec<Figure> {
+        self.backend().figures(&self.stats())
     }
 
     fn quarantined(&self) -> BTreeSet<&PortId> {

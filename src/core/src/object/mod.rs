@@ -22,6 +22,7 @@ mod claims;
 mod dataplane;
 mod dialect;
 mod entry;
+mod figure;
 mod left;
 mod moment;
 mod numbered;
@@ -42,6 +43,7 @@ pub use backend::{
 pub use claims::Claimant;
 pub use dataplane::Dataplane;
 pub use dialect::{Dialect, Rank, Unclaimed};
+pub use figure::{Figure, FigureKind};
 pub use moment::Moment;
 pub use plan::{Batch, Limits, Op, Plan};
 pub use report::{Drift, Quarantined, Stats, Stuck, SyncError, SyncReport};

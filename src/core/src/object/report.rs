@@ -14,6 +14,10 @@ pub struct Stats {
     pub operations: u64,
     /// How often the kernel's state was read.
     pub observations: u64,
+    /// Syncs that failed.
+    pub failures: u64,
+    /// Objects that nobody wants and that could not be removed, once for each sync that left them.
+    pub stuck: u64,
 }
 
 /// What a sync did.

@@ -96,6 +96,14 @@ impl<B: Backend> Syncer<B> {
         self.stats
     }
 
+    /// Counts what a sync came to.
+    pub(super) fn count(&mut self, outcome: &Result<SyncReport, SyncError>) {
+        match outcome {
+            Ok(report) => self.stats.stuck += u64::try_from(report.stuck.len()).unwrap_or(u64::MAX),
+            Err(_) => self.stats.failures += 1,
+        }
+    }
+
     /// What is wanted and what the kernel is known to hold.
     pub const fn tracker(&self) -> &Tracker<B::Dialect> {
         &self.tracker

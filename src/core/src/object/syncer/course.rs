@@ -76,6 +76,9 @@ impl<B: Backend> Syncer<B> {
         let beside = self.contested && self.observed;
         let new =
             Course { rest: None, rounds: 0, looks: 0, moves: 0, refusals: 0, isolate: false, in_parts: false, beside };
+        if self.course.is_none() {
+            self.backend.begin();
+        }
         let mut course = self.course.take().unwrap_or(new);
         course.beside &= self.observed;
         let [patience, patience_if_contested] = MOVES;

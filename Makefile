@@ -69,8 +69,8 @@ lint: ## Format, clippy and documentation, with warnings as errors
 	$(CARGO) clippy --locked -p portolan-e2e $(BY_HAND) --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --all-features --no-deps --document-private-items --quiet
 
-bench: ## Speed and memory, as a table
-	$(INSTALL) $(LAB_PACKAGES)
+bench: ## Speed and memory, as tables
+	$(INSTALL) $(LAB_PACKAGES) iptables
 	$(CARGO) build --locked --release -p portolan -p portolan-bench
 	target/release/portolan-bench
 

@@ -14,6 +14,7 @@ use portolan_netlink::Connection;
 
 use crate::{
     cluster::{self, NODE, POD_CIDR, Shape},
+    dataplane::Dataplane,
     kernel_memory::Group,
     process::Process,
     report::{Report, Row, count, short},
@@ -29,10 +30,10 @@ const IDLE: Duration = Duration::from_secs(32);
 pub(crate) fn measure() -> anyhow::Result<Report> {
     let folder = tempfile::tempdir()?;
     let manifest = folder.path().join("list.json");
-    let megabytes = write_list(&manifest, SERVICES)? >> 20;
+    let megabytes = write_list(&manifest, SERVICES, Shape::USUAL)? >> 20;
 
     site::make()?;
-    let agent = start(["--manifests".as_ref(), manifest.as_path()], folder.path())?;
+    let agent = start(Dataplane::Nftables, ["--manifests".as_ref(), manifest.as_path()], folder.path())?;
     let cold = agent.cpu()?;
     let idle = idle(&agent, IDLE)?;
     let peak = agent.memory("VmHWM")?;
@@ -65,12 +66,30 @@ pub(crate) fn measure() -> anyhow::Result<Report> {
 }
 
 /// Starts the agent in the namespace of the caller, with a source of objects, and waits until it is ready.
-pub(crate) fn start(source: [&Path; 2], folder: &Path) -> anyhow::Result<Process> {
-    let mut command = Command::new(env::current_exe()?.with_file_name("portolan"));
-    command.args(["run", "--mode=nftables", "--hostname-override", NODE, "--cluster-cidr", POD_CIDR]).args(source);
-    let mut agent = Process::start(&mut command, &folder.join("portolan.log"))?;
+pub(crate) fn start(dataplane: Dataplane, source: [&Path; 2], folder: &Path) -> anyhow::Result<Process> {
+    let mut agent = Process::start(command(dataplane)?.args(source), &folder.join("portolan.log"))?;
     agent.wait_until_ready()?;
     Ok(agent)
+}
+
+/// Programs a cluster in the namespace of the caller once, as a member of a control group where there is one.
+pub(crate) fn program(dataplane: Dataplane, services: u32, shape: Shape, group: Option<&Group>) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    write_list(&folder.path().join("list.json"), services, shape)?;
+    let mut command = command(dataplane)?;
+    command.args(["--once", "--manifests"]).arg(folder.path()).env("RUST_LOG", "warn");
+    if let Some(group) = group {
+        command = group.wrap(&command);
+    }
+    let status = command.status()?;
+    ensure!(status.success(), "portolan run --once: {status}");
+    Ok(())
+}
+
+fn command(dataplane: Dataplane) -> anyhow::Result<Command> {
+    let mut command = Command::new(env::current_exe()?.with_file_name("portolan"));
+    command.args(["run", "--mode", dataplane.mode(), "--hostname-override", NODE, "--cluster-cidr", POD_CIDR]);
+    Ok(command)
 }
 
 /// CPU time of the agent in a time in which nothing changes.
@@ -87,14 +106,8 @@ pub(crate) fn idle(agent: &Process, time: Duration) -> anyhow::Result<Duration> 
 
 /// What the kernel takes for the rules of so many Services.
 pub(crate) fn measure_kernel_memory(services: u32, target: &str) -> anyhow::Result<Report> {
-    let folder = tempfile::tempdir()?;
-    write_list(&folder.path().join("list.json"), services)?;
-    let mut command = Command::new(env::current_exe()?.with_file_name("portolan"));
-    command.args(["run", "--once", "--mode=nftables", "--hostname-override", NODE, "--cluster-cidr", POD_CIDR]);
-    command.arg("--manifests").arg(folder.path());
     let group = Group::new()?;
-    let status = group.wrap(&command).status()?;
-    ensure!(status.success(), "portolan run --once: {status}");
+    program(Dataplane::Nftables, services, Shape::USUAL, Some(&group))?;
     Ok(Report::of(vec![Row {
         figure: format!("kernel memory of the rules, {} Services x 2", count(services)),
         measured: format!("{:.1} MiB", group.of_rules()?),
@@ -105,14 +118,14 @@ pub(crate) fn measure_kernel_memory(services: u32, target: &str) -> anyhow::Resu
     }]))
 }
 
-fn write_list(path: &Path, services: u32) -> anyhow::Result<u64> {
+fn write_list(path: &Path, services: u32, shape: Shape) -> anyhow::Result<u64> {
     let mut out = BufWriter::new(fs::File::create(path)?);
     write!(out, r#"{{"apiVersion":"v1","kind":"List","items":[{}"#, cluster::node_text())?;
     for i in 0..services {
-        write!(out, ",{}", cluster::service_text(i, Shape::USUAL))?;
+        write!(out, ",{}", cluster::service_text(i, shape))?;
     }
     for i in 0..services {
-        write!(out, ",{}", cluster::slice_text(i, Shape::USUAL, 0))?;
+        write!(out, ",{}", cluster::slice_text(i, shape, 0))?;
     }
     write!(out, "]}}")?;
     out.flush()?;

@@ -56,7 +56,7 @@ pub(crate) fn measure(services: u32) -> anyhow::Result<Report> {
     };
     Ok(Report::of(vec![
         Row {
-            figure: figure("watch event -> new TCP connection lands"),
+            figure: figure("event -> packet"),
             measured: format!(
                 "{} p50, {} p99",
                 short(percentile(taken.clone(), 50)),

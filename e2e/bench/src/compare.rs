@@ -3,17 +3,19 @@
 //! ```text
 //!   control: etcd, kube-apiserver <--- as many clients as write the cluster
 //!      |
-//!   node-a: Portolan, then kube-proxy, then kube-proxy in another mode ...; the kernel's rules are flushed in between
+//!   node-a: Portolan, then kube-proxy, then both in another mode ...; the kernel's rules are flushed in between
+//!   node-b: the same with iptables-legacy
 //! ```
 //!
 //! All proxies read the same configuration, but for what their row of the table says. A change is measured from the answer
-//! to the PUT to a new TCP connection that reaches the new endpoint. The programs that kube-proxy runs, nft and
+//! to the PUT to a new TCP connection that reaches the new endpoint. The programs that a proxy runs, nft and
 //! iptables-restore, are in its CPU time, but not in its memory. What the kernel takes for the rules is a figure of its own.
 
 mod cluster;
 mod rival;
 
 use std::{
+    ops::Range,
     thread,
     time::{Duration, Instant},
 };
@@ -21,11 +23,11 @@ use std::{
 use anyhow::Result;
 use portolan_e2e::{
     Lab, Options,
-    cluster::{CAST, CONTROL_PLANE},
+    cluster::{CAST, CONTROL_PLANE, NODES},
     controlplane::{Api, Binary, ControlPlane},
 };
 
-use self::rival::{NODE, RIVALS, Rival};
+use self::rival::Rival;
 use crate::{
     clock::percentile,
     kernel_memory::Group,
@@ -36,11 +38,12 @@ use crate::{
 
 const SIZES: [u32; 2] = [1000, 10_000];
 
-/// Changes that are measured of each proxy, each of another Service; fewer where they take longer than [`TIME`].
-const ROUNDS: usize = 100;
+/// Changes that are measured of each proxy, each of another Service; fewer where they take longer than [`TIME`], or where there are
+/// not so many Services.
+const ROUNDS: u32 = 100;
 
 /// What all changes of one proxy may take together.
-const TIME: Duration = Duration::from_secs(60);
+const TIME: Duration = Duration::from_secs(30);
 
 /// What the first sync may take, and a change. Who needs longer has no figure.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -59,32 +62,44 @@ struct Figures {
     kernel_memory: f64,
 }
 
-/// Compares and prints.
-pub(crate) fn run(binary: &Binary) -> Result<()> {
+/// What is compared: all of it, unless arguments say how many Services there are and what a proxy's name must contain.
+pub(crate) fn run(binary: &Binary, arguments: &[String]) -> Result<()> {
+    let sizes = match arguments.first() {
+        Some(size) => vec![size.parse()?],
+        None => SIZES.to_vec(),
+    };
+    let name = arguments.get(1).map_or("", String::as_str);
     print_machine();
     let lab = Lab::new(&Options { cast: &CAST, ..Options::default() })?;
     let mut plane = ControlPlane::start_on(binary, lab.host(CONTROL_PLANE)?)?;
-    let node = lab.host(NODE)?;
-    plane.api.apply(&cluster::node(node.member()))?;
-    node.enter(site::make)??;
+    for node in NODES {
+        let node = lab.host(node)?;
+        plane.api.apply(&cluster::node(node.member()))?;
+        node.enter(site::make)??;
+    }
     let kubeconfig = plane.credentials().kubeconfig();
     let mut lines = Vec::new();
     // Service 0 has not moved but lives from the beginning.
-    let (mut services, mut to_be_moved) = (0, 1..);
-    for size in SIZES {
+    let (mut services, mut moved) = (0, 1);
+    for size in sizes {
         eprintln!("creating Services {services} to {size}");
         cluster::grow(&plane, services..size)?;
         services = size;
+        let rivals: Vec<_> = rival::all().filter(|rival| rival.to_string().contains(name)).collect();
+        let rounds = ROUNDS.min(size.saturating_sub(1) / u32::try_from(rivals.len())?.max(1));
         let mut portolan = None;
-        for rival in &RIVALS {
-            eprintln!("measuring: {}, {} Services", rival.name, count(size));
+        for rival in &rivals {
+            eprintln!("measuring: {rival}, {} Services", count(size));
+            let node = lab.host(rival.node())?;
             let folder = tempfile::tempdir()?;
             let log = folder.path().join("log");
             let group = Group::new()?;
             let mut command = group.wrap(&rival.command(binary, &kubeconfig, folder.path())?);
+            node.enter(|| rival.prepare())??;
             let begin = Instant::now();
             let mut proxy = node.enter(|| Process::start(&mut command, &log))??;
-            let measured = node.enter(|| measure(&mut proxy, begin, &mut plane.api, &mut to_be_moved))?;
+            let measured = node.enter(|| measure(&mut proxy, begin, &mut plane.api, moved..moved + rounds))?;
+            moved += rounds;
             proxy.must_live()?;
             drop(proxy);
             let kernel_memory = node.enter(|| group.of_rules())??;
@@ -92,11 +107,14 @@ pub(crate) fn run(binary: &Binary) -> Result<()> {
                 Ok(figures) => Some(Figures { kernel_memory, ..figures }),
                 // That one of them takes too long is a result, too.
                 Err(error) if rival.is_kube_proxy() && error.is::<site::TooLate>() => {
-                    eprintln!("{}: {error}", rival.name);
+                    eprintln!("{rival}: {error}");
                     None
                 }
-                Err(error) => return Err(error.context(rival.name)),
+                Err(error) => return Err(error.context(rival.to_string())),
             };
+            if !rival.is_kube_proxy() {
+                portolan = None;
+            }
             lines.push(cells(rival, size, figures.as_ref(), portolan.as_ref()));
             portolan = portolan.or(figures);
         }
@@ -107,7 +125,7 @@ pub(crate) fn run(binary: &Binary) -> Result<()> {
         "Services x 2",
         "proxy",
         "first sync (CPU)",
-        "one change, p50",
+        "event -> packet, p50",
         "p99",
         "changes",
         "CPU a change",
@@ -119,18 +137,13 @@ pub(crate) fn run(binary: &Binary) -> Result<()> {
 }
 
 /// In the network namespace of the node.
-fn measure(
-    proxy: &mut Process,
-    begin: Instant,
-    api: &mut Api,
-    to_be_moved: &mut impl Iterator<Item = u32>,
-) -> Result<Figures> {
+fn measure(proxy: &mut Process, begin: Instant, api: &mut Api, to_be_moved: Range<u32>) -> Result<Figures> {
     site::landed(cluster::front(0)?, begin, PATIENCE)?;
     thread::sleep(SETTLING);
     let (first_sync, memory) = (proxy.cpu()?, proxy.memory("VmRSS")?);
     let begin = Instant::now();
     let mut changes = Vec::new();
-    for i in to_be_moved.take(ROUNDS) {
+    for i in to_be_moved {
         let (path, slice) = cluster::moved(i);
         api.put(&path, &slice)?;
         changes.push(site::landed(cluster::front(i)?, Instant::now(), PATIENCE)?);
@@ -138,6 +151,8 @@ fn measure(
             break;
         }
     }
+    // The programs of the last change have ended, too: who runs is counted when it has.
+    thread::sleep(SETTLING);
     let cpu = proxy.cpu()?.saturating_sub(first_sync);
     Ok(Figures { first_sync, cpu_a_change: cpu / u32::try_from(changes.len())?, changes, memory, kernel_memory: 0.0 })
 }
@@ -146,7 +161,8 @@ fn measure(
 fn cells(rival: &Rival, size: u32, figures: Option<&Figures>, portolan: Option<&Figures>) -> [String; 9] {
     let Some(figures) = figures else {
         let late = format!("> {} s", PATIENCE.as_secs());
-        return [&count(size), rival.name, &late, &late, &late, "0", "", "", ""].map(str::to_owned);
+        let name = rival.to_string();
+        return [&count(size), &name, &late, &late, &late, "0", "", "", ""].map(str::to_owned);
     };
     let ratio = |of: &dyn Fn(&Figures) -> f64| {
         portolan.map(|portolan| format!(" ({:.1} x)", of(figures) / of(portolan))).unwrap_or_default()
@@ -155,7 +171,7 @@ fn cells(rival: &Rival, size: u32, figures: Option<&Figures>, portolan: Option<&
     let change = |percent| time(&move |figures| percentile(figures.changes.clone(), percent));
     [
         count(size),
-        rival.name.to_owned(),
+        rival.to_string(),
         time(&|figures| figures.first_sync),
         change(50),
         change(99),

@@ -5,9 +5,9 @@
 //!   flush ruleset                                              what is left is everything else: its files, its sockets
 //! ```
 //!
-//! nf_tables allocates with GFP_KERNEL_ACCOUNT, so the charge is exact for tables of sets and elements alike, whatever else the
-//! machine does; the kernel counts it in steps of up to 64 pages for each processor (MEMCG_CHARGE_BATCH), so a difference of
-//! two readings may be off by a quarter of a MiB.
+//! nf_tables and x_tables allocate with GFP_KERNEL_ACCOUNT, so the charge is exact for tables, sets and elements, whatever else the
+//! machine does. The counters of x_tables are not charged: 16 bytes for each rule and processor. The kernel counts in steps of up to
+//! 64 pages for each processor (MEMCG_CHARGE_BATCH), so a difference of two readings may be off by a quarter of a MiB.
 
 use std::{
     fs,
@@ -17,7 +17,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
+
+use crate::dataplane;
 
 /// What is freed is freed by workers, after a grace period of RCU.
 const A_LOOK: Duration = Duration::from_millis(200);
@@ -47,6 +49,7 @@ impl Group {
         let mut wrapped = Command::new("sh");
         wrapped.args(["-c", r#"echo $$ > "$0" && exec "$@""#]).arg(self.folder.join("cgroup.procs"));
         wrapped.arg(command.get_program()).args(command.get_args());
+        wrapped.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         wrapped
     }
 
@@ -77,8 +80,7 @@ impl Group {
     /// What the rules of the caller's network namespace take, in MiB; they are flushed by this. Whoever wrote them has ended.
     pub(crate) fn of_rules(&self) -> anyhow::Result<f64> {
         let with = self.settled()?;
-        let flushed = Command::new("nft").args(["flush", "ruleset"]).status().context("nft")?;
-        ensure!(flushed.success(), "nft flush ruleset: {flushed}");
+        dataplane::flush()?;
         let without = self.settled()?;
         Ok(f64::from(u32::try_from(with.saturating_sub(without) >> 10)?) / 1024.0)
     }

@@ -11,7 +11,8 @@
 //! (the kernel keeps one list of listeners for all of them: net/netlink/af_netlink.c, `netlink_has_listeners`). Where
 //! the floor is the same watched and not watched, somebody else on the machine listens.
 //!
-//! `portolan-bench compare` is another program: Portolan beside the real kube-proxy ([`compare`]).
+//! `portolan-bench compare` is another program: Portolan beside the real kube-proxy ([`compare`]). `portolan-bench compare 1000
+//! iptables-legacy` measures those rows alone.
 //!
 //! Nothing is asserted about times. Times are CPU time of the one thread that does the work, kernel and user, or of all
 //! threads of an agent that runs, unless they say p50 and p99: those are wall time.
@@ -26,6 +27,7 @@ mod cold;
 mod compare;
 mod connections;
 mod daemon;
+mod dataplane;
 mod floor;
 mod following;
 mod kernel_memory;
@@ -42,20 +44,21 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use nix::sched::{CloneFlags, unshare};
 use portolan_e2e::{controlplane::Binary, inside};
+use portolan_iptables::Variant;
 
-use crate::report::{Report, print_load, print_machine, print_rows};
+use crate::report::{Report, Row, print_load, print_machine, print_rows};
 
 /// How often a cold start is measured.
 const COLD_STARTS: usize = 3;
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<_> = env::args().skip(1).collect();
-    if let [comparison] = arguments.as_slice()
+    if let [comparison, arguments @ ..] = arguments.as_slice()
         && comparison == "compare"
     {
         let binary = Binary::build()?;
         inside::enter()?;
-        return compare::run(&binary);
+        return compare::run(&binary, arguments);
     }
     if arguments.is_empty() {
         inside::enter()?;
@@ -75,6 +78,8 @@ fn main() -> anyhow::Result<()> {
         Some("kernel-memory") => agent::measure_kernel_memory(size()?, arguments.get(2).map_or("", String::as_str))?,
         Some("api-server") => following::measure(size()?)?,
         Some("api-server-change") => following::measure_change(size()?)?,
+        Some("iptables-nft") => following::measure_iptables(size()?, Variant::Nft)?,
+        Some("iptables-legacy") => following::measure_iptables(size()?, Variant::Legacy)?,
         Some("churn") => churn::measure(size()?)?,
         _ => bail!("no measurement of this name; without arguments all are made"),
     };
@@ -82,37 +87,64 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Measures all of it, and prints it as docs/performance.md has it.
 fn measure_all() -> anyhow::Result<()> {
     print_machine();
-    let mut rows = Vec::new();
+    let mut cold = Vec::new();
     for (size, target) in [("10000", "<= 0.2 s"), ("100000", "<= 2 s")] {
         let mut runs = (0..COLD_STARTS).map(|_| run(&["cold", size, target])).collect::<anyhow::Result<Vec<_>>>()?;
         runs.sort_by_key(|run| run.cost);
-        rows.extend(runs.into_iter().nth(COLD_STARTS / 2).map(|run| run.rows).unwrap_or_default());
+        cold.extend(runs.into_iter().nth(COLD_STARTS / 2).map(|run| run.rows).unwrap_or_default());
     }
-    for size in ["1000", "10000", "100000"] {
-        rows.extend(run(&["usual", size])?.rows);
-    }
-    for measurement in ["node-ports", "large"] {
-        for size in ["1000", "10000"] {
-            rows.extend(run(&[measurement, size])?.rows);
-        }
-    }
-    for (endpoints, target) in [("1000", "<= 1 ms"), ("10000", "<= 5 ms")] {
-        rows.extend(run(&["many", endpoints, target])?.rows);
-    }
-    rows.extend(run(&["connections"])?.rows);
-    rows.extend(run(&["agent"])?.rows);
-    for (services, target) in [("0", "<= 1 MiB"), ("1000", "<= 3 MiB"), ("10000", "<= 8 MiB")] {
-        rows.extend(run(&["kernel-memory", services, target])?.rows);
-    }
-    rows.extend(run(&["api-server-change", "1000"])?.rows);
-    rows.extend(run(&["api-server", "30000"])?.rows);
-    rows.extend(run(&["churn", "10000"])?.rows);
+    let sections = [
+        ("Cold start of the engine", cold),
+        (
+            "A change",
+            rows(&[
+                &["usual", "1000"],
+                &["usual", "10000"],
+                &["usual", "100000"],
+                &["node-ports", "1000"],
+                &["node-ports", "10000"],
+                &["large", "1000"],
+                &["large", "10000"],
+            ])?,
+        ),
+        ("One endpoint of a large Service", rows(&[&["many", "1000", "<= 1 ms"], &["many", "10000", "<= 5 ms"]])?),
+        ("A new connection", rows(&[&["connections"]])?),
+        (
+            "Kernel memory",
+            rows(&[
+                &["kernel-memory", "0", "<= 1 MiB"],
+                &["kernel-memory", "1000", "<= 3 MiB"],
+                &["kernel-memory", "10000", "<= 8 MiB"],
+            ])?,
+        ),
+        (
+            "The daemon in nftables mode",
+            rows(&[&["agent"], &["api-server-change", "1000"], &["api-server", "30000"], &["churn", "10000"]])?,
+        ),
+        (
+            "The daemon in iptables mode",
+            rows(&[
+                &["iptables-nft", "1000"],
+                &["iptables-nft", "10000"],
+                &["iptables-legacy", "1000"],
+                &["iptables-legacy", "10000"],
+            ])?,
+        ),
+    ];
     print_load("after");
-    println!();
-    print_rows(rows);
+    for (title, rows) in sections {
+        println!("\n## {title}\n");
+        print_rows(rows);
+    }
     Ok(())
+}
+
+fn rows(measurements: &[&[&str]]) -> anyhow::Result<Vec<Row>> {
+    let runs = measurements.iter().map(|arguments| run(arguments)).collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(runs.into_iter().flat_map(|run| run.rows).collect())
 }
 
 fn run(arguments: &[&str]) -> anyhow::Result<Report> {

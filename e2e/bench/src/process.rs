@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -10,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::signal::{Signal, kill, killpg},
     time::{clock_getcpuclockid, clock_gettime},
     unistd::{Pid, SysconfVar, sysconf},
 };
@@ -19,10 +20,13 @@ use portolan_e2e::http::Request;
 /// Where kube-proxy tells how it is, and Portolan in its place.
 const HEALTH: ([u8; 4], u16) = ([127, 0, 0, 1], 10256);
 
+/// Where each of them has its metrics.
+const METRICS: ([u8; 4], u16) = ([127, 0, 0, 1], 10249);
+
 /// How long a start may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A program with a log; it is killed when this is dropped.
+/// A program with a log; it is killed when this is dropped, with what it runs.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
@@ -33,6 +37,8 @@ impl Process {
     /// Starts it, with its log in a file.
     pub(crate) fn start(command: &mut Command, log: &Path) -> anyhow::Result<Self> {
         command.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(log)?);
+        // A group of its own.
+        command.process_group(0);
         let child =
             command.spawn().with_context(|| format!("{} cannot be started", command.get_program().display()))?;
         Ok(Self { child, log: log.to_owned() })
@@ -69,6 +75,13 @@ impl Process {
         Ok(own + Duration::from_secs(1) * of_children / u32::try_from(a_second)?)
     }
 
+    /// A number among its metrics that has no labels.
+    pub(crate) fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        let page = Request { method: "GET", target: "/metrics", headers: &[], body: "" }.send(METRICS.into())?;
+        let value = page.body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(value.with_context(|| format!("no {name} among its metrics"))?.parse()?)
+    }
+
     /// A size of its status, such as `VmRSS`, in MiB.
     pub(crate) fn memory(&self, name: &str) -> anyhow::Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
@@ -92,8 +105,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail where it has ended already.
-        let _ = self.child.kill();
+        // Both fail where it has ended already. A program that it runs may be at work for minutes and write rules in the end.
+        let _ = self.pid().map(|group| killpg(group, Signal::SIGKILL));
         let _ = self.child.wait();
     }
 }

@@ -1,6 +1,6 @@
 //! The table, and how a measurement hands its rows to the process that prints it.
 
-use std::{fs, thread, time::Duration};
+use std::{fs, process::Command, thread, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -59,14 +59,21 @@ pub(crate) fn print_table<const N: usize>(heads: [&str; N], lines: &[[String; N]
 
 /// What the figures depend on besides Portolan.
 pub(crate) fn print_machine() {
+    let said = |program: &str, argument: &str| {
+        let output = Command::new(program).arg(argument).output().map(|output| output.stdout).unwrap_or_default();
+        String::from_utf8_lossy(&output).lines().next().unwrap_or("unknown").to_owned()
+    };
     let first_line = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     let cpus = thread::available_parallelism().map_or(0, usize::from);
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
     println!(
-        "kernel {}, {cpus} x {}",
+        "{}; kernel {}, {cpus} x {}, {}, {}",
+        said("date", "+%-d %B %Y"),
         first_line("/proc/sys/kernel/osrelease"),
-        model.trim_start_matches([' ', '\t', ':'])
+        model.trim_start_matches([' ', '\t', ':']),
+        said("nft", "--version"),
+        said("iptables", "--version"),
     );
     print_load("before");
 }

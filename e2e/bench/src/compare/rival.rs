@@ -1,21 +1,20 @@
 //! The proxies that are compared, and how each is started.
 
-use std::{env, fs, path::Path, process::Command};
+use std::{env, fmt, fs, path::Path, process::Command};
 
 use portolan_e2e::controlplane::Binary;
+use portolan_iptables::Variant;
 use serde_json::{Value, json};
 
-use crate::cluster::POD_CIDR;
-
-/// The node on which they run, one after the other.
-pub(super) const NODE: &str = "node-a";
+use crate::{
+    cluster::POD_CIDR,
+    dataplane::{self, Dataplane},
+};
 
 /// A proxy, and what its configuration has that the others have not.
 pub(super) struct Rival {
-    /// In the table.
-    pub(super) name: &'static str,
     kube_proxy: bool,
-    mode: &'static str,
+    dataplane: Dataplane,
     min_sync_period: &'static str,
 }
 
@@ -25,22 +24,31 @@ const DEFAULT: &str = "0s";
 /// The least that kube-proxy takes as it stands.
 const LEAST: &str = "1ns";
 
-/// Portolan comes first: the others are compared with it.
-pub(super) const RIVALS: [Rival; 5] = [
-    Rival { name: "Portolan", kube_proxy: false, mode: "nftables", min_sync_period: DEFAULT },
-    kube_proxy("kube-proxy nftables", "nftables", DEFAULT),
-    kube_proxy("kube-proxy nftables, minSyncPeriod 1ns", "nftables", LEAST),
-    kube_proxy("kube-proxy iptables", "iptables", DEFAULT),
-    kube_proxy("kube-proxy iptables, minSyncPeriod 1ns", "iptables", LEAST),
-];
-
-const fn kube_proxy(name: &'static str, mode: &'static str, min_sync_period: &'static str) -> Rival {
-    Rival { name, kube_proxy: true, mode, min_sync_period }
+/// In the order of the table: in each dataplane Portolan comes first, and the others are compared with it.
+pub(super) fn all() -> impl Iterator<Item = Rival> {
+    let rivals = [(false, DEFAULT), (true, DEFAULT), (true, LEAST)];
+    dataplane::ALL.into_iter().flat_map(move |dataplane| {
+        rivals.map(|(kube_proxy, min_sync_period)| Rival { kube_proxy, dataplane, min_sync_period })
+    })
 }
 
 impl Rival {
     pub(super) const fn is_kube_proxy(&self) -> bool {
         self.kube_proxy
+    }
+
+    /// The node on which it runs, one after the other. Who uses iptables-legacy has one for itself: the kernel never takes the
+    /// tables of iptables-legacy away.
+    pub(super) const fn node(&self) -> &'static str {
+        match self.dataplane {
+            Dataplane::Nftables | Dataplane::Iptables(Variant::Nft) => "node-a",
+            Dataplane::Iptables(Variant::Legacy) => "node-b",
+        }
+    }
+
+    /// What must be in its network namespace before it starts.
+    pub(super) fn prepare(&self) -> anyhow::Result<()> {
+        self.dataplane.sign()
     }
 
     /// The command that runs it.
@@ -49,7 +57,9 @@ impl Rival {
         fs::write(&file, self.configuration(kubeconfig).to_string())?;
         let mut command = if self.kube_proxy {
             let mut command = Command::new(binary.path());
-            command.arg("kube-proxy");
+            let path = env::var("PATH").unwrap_or_default();
+            let path = format!("{}:{path}", self.dataplane.programs(folder)?.display());
+            command.arg("kube-proxy").env("PATH", path);
             command
         } else {
             Command::new(env::current_exe()?.with_file_name("portolan"))
@@ -63,13 +73,22 @@ impl Rival {
         json!({
             "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
             "kind": "KubeProxyConfiguration",
-            "mode": self.mode,
-            "hostnameOverride": NODE,
+            "mode": self.dataplane.mode(),
+            "hostnameOverride": self.node(),
             "clientConnection": {"kubeconfig": kubeconfig},
             "clusterCIDR": POD_CIDR,
             // A limit of the machine, which belongs to no node here.
             "conntrack": {"maxPerCore": 0, "min": 0},
-            (self.mode): {"minSyncPeriod": self.min_sync_period},
+            (self.dataplane.mode()): {"minSyncPeriod": self.min_sync_period},
         })
+    }
+}
+
+/// In the table.
+impl fmt::Display for Rival {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let proxy = if self.kube_proxy { "kube-proxy" } else { "Portolan" };
+        write!(f, "{proxy} {}", self.dataplane)?;
+        if self.min_sync_period == DEFAULT { Ok(()) } else { write!(f, ", minSyncPeriod {}", self.min_sync_period) }
     }
 }

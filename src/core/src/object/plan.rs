@@ -330,18 +330,23 @@ fn is_led_to<D: Dialect>(tracker: &Tracker<D>, addition: &Addition<'_, D>, is_fi
 /// seconds; those that are about as large are in the order of their numbers. The node's own objects come first of all. What
 /// several share goes with the first of them, so it is never in a later batch than the others need it.
 fn small_first<D: Dialect>(additions: &mut [Addition<'_, D>], is_new: impl Fn(Claimant) -> bool) {
-    let mut weights = Vec::new();
-    for addition in additions.iter() {
-        let place = place(addition.who);
-        if weights.len() <= place {
-            weights.resize(place + 1, 0);
+    // Of each ServicePort, by its number: whether it is new, and its bytes. Asked once, since a sort asks often.
+    let mut known = Vec::new();
+    for group in additions.chunk_by(|a, b| a.who == b.who) {
+        let Some(who) = group.first().map(|addition| addition.who) else { continue };
+        if known.len() <= place(who) {
+            known.resize(place(who) + 1, None);
         }
-        if let Some(weight) = weights.get_mut(place) {
-            *weight += addition.weight();
+        if let Some(known) = known.get_mut(place(who)) {
+            let (_, bytes) = known.get_or_insert_with(|| (is_new(who), 0));
+            *bytes += group.iter().map(Addition::weight).sum::<usize>();
         }
     }
-    let size = |who: Claimant| weights.get(place(who)).and_then(|weight: &usize| weight.checked_ilog2());
-    let turn = |who: Claimant| (who != Claimant::BASE, !is_new(who), size(who), who);
+    let turn = |who: Claimant| {
+        let known = known.get(place(who)).copied().flatten();
+        let (is_new, bytes) = known.unwrap_or_else(|| (is_new(who), 0_usize));
+        (who != Claimant::BASE, !is_new, bytes.checked_ilog2(), who)
+    };
     for addition in additions.iter_mut() {
         addition.who = addition.claims.claimants().min_by_key(|who| turn(*who)).unwrap_or(addition.who);
     }

@@ -35,14 +35,12 @@ impl<V> Claims<V> {
         }
     }
 
-    /// All who want it, in order.
-    pub(super) fn claimants(&self) -> impl Iterator<Item = Claimant> {
-        let (one, many) = match self {
-            Self::None => (None, None),
-            Self::One(claimant, _) => (Some(*claimant), None),
-            Self::Many(claims) => (None, Some(claims)),
-        };
-        one.into_iter().chain(many.into_iter().flat_map(BTreeMap::keys).copied())
+    /// The wishes of all who want it, where these are several.
+    pub(super) const fn shared(&self) -> Option<&BTreeMap<Claimant, V>> {
+        match self {
+            Self::Many(claims) => Some(claims),
+            Self::None | Self::One(..) => None,
+        }
     }
 
     /// The value that is wanted.

@@ -16,7 +16,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Claimant, Dialect, Difference, Rank, Tracker,
-    claims::Claims,
     removal::removals,
     tracker::{Pending, containers_of, place},
 };
@@ -121,16 +120,16 @@ impl<D: Dialect> Plan<D> {
 
         let mut additions = Vec::new();
         let mut unwanted = Vec::new();
-        for Pending { key, difference, wanted, claims } in
+        for Pending { key, difference, wanted, shared } in
             pending.into_iter().filter(|pending| !inside_rebuilt(pending.key))
         {
             match (difference, wanted) {
                 (Difference::Missing, Some((who, value))) => {
-                    additions.push(Addition { who, rank: D::rank(key), key, value, claims, replaces: None });
+                    additions.push(Addition { who, rank: D::rank(key), key, value, shared, replaces: None });
                 }
                 (Difference::Changed, Some((who, value))) if !limits.additions_only => {
                     let replaces = tracker.present(key);
-                    additions.push(Addition { who, rank: D::rank(key), key, value, claims, replaces });
+                    additions.push(Addition { who, rank: D::rank(key), key, value, shared, replaces });
                 }
                 (Difference::Unwanted, _) if !limits.additions_only => unwanted.push(key),
                 _ => {}
@@ -232,7 +231,7 @@ fn rebuild<D: Dialect>(tracker: &Tracker<D>, root: &D::Key, limits: Limits) -> V
     let wanted = std::iter::once(root).chain(tracker.wanted_in(root).map(|(key, _)| key)).filter_map(|key| {
         let claims = tracker.claims(key)?;
         let (who, value) = claims.winner()?;
-        Some(Addition { who, rank: D::rank(key), key, value, claims, replaces: None })
+        Some(Addition { who, rank: D::rank(key), key, value, shared: claims.shared(), replaces: None })
     });
     let mut additions: Vec<_> = wanted.collect();
     let mut batches = Vec::new();
@@ -288,7 +287,8 @@ struct Addition<'a, D: Dialect> {
     rank: Rank,
     key: &'a D::Key,
     value: &'a D::Value,
-    claims: &'a Claims<D::Value>,
+    /// All who want it, where these are several.
+    shared: Option<&'a BTreeMap<Claimant, D::Value>>,
     /// What is there.
     replaces: Option<&'a D::Value>,
 }
@@ -348,7 +348,8 @@ fn small_first<D: Dialect>(additions: &mut [Addition<'_, D>], is_new: impl Fn(Cl
         (who != Claimant::BASE, !is_new, bytes.checked_ilog2(), who)
     };
     for addition in additions.iter_mut() {
-        addition.who = addition.claims.claimants().min_by_key(|who| turn(*who)).unwrap_or(addition.who);
+        let first = addition.shared.and_then(|claims| claims.keys().copied().min_by_key(|who| turn(*who)));
+        addition.who = first.unwrap_or(addition.who);
     }
     additions.sort_by_key(|addition| turn(addition.who));
 }

@@ -14,7 +14,6 @@ use std::{
 
 use super::{
     Claimant, Dialect, Op,
-    claims::Claims,
     entry::Entry,
     left::Left,
     numbered::{Number, Numbered},
@@ -41,8 +40,8 @@ pub struct Pending<'a, D: Dialect> {
     pub difference: Difference,
     /// Whose wish it is, and what is wanted; `None` for one that is in nobody's wish.
     pub wanted: Option<(Claimant, &'a D::Value)>,
-    /// The wishes of all who want it.
-    pub(super) claims: &'a Claims<D::Value>,
+    /// The wishes of all who want it, where these are several.
+    pub(super) shared: Option<&'a BTreeMap<Claimant, D::Value>>,
 }
 
 /// How many objects a container holds.

@@ -10,7 +10,7 @@ impl<D: Dialect> Tracker<D> {
         self.pending.iter().filter_map(|number| {
             let (key, entry) = self.entries.at(*number)?;
             let difference = self.difference(key, entry)?;
-            Some(Pending { key, difference, wanted: entry.winner(), claims: entry.claims() })
+            Some(Pending { key, difference, wanted: entry.winner(), shared: entry.claims().shared() })
         })
     }
 

@@ -3,8 +3,8 @@
 use nix::errno::Errno;
 
 use crate::{
-    attr::Writer,
-    channel::{Answer, Answers, Channel, ChannelError},
+    channel::{Answers, Channel, ReadError, Requests},
+    fields::Fields,
 };
 
 /// `struct genlmsghdr`: command, version, two bytes of nothing.
@@ -21,21 +21,15 @@ pub(crate) const fn head(command: u8, version: u8) -> [u8; HEADER] {
     [command, version, 0, 0]
 }
 
-/// The number of a family, or why there is none: ENOENT where no module has added it, after the kernel has tried to load
-/// one.
-pub(crate) fn family(channel: &mut Channel, name: &str) -> Result<Result<u16, Errno>, ChannelError> {
-    let mut family = Err(Errno::EBADMSG);
-    let content = |w: &mut Writer<'_>| w.str(CTRL_ATTR_FAMILY_NAME, name);
-    channel.ask(
-        |requests| requests.add(CONTROL, 0, Answers::One, &head(CTRL_CMD_GETFAMILY, 1), content),
-        |answer| match answer {
-            Answer::Object(object) => {
-                let id = object.attrs_after(HEADER).get(CTRL_ATTR_FAMILY_ID);
-                family = id.and_then(|id| id.u16()).ok_or(Errno::EBADMSG);
-            }
-            Answer::Refused(errno, _) => family = Err(errno),
-            Answer::Done | Answer::Interrupted | Answer::Lost => {}
-        },
-    )?;
-    Ok(family)
+/// The number of a family: ENOENT where no module has added it, after the kernel has tried to load one.
+pub(crate) fn family(channel: &mut Channel, name: &str) -> Result<u16, ReadError> {
+    let mut requests = Requests::default();
+    requests.add(CONTROL, 0, Answers::One, &head(CTRL_CMD_GETFAMILY, 1), |w| w.str(CTRL_ATTR_FAMILY_NAME, name));
+    let mut family = None;
+    channel.read(&mut requests, |_, object| {
+        let fields = Fields::new("generic netlink family", object.attrs_after(HEADER));
+        family = Some(fields.read(CTRL_ATTR_FAMILY_ID, "number", |id| id.u16())?);
+        Ok(())
+    })?;
+    family.ok_or(ReadError::Channel(Errno::ENOBUFS.into()))
 }

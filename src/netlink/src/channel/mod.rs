@@ -30,7 +30,12 @@ use nix::errno::Errno;
 
 use self::pending::Pending;
 pub use self::requests::{Answers, Requests};
-use crate::{attr::EncodeError, message::Message, socket::Socket};
+use crate::{
+    attr::EncodeError,
+    error::{Malformed, Refusal},
+    message::Message,
+    socket::Socket,
+};
 
 /// Room for answers. An ordinary user is granted less, and then less is sent at a time.
 const RECEIVE_BUFFER: usize = 1 << 20;
@@ -69,6 +74,29 @@ pub enum ChannelError {
     /// A request cannot be written as a netlink message; none was sent.
     #[error("a request cannot be encoded")]
     Encode(#[from] EncodeError),
+}
+
+/// How a listing ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listing {
+    /// Everything that was there the whole time was listed.
+    Complete,
+    /// It was changed meanwhile or answers were lost: some may be missing, or there twice.
+    Interrupted,
+}
+
+/// Why something could not be read.
+#[derive(Debug)]
+pub(crate) enum ReadError {
+    Channel(ChannelError),
+    Refused(Errno),
+    Malformed(Malformed),
+}
+
+impl From<ChannelError> for ReadError {
+    fn from(error: ChannelError) -> Self {
+        Self::Channel(error)
+    }
 }
 
 impl From<Errno> for ChannelError {
@@ -137,6 +165,48 @@ impl Channel {
             first = end;
         }
         Ok(())
+    }
+
+    /// Runs changes, each of which stands alone: those that the kernel did not make, by their numbers.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), and where answers are lost.
+    pub(crate) fn change(&mut self, requests: &mut Requests) -> Result<Vec<Refusal>, ChannelError> {
+        let (mut refusals, mut lost) = (Vec::new(), false);
+        self.run(requests, |op, answer| match answer {
+            Answer::Refused(errno, text) => {
+                refusals.push(Refusal { op: Some(op), errno, text: text.map(str::to_owned) });
+            }
+            Answer::Lost => lost = true,
+            Answer::Object(_) | Answer::Done | Answer::Interrupted => {}
+        })?;
+        if lost { Err(Errno::ENOBUFS.into()) } else { Ok(refusals) }
+    }
+
+    /// Runs requests, none of which may be refused, and gives every object to `read` with the number of its request.
+    ///
+    /// # Errors
+    /// The first thing that goes wrong.
+    pub(crate) fn read(
+        &mut self,
+        requests: &mut Requests,
+        mut read: impl FnMut(usize, Message<'_>) -> Result<(), Malformed>,
+    ) -> Result<Listing, ReadError> {
+        let (mut listing, mut failed) = (Listing::Complete, None);
+        self.run(requests, |number, answer| {
+            let error = match answer {
+                Answer::Object(object) => read(number, object).err().map(ReadError::Malformed),
+                Answer::Refused(errno, _) => Some(ReadError::Refused(errno)),
+                Answer::Lost => Some(ReadError::Channel(Errno::ENOBUFS.into())),
+                Answer::Interrupted => {
+                    listing = Listing::Interrupted;
+                    None
+                }
+                Answer::Done => None,
+            };
+            failed = failed.take().or(error);
+        })?;
+        failed.map_or(Ok(listing), Err)
     }
 
     /// Runs one request.

@@ -27,6 +27,7 @@ pub use self::{
     entry::{Entry, Tuple},
     filter::Filter,
 };
+pub use crate::channel::Listing;
 use crate::{
     attr::{EncodeError, Writer},
     channel::{Answer, Answers, Channel, ChannelError, Requests},
@@ -61,15 +62,6 @@ impl From<ChannelError> for ConntrackError {
             ChannelError::Encode(error) => Self::Encode(error),
         }
     }
-}
-
-/// How a listing ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Listing {
-    /// Everything that was there the whole time was listed.
-    Complete,
-    /// The table was rebuilt meanwhile or answers were lost: some entries are missing.
-    Interrupted,
 }
 
 /// A blocking netlink socket that reads and changes the conntrack table of this network namespace.

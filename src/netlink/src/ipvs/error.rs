@@ -4,7 +4,11 @@ use std::io;
 
 use nix::errno::Errno;
 
-use crate::{attr::EncodeError, channel::ChannelError, error::Malformed};
+use crate::{
+    attr::EncodeError,
+    channel::{ChannelError, ReadError},
+    error::Malformed,
+};
 
 /// Why IPVS could not be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -41,13 +45,13 @@ impl From<ChannelError> for IpvsError {
     }
 }
 
-pub(super) const fn refused(errno: Errno) -> IpvsError {
-    match errno {
-        Errno::EPERM => IpvsError::Denied,
-        errno => IpvsError::Refused(errno),
+impl From<ReadError> for IpvsError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Channel(error) => error.into(),
+            ReadError::Refused(Errno::EPERM) => Self::Denied,
+            ReadError::Refused(errno) => Self::Refused(errno),
+            ReadError::Malformed(malformed) => Self::Malformed(malformed),
+        }
     }
-}
-
-pub(super) fn lost() -> IpvsError {
-    IpvsError::Unknown(Errno::ENOBUFS.into())
 }

@@ -35,11 +35,12 @@ mod stats;
 mod tests;
 mod uapi;
 
-use std::net::SocketAddr;
+use std::{io, net::SocketAddr};
 
 use netlink_sys::protocols::NETLINK_GENERIC;
 use nix::errno::Errno;
 
+use self::uapi::command;
 pub use self::{
     config::{Info, Timeouts},
     destination::{Destination, Forwarding, ListedDestination},
@@ -47,13 +48,9 @@ pub use self::{
     server::{ListedServer, ServerId, VirtualServer},
     stats::Stats,
 };
-use self::{
-    error::{lost, refused},
-    uapi::command,
-};
 use crate::{
     attr::{Attrs, Writer},
-    channel::{Answer, Answers, Channel, Requests},
+    channel::{Answers, Channel, ReadError, Requests},
     error::{Malformed, Refusal},
     generic,
 };
@@ -83,16 +80,16 @@ pub struct Ipvs {
 }
 
 impl Ipvs {
-    /// Opens a socket and looks for IPVS, which has kernels since 6.1 load the module; before, `modprobe ip_vs` does.
+    /// Opens a socket and looks for IPVS, for which kernels since 6.1 load the module; before, `modprobe ip_vs` does.
     ///
     /// # Errors
     /// [`IpvsError::Unsupported`] where the kernel has no IPVS; see there for others.
     pub fn open() -> Result<Self, IpvsError> {
         let mut channel = Channel::open(NETLINK_GENERIC).map_err(IpvsError::Io)?;
-        match generic::family(&mut channel, uapi::FAMILY)? {
+        match generic::family(&mut channel, uapi::FAMILY) {
             Ok(family) => Ok(Self { channel, family }),
-            Err(Errno::ENOENT) => Err(IpvsError::Unsupported),
-            Err(errno) => Err(refused(errno)),
+            Err(ReadError::Refused(Errno::ENOENT)) => Err(IpvsError::Unsupported),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -106,16 +103,8 @@ impl Ipvs {
         for change in changes {
             self.add(&mut requests, change.command(), Answers::None, |w| change.put(w));
         }
-        let (mut refusals, mut failed) = (Vec::new(), None);
-        self.channel.run(&mut requests, |op, answer| match answer {
-            Answer::Refused(Errno::EPERM, _) => failed = Some(IpvsError::Denied),
-            Answer::Refused(errno, text) => {
-                refusals.push(Refusal { op: Some(op), errno, text: text.map(str::to_owned) });
-            }
-            Answer::Lost => failed = Some(lost()),
-            Answer::Object(_) | Answer::Done | Answer::Interrupted => {}
-        })?;
-        failed.map_or(Ok(refusals), Err)
+        let refusals = self.channel.change(&mut requests)?;
+        if refusals.iter().any(|refusal| refusal.errno == Errno::EPERM) { Err(IpvsError::Denied) } else { Ok(refusals) }
     }
 
     /// All virtual servers, in no order.
@@ -214,7 +203,7 @@ impl Ipvs {
             found = Some(parse(attrs)?);
             Ok(())
         })?;
-        found.ok_or_else(lost)
+        found.ok_or(IpvsError::Unknown(io::ErrorKind::UnexpectedEof.into()))
     }
 
     fn add(&self, requests: &mut Requests, command: u8, answers: Answers, content: impl FnOnce(&mut Writer<'_>)) {
@@ -227,20 +216,9 @@ impl Ipvs {
         requests: &mut Requests,
         mut read: impl FnMut(usize, Attrs<'_>) -> Result<(), Malformed>,
     ) -> Result<(), IpvsError> {
-        let mut failed = None;
-        self.channel.run(requests, |number, answer| {
-            let error = match answer {
-                Answer::Object(object) => {
-                    read(number, object.attrs_after(generic::HEADER)).err().map(IpvsError::Malformed)
-                }
-                Answer::Refused(errno, _) => Some(refused(errno)),
-                Answer::Lost => Some(lost()),
-                // IPVS never says that a list is torn.
-                Answer::Done | Answer::Interrupted => None,
-            };
-            failed = failed.take().or(error);
-        })?;
-        failed.map_or(Ok(()), Err)
+        // IPVS never says that a list is torn.
+        self.channel.read(requests, |number, object| read(number, object.attrs_after(generic::HEADER)))?;
+        Ok(())
     }
 }
 

@@ -11,16 +11,15 @@
 //! that it has not.
 
 mod address;
-
-use std::io;
+mod error;
 
 use netlink_sys::protocols::NETLINK_ROUTE;
 use nix::errno::Errno;
 
-pub use self::address::Address;
+pub use self::{address::Address, error::LinkError};
 use crate::{
-    attr::{Attrs, EncodeError, Writer},
-    channel::{Answer, Answers, Channel, ChannelError, Requests},
+    attr::{Attrs, Writer},
+    channel::{Answers, Channel, Listing, ReadError, Requests},
     error::{Malformed, Refusal},
     fields::Fields,
     message::Message,
@@ -62,47 +61,6 @@ pub enum AddressChange {
     Delete(Address),
 }
 
-/// Why links could not be read or changed.
-#[derive(Debug, thiserror::Error)]
-pub enum LinkError {
-    /// CAP_NET_ADMIN is missing.
-    #[error("not permitted to change links: the capability CAP_NET_ADMIN is needed in this network namespace")]
-    Denied,
-    /// The kernel has no links of this kind.
-    #[error("this kernel has no links of the kind {kind}: load the module (modprobe {kind})")]
-    Unsupported {
-        /// Which.
-        kind: String,
-    },
-    /// The kernel answered with another error.
-    #[error("the kernel refused a request about a link: {0}")]
-    Refused(Errno),
-    /// Others changed addresses during every attempt to list them.
-    #[error("addresses changed during each of {ATTEMPTS} attempts to list them: try again later")]
-    Interrupted,
-    /// The answer is lost: read to find out.
-    #[error("the kernel's answer to a request about a link is lost: it may have been done or not")]
-    Unknown(#[source] io::Error),
-    /// The socket failed.
-    #[error("cannot ask about links over netlink")]
-    Io(#[source] io::Error),
-    /// The answer is not what rtnetlink sends.
-    #[error(transparent)]
-    Malformed(#[from] Malformed),
-    /// A request cannot be written as a netlink message; none was sent.
-    #[error("a request about a link cannot be encoded")]
-    Encode(#[from] EncodeError),
-}
-
-impl From<ChannelError> for LinkError {
-    fn from(error: ChannelError) -> Self {
-        match error {
-            ChannelError::Io(error) => Self::Unknown(error),
-            ChannelError::Encode(error) => Self::Encode(error),
-        }
-    }
-}
-
 /// A blocking netlink socket that reads and changes the links of this network namespace.
 #[derive(Debug)]
 pub struct Links {
@@ -126,13 +84,13 @@ impl Links {
         let mut link = None;
         let mut requests = Requests::default();
         requests.add(RTM_GETLINK, 0, Answers::One, &link_header(0), |w| w.str(IFLA_IFNAME, name));
-        let listing = self.read(&mut requests, |object| {
+        let listing = self.channel.read(&mut requests, |_, object| {
             link = Some(parse_link(&object)?);
             Ok(())
         });
         match listing {
-            Err(LinkError::Refused(Errno::ENODEV)) => Ok(None),
-            listing => listing.map(|_| link),
+            Err(ReadError::Refused(Errno::ENODEV)) => Ok(None),
+            listing => Ok(listing.map(|_| link)?),
         }
     }
 
@@ -147,9 +105,9 @@ impl Links {
             w.nest(IFLA_LINKINFO, |w| w.str(IFLA_INFO_KIND, kind));
         };
         requests.add(RTM_NEWLINK, flag::CREATE | flag::EXCL, Answers::None, &link_header(0), content);
-        match self.read(&mut requests, |_| Ok(())) {
-            Err(LinkError::Refused(Errno::EOPNOTSUPP)) => Err(LinkError::Unsupported { kind: kind.to_owned() }),
-            result => result.map(drop),
+        match self.channel.read(&mut requests, |_, _| Ok(())) {
+            Err(ReadError::Refused(Errno::EOPNOTSUPP)) => Err(LinkError::Unsupported { kind: kind.to_owned() }),
+            result => Ok(result.map(drop)?),
         }
     }
 
@@ -160,7 +118,7 @@ impl Links {
     pub fn delete(&mut self, index: u32) -> Result<(), LinkError> {
         let mut requests = Requests::default();
         requests.add(RTM_DELLINK, 0, Answers::None, &link_header(index), |_| {});
-        self.read(&mut requests, |_| Ok(())).map(drop)
+        Ok(self.channel.read(&mut requests, |_, _| Ok(())).map(drop)?)
     }
 
     /// The addresses of a link, of both families.
@@ -172,7 +130,7 @@ impl Links {
             let mut addresses = Vec::new();
             let mut requests = Requests::default();
             requests.add(RTM_GETADDR, 0, Answers::List, &[0; address::HEADER], |_| {});
-            let listing = self.read(&mut requests, |object| {
+            let listing = self.channel.read(&mut requests, |_, object| {
                 addresses.extend(Address::parse(&object, index)?);
                 Ok(())
             })?;
@@ -201,50 +159,9 @@ impl Links {
             };
             requests.add(kind, flags, Answers::None, &address.header(index), |w| address.put(w));
         }
-        let (mut refusals, mut failed) = (Vec::new(), None);
-        self.channel.run(&mut requests, |op, answer| match answer {
-            Answer::Refused(Errno::EPERM, _) => failed = Some(LinkError::Denied),
-            Answer::Refused(errno, text) => {
-                refusals.push(Refusal { op: Some(op), errno, text: text.map(str::to_owned) });
-            }
-            Answer::Lost => failed = Some(lost()),
-            Answer::Object(_) | Answer::Done | Answer::Interrupted => {}
-        })?;
-        failed.map_or(Ok(refusals), Err)
+        let refusals = self.channel.change(&mut requests)?;
+        if refusals.iter().any(|refusal| refusal.errno == Errno::EPERM) { Err(LinkError::Denied) } else { Ok(refusals) }
     }
-
-    /// Runs requests, all of which must succeed.
-    fn read(
-        &mut self,
-        requests: &mut Requests,
-        mut read: impl FnMut(Message<'_>) -> Result<(), Malformed>,
-    ) -> Result<Listing, LinkError> {
-        let (mut listing, mut failed) = (Listing::Complete, None);
-        self.channel.run(requests, |_, answer| {
-            let error = match answer {
-                Answer::Object(object) => read(object).err().map(LinkError::Malformed),
-                Answer::Refused(Errno::EPERM, _) => Some(LinkError::Denied),
-                Answer::Refused(errno, _) => Some(LinkError::Refused(errno)),
-                Answer::Lost => Some(lost()),
-                Answer::Interrupted => {
-                    listing = Listing::Interrupted;
-                    None
-                }
-                Answer::Done => None,
-            };
-            failed = failed.take().or(error);
-        })?;
-        failed.map_or(Ok(listing), Err)
-    }
-}
-
-enum Listing {
-    Complete,
-    Interrupted,
-}
-
-fn lost() -> LinkError {
-    LinkError::Unknown(Errno::ENOBUFS.into())
 }
 
 fn link_header(index: u32) -> [u8; LINK_HEADER] {

@@ -15,13 +15,13 @@ use portolan_core::{
     addr::{PerFamily, Protocol},
     ingest::{Kind, ObjectRef},
     inspect::Ruleset,
-    model::{Cluster, DetectLocal, NodeConfig, NodePortAddresses},
+    model::{AtLoopback, Cluster, DetectLocal, NodeConfig, NodePortAddresses},
     trace::{self, Asks, Origin, Trace},
 };
 use portolan_specification as specification;
 use specification::{Change, Detector, Packet, Reference, Verdict, World};
 
-use crate::objects;
+use crate::{Mode, objects};
 
 /// What Portolan on the world's node is told at its start.
 ///
@@ -46,7 +46,26 @@ pub fn config(world: &World) -> Result<NodeConfig, String> {
             .collect(),
     };
     let masquerade_all = world.proxy.masquerade_all;
-    Ok(NodeConfig { detect_local, masquerade_all, nodeport_addresses, ..NodeConfig::of(&*world.node.name) })
+    let at_loopback = match world.proxy.mode {
+        specification::Mode::Nftables => AtLoopback::Listener,
+        specification::Mode::Iptables => AtLoopback::Rules,
+    };
+    Ok(NodeConfig {
+        detect_local,
+        masquerade_all,
+        nodeport_addresses,
+        at_loopback,
+        ..NodeConfig::of(&*world.node.name)
+    })
+}
+
+/// The same world with a proxy in a mode of Portolan.
+#[must_use]
+pub fn in_mode(world: World, mode: Mode) -> World {
+    world.in_mode(match mode {
+        Mode::Iptables => specification::Mode::Iptables,
+        Mode::Nftables | Mode::Ipvs => specification::Mode::Nftables,
+    })
 }
 
 /// The world's objects, in its order.

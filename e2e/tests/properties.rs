@@ -1,4 +1,4 @@
-//! The same random worlds in two programs: Portolan's rules, and the specification, written by somebody who knew nothing
+//! The same random worlds in two programs: Portolan's rules in each mode, and the specification, written by somebody who knew nothing
 //! of them. And the same random histories in two Portolans: one that saw it all, and one that starts at its end; only the
 //! places of endpoints in their maps may differ.
 //!
@@ -30,7 +30,7 @@ use portolan_core::{
     testing::Seed,
 };
 use portolan_e2e::{
-    Mode,
+    MODES, Mode,
     daemon::{Rules as _, lone},
     dataplane::{Dataplane, Iptables, Nft, Objects},
     harness::{self, Failure, Test},
@@ -58,7 +58,9 @@ fn main() -> ExitCode {
     let name = |mode| format!("{mode}/histories");
     let tests = || {
         let worlds = numbers("WORLDS", 0..400)?;
-        let worlds = groups(format!("{}/worlds", Nft::MODE), worlds, 20, |number| agree_in_world(number, Nft::MODE));
+        let of_mode =
+            |mode| groups(format!("{mode}/worlds"), worlds.clone(), 20, move |number| agree_in_world(number, mode));
+        let worlds = MODES.into_iter().flat_map(of_mode);
         // Each sync runs the programs of iptables, so fewer are enough there.
         let histories = groups(name(Nft::MODE), numbers("HISTORIES", 0..100)?, 10, follow_history::<Nft>);
         let of_iptables = groups(name(Iptables::MODE), numbers("HISTORIES", 0..30)?, 5, follow_history::<Iptables>);
@@ -116,7 +118,8 @@ where
 
 fn agree_in_world(number: u64, mode: Mode) -> Result<(), Failure> {
     count("worlds", 1);
-    check(number, &world(), |world| {
+    let world = world().prop_map(|world| specified::in_mode(world, mode));
+    check(number, &world, |world| {
         let rules = rules(mode, &mut specified::cluster(&world).map_err(Error::msg)?).map_err(Error::msg)?;
         let mut seed = Seed::new(number);
         for packet in &packets(&world) {
@@ -181,7 +184,8 @@ fn meets_itself(packet: &Packet, expected: &Verdict) -> bool {
 
 fn follow_history<D: Dataplane>(number: u64) -> Result<(), Failure> {
     count("histories", 1);
-    check(number, &(world(), history()), |(world, changes)| {
+    let world = world().prop_map(|world| specified::in_mode(world, D::MODE));
+    check(number, &(world, history()), |(world, changes)| {
         let node = lone()?;
         node.enter(|| follow::<D>(&node, world, &changes))?
     })

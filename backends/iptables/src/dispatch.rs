@@ -54,6 +54,10 @@ impl Match {
             Self::AskedVip(Vip { addr, protocol, port }) => {
                 (vec![to((*addr).into()), of(*protocol)], vec![Port(*protocol, Some(*port)), asked()])
             }
+            Self::LocalVip(Vip { addr, protocol, port }) => {
+                let last = vec![Port(*protocol, Some(*port)), Local(Destination, Is::In)];
+                (vec![to((*addr).into()), of(*protocol)], last)
+            }
             Self::Port(protocol, port) => (vec![of(*protocol)], vec![Port(*protocol, Some(*port))]),
             Self::AskedPort(protocol, port) => (vec![of(*protocol)], vec![Port(*protocol, Some(*port)), asked()]),
             Self::Net(net) => (vec![to(*net)], vec![]),
@@ -82,6 +86,9 @@ fn recognise(conditions: &[&Condition]) -> Option<Match> {
         }
         [Within(Destination, Is::In, net), Condition::Protocol(Is::In, protocol), Port(_, Some(port)), State(..)] => {
             Match::AskedVip(vip(net, *protocol, *port)?)
+        }
+        [Within(Destination, Is::In, net), Condition::Protocol(Is::In, protocol), Port(_, Some(port)), Local(..)] => {
+            Match::LocalVip(vip(net, *protocol, *port)?)
         }
         [Condition::Protocol(Is::In, protocol), Port(_, Some(port))] => Match::Port(*protocol, *port),
         [Condition::Protocol(Is::In, protocol), Port(_, Some(port)), State(..)] => Match::AskedPort(*protocol, *port),

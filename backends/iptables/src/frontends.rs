@@ -50,7 +50,7 @@ fn of_rule(key: &Key, value: &Value) -> Option<(Vip, Says)> {
         (Table::Nat, _, Target::Accept) => Says::KeptApart,
         (Table::Filter, ChainName::ProxyFirewall | ChainName::Level(Tree::Firewall, _), _) => Says::Restricted,
         (Table::Filter, _, Target::Reject(_)) => Says::Rejected,
-        (Table::Filter, _, Target::Drop) => Says::Dropped,
+        (Table::Filter, _, Target::Drop | Target::Jump(ChainName::Of(Part::External, _))) => Says::Dropped,
         _ => return None,
     };
     Some((vip, says))
@@ -74,7 +74,8 @@ pub(crate) fn frontends(objects: &Objects<'_>) -> Vec<LiveFrontend> {
         });
         match says {
             Says::SentTo(chain) => Reading { objects, family: key.family() }.enter(frontend, chain),
-            Says::KeptApart | Says::Rejected => drop(frontend.notes.insert(FrontendNote::Rejected)),
+            Says::KeptApart => {}
+            Says::Rejected => drop(frontend.notes.insert(FrontendNote::Rejected)),
             Says::Restricted => drop(frontend.notes.insert(FrontendNote::Restricted)),
             Says::Dropped => drop(frontend.notes.insert(FrontendNote::Dropped)),
         }

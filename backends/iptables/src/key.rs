@@ -42,6 +42,8 @@ pub enum Match {
     Vip(Vip),
     /// Packets to a VIP that no NAT has sent there.
     AskedVip(Vip),
+    /// Packets to a VIP that is an address of the node's.
+    LocalVip(Vip),
     /// Packets to a port, whatever the address.
     Port(Protocol, u16),
     /// The same, of those that no NAT has sent there.
@@ -68,7 +70,7 @@ impl Match {
     pub const fn is_last(&self) -> bool {
         match self {
             Self::Address(_) | Self::AskedNet(_) | Self::Local(_) => true,
-            Self::Vip(_) | Self::AskedVip(_) | Self::Port(..) | Self::AskedPort(..) => false,
+            Self::Vip(_) | Self::AskedVip(_) | Self::LocalVip(_) | Self::Port(..) | Self::AskedPort(..) => false,
             Self::Net(_) | Self::NotLocal | Self::Martian | Self::Other(_) => false,
         }
     }
@@ -107,7 +109,7 @@ impl fmt::Display for Key {
 impl fmt::Display for Match {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Vip(vip) | Self::AskedVip(vip) => write!(f, "{vip}"),
+            Self::Vip(vip) | Self::AskedVip(vip) | Self::LocalVip(vip) => write!(f, "{vip}"),
             Self::Port(protocol, port) | Self::AskedPort(protocol, port) => write!(f, "{port}/{protocol}"),
             Self::Net(net) | Self::AskedNet(net) => write!(f, "{net}"),
             Self::Address(addr) => write!(f, "{addr}"),

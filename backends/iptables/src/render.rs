@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use portolan_core::{
     addr::Protocol,
-    desired::{DesiredPort, Frontend, FrontendKind, LocalDetector, NodePolicy, Vip},
+    desired::{DesiredPort, Endpoint, Frontend, FrontendKind, LocalDetector, NodePolicy, Vip},
     model::TrafficPolicy,
 };
 
@@ -44,10 +44,10 @@ pub(crate) fn render(policy: &NodePolicy, port: &DesiredPort, objects: &mut Vec<
             out.restrict(frontend.vip);
         }
     }
-    if port.endpoints.is_empty() {
-        out.sources_without_endpoints();
-    } else {
+    out.kept_out();
+    if !port.endpoints.is_empty() {
         out.external_chain();
+        out.outsiders();
         out.sources();
         out.list(TrafficPolicy::Cluster);
         out.list(TrafficPolicy::Local);
@@ -80,18 +80,33 @@ impl Rendering<'_> {
             Target::Jump(ChainName::NoSuchPort),
         );
         if let Some((why, target)) = self.refusal(frontend) {
-            self.at(Table::Filter, Tree::Services, Match::Vip(vip), vip.addr, &why, target);
+            // Who is sent to an endpoint that is this cluster IP is told so, also where others hear nothing.
+            let of = if target == Target::Drop { Match::AskedVip(vip) } else { Match::Vip(vip) };
+            self.at(Table::Filter, Tree::Services, of, vip.addr, &why, target.clone());
+            // The node may have the address itself. Then it is refused where it arrives, and is for no NodePort.
+            self.at(Table::Filter, Tree::External, Match::AskedVip(vip), vip.addr, &why, target);
+            self.at(Table::Nat, Tree::Services, Match::Vip(vip), vip.addr, &self.named("cluster IP"), Target::Accept);
         } else {
             let part = if frontend.restricted { Part::Sources } else { list_part(frontend.policy) };
             let target = Target::Jump(self.chain(part));
             self.at(Table::Nat, Tree::Services, Match::Vip(vip), vip.addr, &self.named("cluster IP"), target);
+            self.keep_from_node_ports(frontend);
         }
     }
 
     fn external(&mut self, frontend: &Frontend) {
         let vip = frontend.vip;
         self.send_on(frontend);
-        if let Some((why, target)) = self.refusal(frontend) {
+        let refusal = self.refusal(frontend);
+        if self.policy.service_cidrs.get(self.port.family).iter().any(|cidr| cidr.contains(&vip.addr)) {
+            // It may be its own endpoint, so that DNAT changes nothing: what conntrack then does not call translated has the
+            // address still, and would be dropped as that of no cluster IP. Who is refused at an address of the node's is told
+            // where the packet arrives.
+            let of = if refusal.is_some() { Match::LocalVip(vip) } else { Match::Vip(vip) };
+            let key = self.rule(Table::Filter, ChainName::Services, of);
+            self.put(key, commented(&self.kind(frontend), Target::Return));
+        }
+        if let Some((why, target)) = refusal {
             if vip.addr.is_unspecified() {
                 let key =
                     self.rule(Table::Filter, ChainName::ExternalNodePorts, Match::AskedPort(vip.protocol, vip.port));
@@ -99,10 +114,15 @@ impl Rendering<'_> {
             } else {
                 self.at(Table::Filter, Tree::External, Match::AskedVip(vip), vip.addr, &why, target);
             }
-        } else if self.policy.service_cidrs.get(self.port.family).iter().any(|cidr| cidr.contains(&vip.addr)) {
-            // It may be its own endpoint, so that DNAT changes nothing: what conntrack then does not call translated has the
-            // address still, and would be dropped as that of no cluster IP.
-            let key = self.rule(Table::Filter, ChainName::Services, Match::Vip(vip));
+        } else {
+            self.keep_from_node_ports(frontend);
+        }
+    }
+
+    /// What was sent on to the frontend's own address, where this is one of the node's, is for no NodePort that refuses.
+    fn keep_from_node_ports(&mut self, frontend: &Frontend) {
+        if !frontend.vip.addr.is_unspecified() && self.is_own_endpoint(frontend.vip) {
+            let key = self.rule(Table::Filter, ChainName::ExternalServices, Match::AskedVip(frontend.vip));
             self.put(key, commented(&self.kind(frontend), Target::Return));
         }
     }
@@ -133,10 +153,10 @@ impl Rendering<'_> {
         }
     }
 
-    /// Drops whom the ranges keep out: who has not been sent to an endpoint. Where there is none, the ranges are asked here.
+    /// Drops whom the ranges keep out: who has not been sent to an endpoint.
     fn restrict(&mut self, vip: Vip) {
         let sources = self.chain(Part::Sources);
-        let target = if self.port.endpoints.is_empty() { Target::Jump(sources) } else { Target::Drop };
+        let target = if self.asks_sources(vip) { Target::Jump(sources) } else { Target::Drop };
         let why = format!("{} traffic not accepted by {sources}", self.port.name);
         self.at(Table::Filter, Tree::Firewall, Match::AskedVip(vip), vip.addr, &why, target);
     }
@@ -146,7 +166,9 @@ impl Rendering<'_> {
         if self.port.endpoints.is_empty() {
             Some((self.named("has no endpoints"), reject_with(frontend.vip.protocol)))
         } else if self.port.endpoints_for(frontend.policy).is_empty() {
-            Some((self.named("has no local endpoints"), Target::Drop))
+            let asks_who = frontend.is_external() && self.is_own_endpoint(frontend.vip);
+            let target = if asks_who { Target::Jump(self.chain(Part::External)) } else { Target::Drop };
+            Some((self.named("has no local endpoints"), target))
         } else {
             None
         }
@@ -165,8 +187,7 @@ impl Rendering<'_> {
                 rules.push(Rule::new([], Target::Jump(cluster)));
             }
             TrafficPolicy::Local => {
-                let detector = self.policy.detector.get(self.port.family).as_ref();
-                let pods = detector.map(|detector| [from_pods(detector, Is::In), about("pod traffic for")]);
+                let pods = self.pods().map(|pods| [pods, about("pod traffic for")]);
                 rules.extend(pods.map(|pods| Rule::new(pods, Target::Jump(cluster))));
                 let node = || Condition::Local(Source, Is::In);
                 rules.push(Rule::new([about("masquerade LOCAL traffic for"), node()], mark));
@@ -176,6 +197,34 @@ impl Rendering<'_> {
             }
         }
         self.put_chain(Table::Nat, self.chain(Part::External), rules);
+    }
+
+    /// KUBE-EXT- of the filter table: drops who takes no short-cut past policy Local, where who takes it may be sent to the
+    /// frontend's own address.
+    fn outsiders(&mut self) {
+        let is_asked = |frontend: &Frontend| {
+            let has_none = self.port.endpoints_for(frontend.policy).is_empty();
+            has_none && frontend.is_external() && self.is_own_endpoint(frontend.vip)
+        };
+        if self.port.frontends.iter().any(is_asked) {
+            let short_cuts = self.pods().into_iter().chain([Condition::Local(Source, Is::In)]);
+            let mut rules: Vec<_> = short_cuts.map(|of| Rule::new([of], Target::Return)).collect();
+            rules.push(Rule::new([], Target::Drop));
+            self.put_chain(Table::Filter, self.chain(Part::External), rules);
+        }
+    }
+
+    /// That a packet comes from a pod of this node, where this family has a detector.
+    fn pods(&self) -> Option<Condition> {
+        let detector = self.policy.detector.get(self.port.family).as_ref();
+        detector.map(|detector| from_pods(detector, Is::In))
+    }
+
+    /// Whether an endpoint has, or may have, the frontend's own address and port. DNAT to it changes nothing, so conntrack
+    /// does not call it translated.
+    fn is_own_endpoint(&self, vip: Vip) -> bool {
+        let is_it = |to: &Endpoint| to.port == vip.port && (vip.addr.is_unspecified() || to.addr == vip.addr);
+        self.port.endpoints.iter().chain(&self.port.local_endpoints).any(is_it)
     }
 
     /// KUBE-FW-
@@ -200,9 +249,15 @@ impl Rendering<'_> {
         self.put_chain(Table::Nat, self.chain(Part::Sources), rules);
     }
 
-    /// Who is kept out is not told that there is no endpoint.
-    fn sources_without_endpoints(&mut self) {
-        if self.is_restricted() {
+    /// Whether the filter table asks the ranges itself: who is kept out is not told that there is no endpoint, and who is not
+    /// may be sent to the frontend's own address.
+    fn asks_sources(&self, vip: Vip) -> bool {
+        self.port.endpoints.is_empty() || self.is_own_endpoint(vip)
+    }
+
+    /// KUBE-FW- of the filter table.
+    fn kept_out(&mut self) {
+        if self.port.frontends.iter().any(|frontend| frontend.restricted && self.asks_sources(frontend.vip)) {
             let mut rules: Vec<_> = self.for_sources(None, &Target::Return).collect();
             rules.push(Rule::new([], Target::Drop));
             self.put_chain(Table::Filter, self.chain(Part::Sources), rules);

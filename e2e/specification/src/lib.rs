@@ -32,4 +32,4 @@ pub use objects::{
     ServiceType, Slice, SlicePort,
 };
 pub use verdict::{Verdict, verdict};
-pub use world::{Change, Detector, NodePortAddresses, Object, Origin, Packet, ProxyConfig, Reference, World};
+pub use world::{Change, Detector, Mode, NodePortAddresses, Object, Origin, Packet, ProxyConfig, Reference, World};

@@ -1,11 +1,11 @@
 //! What is the node's own: its addresses, its pods, its NodePorts.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
 use crate::objects::{Family, NodeAddress};
-use crate::world::{Detector, NodePortAddresses, Origin, Packet, World};
+use crate::world::{Detector, Mode, NodePortAddresses, Origin, Packet, World};
 
 /// S5.6, S10.3: an address on one of the node's interfaces, or loopback.
 pub(crate) fn is_local(world: &World, address: IpAddr) -> bool {
@@ -41,7 +41,7 @@ pub(crate) fn is_pod_source(world: &World, packet: &Packet) -> Option<bool> {
 
 /// S10.1 to S10.4, S10.6: whether NodePorts answer here. `primary` is the node IP, be it on an interface or not; nothing where
 /// it is unknown. CIDRs choose among the addresses that the node has, loopback never; a family for which nothing is chosen
-/// has all of them, as with a /0.
+/// has all of them, as with a /0. In iptables mode IPv4 loopback addresses are chosen as others are.
 pub(crate) fn has_node_ports(world: &World, address: IpAddr) -> bool {
     let mut chosen = false;
     let mut any_for_family = false;
@@ -60,7 +60,16 @@ pub(crate) fn has_node_ports(world: &World, address: IpAddr) -> bool {
             NodePortAddresses::Cidr(_) => {} // of the other family
         }
     }
-    (chosen || !any_for_family) && is_local(world, address) && !address.is_loopback()
+    let is_served = !address.is_loopback() || world.proxy.mode == Mode::Iptables && address.is_ipv4();
+    (chosen || !any_for_family) && is_local(world, address) && is_served
+}
+
+/// Iptables mode, where rules serve NodePorts at loopback addresses: the guard of KUBE-FIREWALL, which lets only loopback
+/// addresses talk to loopback addresses.
+pub(crate) fn is_guarded(world: &World, packet: &Packet) -> bool {
+    let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let is_for_loopback = packet.destination.is_ipv4() && packet.destination.is_loopback();
+    is_for_loopback && !packet.source.is_loopback() && has_node_ports(world, localhost)
 }
 
 /// Whether the CIDR is of the address's family.

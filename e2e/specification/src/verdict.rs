@@ -18,10 +18,10 @@ use std::net::IpAddr;
 
 use crate::addresses::parse_cidr;
 use crate::endpoints::{Endpoint, cluster_list, endpoints, has_endpoints, local_list};
-use crate::node::{is_local, is_pod_source, node_ip, same_family};
+use crate::node::{is_guarded, is_local, is_pod_source, node_ip, same_family};
 use crate::objects::Policy;
 use crate::services::{Frontend, ServicePort, is_external_policy_local, is_live_cluster_ip, load_balancer_ips, winner};
-use crate::world::{Origin, Packet, World};
+use crate::world::{Mode, Origin, Packet, World};
 
 /// What a packet meets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +57,11 @@ pub fn verdict(world: &World, packet: &Packet) -> Verdict {
     if list.is_empty() {
         return Verdict::Dropped; // S5.3, S5.11
     }
-    let masquerade = masquerade || frontend != Frontend::NodePort && at_cluster_ip(world, packet);
+    let by_address = match world.proxy.mode {
+        Mode::Nftables => frontend != Frontend::NodePort,
+        Mode::Iptables => frontend == Frontend::ClusterIp,
+    };
+    let masquerade = masquerade || by_address && at_cluster_ip(world, packet);
     let short_cut = frontend != Frontend::ClusterIp && is_external_policy_local(port.service);
     let seen = |endpoint: &Endpoint<'_>| {
         // S6.6
@@ -102,6 +106,9 @@ fn rejected(world: &World, frontend: Frontend, packet: &Packet) -> Verdict {
 /// packet that arrives and stays here.
 fn unclaimed(world: &World, packet: &Packet) -> Verdict {
     let destination = packet.destination;
+    if is_guarded(world, packet) {
+        return Verdict::Dropped;
+    }
     if arrives_and_stays(world, packet, destination) {
         return Verdict::Untouched;
     }
@@ -138,7 +145,8 @@ fn internal<'a>(world: &World, port: &ServicePort<'_>, all: &[Endpoint<'a>]) -> 
 }
 
 /// S6.1 to S6.3: who is masqueraded on a way to a cluster IP. It goes by the address, also where the port there is another
-/// Service's. A NodePort there is as any other: S6.4 and S6.5 say who is masqueraded.
+/// Service's, but in iptables mode, where each Service has rules of its own. A NodePort there is as any other: S6.4 and S6.5
+/// say who is masqueraded.
 fn at_cluster_ip(world: &World, packet: &Packet) -> bool {
     let masquerade = world.proxy.masquerade_all || is_pod_source(world, packet) == Some(false);
     masquerade && is_live_cluster_ip(world, packet.destination)
@@ -163,10 +171,10 @@ fn external<'a>(
 }
 
 /// S6.7: a pod of another node that is sent to an endpoint of another node. Only its link tells it from a pod of this node;
-/// an address that is a cluster IP too is not looked at.
+/// an address that is a cluster IP too is not looked at. No rule of iptables can ask for that link.
 fn passes_through(world: &World, packet: &Packet, endpoint: &Endpoint<'_>) -> bool {
     let stranger = packet.origin == Origin::Outside && is_pod_source(world, packet) == Some(true);
-    stranger && !endpoint.local && !is_live_cluster_ip(world, packet.destination)
+    world.proxy.mode == Mode::Nftables && stranger && !endpoint.local && !is_live_cluster_ip(world, packet.destination)
 }
 
 /// S6.8, S7.7: masquerade lives in postrouting, and what looks at cluster IPs in forward and output, where a packet that

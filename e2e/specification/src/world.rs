@@ -24,12 +24,24 @@ pub struct World {
 /// The fields of the `KubeProxyConfiguration` that change a verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyConfig {
+    /// `mode`
+    pub mode: Mode,
     /// `detectLocalMode` with what that mode reads.
     pub detector: Detector,
     /// `nftables.masqueradeAll`.
     pub masquerade_all: bool,
     /// `nodePortAddresses` after defaulting: `[Primary]` when unset in mode `nftables`, empty when unset in mode `""`.
     pub node_port_addresses: Vec<NodePortAddresses>,
+}
+
+/// What the proxy programs, where a packet meets something else in each: "What iptables mode does otherwise" in section 15.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// All promises hold.
+    Nftables,
+    /// An external IP that is another Service's cluster IP is masqueraded as any other (S6.1), a pod of another node is not on
+    /// its way past this node (S6.7), and rules serve the NodePorts at IPv4 loopback addresses (S10.4).
+    Iptables,
 }
 
 /// How a packet is known to come from a pod of the cluster or of this node: `detectLocalMode`.
@@ -119,6 +131,12 @@ pub enum Change {
 }
 
 impl World {
+    /// The same world with a proxy in another mode.
+    #[must_use]
+    pub fn in_mode(self, mode: Mode) -> Self {
+        Self { proxy: ProxyConfig { mode, ..self.proxy }, ..self }
+    }
+
     /// Makes the change.
     pub fn apply(&mut self, change: Change) {
         match change {

@@ -216,8 +216,10 @@ impl<'a> Walk<'a> {
 fn frontend(place: Place, of: &Match, rule: &Rule) -> Option<TracedFrontend> {
     let address = match (of, place.table, place.chain) {
         (Match::Port(..), Table::Nat, _) | (Match::AskedPort(..), ..) => AddressKind::NodePort,
+        (Match::Vip(_) | Match::AskedVip(_), Table::Filter, ChainName::Level(Tree::Services, _)) => {
+            AddressKind::ClusterIp
+        }
         (Match::AskedVip(_), ..) => AddressKind::External,
-        (Match::Vip(_), Table::Filter, ChainName::Level(Tree::Services, _)) => AddressKind::ClusterIp,
         (Match::Vip(_), Table::Nat, _) => match rule.comment() {
             Some(comment) if comment.ends_with(" cluster IP") => AddressKind::ClusterIp,
             _ => AddressKind::External,
@@ -263,7 +265,9 @@ fn reason(chain: ChainName, rule: &Rule) -> Reason {
         (ChainName::Services, Target::Drop) => Reason::NoSuchClusterIp,
         (ChainName::Level(Tree::Firewall, _) | ChainName::Of(Part::Sources, _), _) => Reason::SourceRanges,
         (ChainName::Level(..) | ChainName::ExternalNodePorts, Target::Reject(_)) => Reason::NoEndpoints,
-        (ChainName::Level(..) | ChainName::ExternalNodePorts, Target::Drop) => Reason::NoLocalEndpoints,
+        (ChainName::Level(..) | ChainName::ExternalNodePorts | ChainName::Of(Part::External, _), Target::Drop) => {
+            Reason::NoLocalEndpoints
+        }
         _ => Reason::Other,
     }
 }

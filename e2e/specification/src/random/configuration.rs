@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::addresses::parse_cidr;
 use crate::objects::{Node, NodeAddress};
-use crate::world::{Detector, NodePortAddresses, ProxyConfig};
+use crate::world::{Detector, Mode, NodePortAddresses, ProxyConfig};
 
 use super::pool;
 
@@ -27,10 +27,15 @@ pub(super) fn node() -> impl Strategy<Value = Node> {
     )
 }
 
-/// A configuration of the proxy.
+/// A configuration of the proxy, in nftables mode.
 pub(super) fn proxy() -> impl Strategy<Value = ProxyConfig> {
     (detector(), prop::bool::weighted(0.2), node_port_addresses()).prop_map(
-        |(detector, masquerade_all, node_port_addresses)| ProxyConfig { detector, masquerade_all, node_port_addresses },
+        |(detector, masquerade_all, node_port_addresses)| ProxyConfig {
+            mode: Mode::Nftables,
+            detector,
+            masquerade_all,
+            node_port_addresses,
+        },
     )
 }
 

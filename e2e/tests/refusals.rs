@@ -9,10 +9,10 @@ use portolan_core::{
     object::{SyncReport, Syncer},
 };
 use portolan_e2e::{
-    Lab, Options,
+    Lab, MODES, Mode, Options,
     cast::named,
     daemon::{Rules as _, lone, test},
-    harness::{self, Failure},
+    harness::{self, Failure, Test},
     host::Host,
     objects::{NODE_A, service, tcp_targets},
     probe::Outcome,
@@ -25,20 +25,30 @@ use portolan_nftables::{
 use serde_json::json;
 
 fn main() -> ExitCode {
-    let tests = vec![
-        test("bad input is refused in the smallest unit", bad_input_is_refused_in_the_smallest_unit),
-        test("a file that is no YAML is refused alone", a_file_that_is_no_yaml_is_refused_alone),
-        test("without CAP_NET_ADMIN it says what to do", without_privileges_it_says_what_to_do),
-        test("a set that is full is replaced by a larger one", a_set_that_is_full_is_replaced_by_a_larger_one),
-        test("a Service that fits into no socket is set aside", a_service_that_fits_into_no_socket_is_set_aside),
-        test("a table that fits into no socket is made anew", a_table_that_fits_into_no_socket_is_made_anew),
+    let mut tests = vec![
+        test("nftables/a set that is full is replaced by a larger one", a_set_that_is_full_is_replaced_by_a_larger_one),
+        test(
+            "nftables/a Service that fits into no socket is set aside",
+            a_service_that_fits_into_no_socket_is_set_aside,
+        ),
+        test("nftables/a table that fits into no socket is made anew", a_table_that_fits_into_no_socket_is_made_anew),
     ];
+    tests.extend(MODES.into_iter().flat_map(of_mode));
     harness::run(|| Ok::<_, Failure>(tests), || ())
 }
 
+fn of_mode(mode: Mode) -> [Test; 3] {
+    let of_mode = |name: &str, check: fn(Mode) -> Result<()>| test(&format!("{mode}/{name}"), move || check(mode));
+    [
+        of_mode("bad input is refused in the smallest unit", bad_input_is_refused_in_the_smallest_unit),
+        of_mode("a file that is no YAML is refused alone", a_file_that_is_no_yaml_is_refused_alone),
+        of_mode("without CAP_NET_ADMIN it says what to do", without_privileges_it_says_what_to_do),
+    ]
+}
+
 /// Exit code, stdout and stderr of a command of Portolan for manifests.
-fn portolan(node: &Host, command: &[&str], manifests: &Path) -> Result<(Option<i32>, String, String)> {
-    let portolan = Portolan::find()?;
+fn portolan(mode: Mode, node: &Host, command: &[&str], manifests: &Path) -> Result<(Option<i32>, String, String)> {
+    let portolan = Portolan::find()?.in_mode(mode);
     let output = portolan.on(node).args(command).args(portolan.arguments(manifests, node)).output()?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ok((output.status.code(), text(&output.stdout), text(&output.stderr)))
@@ -75,7 +85,7 @@ fn named_service(name: &str) -> String {
     )
 }
 
-fn bad_input_is_refused_in_the_smallest_unit() -> Result<()> {
+fn bad_input_is_refused_in_the_smallest_unit(mode: Mode) -> Result<()> {
     let (node, folder) = (lone()?, tempfile::tempdir()?);
     let long = "x".repeat(300);
     let bad_names = [r#""quo\"te""#, r#""new\nline""#, long.as_str(), r#""a}; flush ruleset; {""#];
@@ -86,7 +96,7 @@ fn bad_input_is_refused_in_the_smallest_unit() -> Result<()> {
         + &service("good", "10.96.0.10", &[(named("pod-a1")?, 8080)]);
     fs::write(folder.path().join("all.yaml"), text)?;
 
-    let (exit, _, stderr) = portolan(&node, &["run", "--once"], folder.path())?;
+    let (exit, _, stderr) = portolan(mode, &node, &["run", "--once"], folder.path())?;
     ensure!(exit == Some(3), "{exit:?}: {stderr}");
     // Object, field, value; each on one line of its own.
     for parts in [
@@ -102,16 +112,13 @@ fn bad_input_is_refused_in_the_smallest_unit() -> Result<()> {
         ensure!(stderr.lines().any(|line| parts.iter().all(|part| line.contains(part))), "{parts:?} not in\n{stderr}");
     }
 
-    let tables = node.tables()?;
-    for part in
-        ["10.96.0.10 . tcp . 80 comment \"default/good:http\"", "10.96.0.20 . tcp . 80 . 0 : 10.244.1.11 . 8080"]
-    {
-        ensure!(tables.contains(part), "{part:?} not in\n{tables}");
-    }
-    ensure!(
-        tables.contains("10.96.0.20 . tcp . 80 . 1 : 10.244.1.12 . 8080") && !tables.contains("10.96.0.66"),
-        "{tables}"
-    );
+    let frontends = node.frontends(mode)?;
+    let held = frontends.iter().map(|held| format!("{} {} {:?}", held.port, held.vip, held.endpoints));
+    let wanted = [
+        "default/good:http 10.96.0.10:80/tcp [10.244.1.11:8080]",
+        "default/half:good 10.96.0.20:80/tcp [10.244.1.11:8080, 10.244.1.12:8080]",
+    ];
+    ensure!(held.eq(wanted), "{frontends:#?}");
 
     let list = Portolan::find()?.on(&node).args(["list", "--rejected", "-f"]).arg(folder.path()).expect_exit(0)?;
     for part in ["70000", "10.244.1.300", "Servce", "10.96.0.999", "quo", r"new\nline", "xxxxxxxxxx", "flush ruleset"] {
@@ -120,20 +127,20 @@ fn bad_input_is_refused_in_the_smallest_unit() -> Result<()> {
     Ok(())
 }
 
-fn a_file_that_is_no_yaml_is_refused_alone() -> Result<()> {
+fn a_file_that_is_no_yaml_is_refused_alone(mode: Mode) -> Result<()> {
     let (node, folder) = (lone()?, tempfile::tempdir()?);
     fs::write(folder.path().join("good.yaml"), service("good", "10.96.0.10", &[(named("pod-a1")?, 8080)]))?;
     fs::write(folder.path().join("bad.yaml"), "a: [b\n\0\u{1}")?;
-    let (exit, _, stderr) = portolan(&node, &["run", "--once"], folder.path())?;
+    let (exit, _, stderr) = portolan(mode, &node, &["run", "--once"], folder.path())?;
     ensure!(exit == Some(3) && stderr.contains("bad.yaml"), "{exit:?}: {stderr}");
-    ensure!(node.tables()?.contains("default/good:http"));
+    ensure!(node.listed(mode)?.contains("default/good:http"));
     Ok(())
 }
 
-fn without_privileges_it_says_what_to_do() -> Result<()> {
+fn without_privileges_it_says_what_to_do(mode: Mode) -> Result<()> {
     let (node, folder) = (lone()?, tempfile::tempdir()?);
     fs::write(folder.path().join("good.yaml"), service("good", "10.96.0.10", &[]))?;
-    let portolan = Portolan::find()?;
+    let portolan = Portolan::find()?.in_mode(mode);
     let program = portolan.on(&node).line();
     let program = program.split_once(": ").map(|(_, path)| path.to_owned()).context("no path")?;
     for command in [&["run"][..], &["run", "--once"], &["diff"], &["list"], &["cleanup"]] {
@@ -164,36 +171,36 @@ fn a_set_that_is_full_is_replaced_by_a_larger_one() -> Result<()> {
         Ok(())
     };
     add(1)?;
-    let (_, rendered, _) = portolan(node, &["render"], folder.path())?;
+    let (_, rendered, _) = portolan(Mode::Nftables, node, &["render"], folder.path())?;
     let small = |line: &str| if line.contains("\tsize ") { "size 2".to_owned() } else { line.to_owned() };
     node.nft(&rendered.lines().map(small).collect::<Vec<_>>().join("\n"))?;
 
     // One that is large enough stays as it is.
     let generation = node.generation()?;
-    let (exit, _, stderr) = portolan(node, &["run", "--once"], folder.path())?;
+    let (exit, _, stderr) = portolan(Mode::Nftables, node, &["run", "--once"], folder.path())?;
     ensure!(exit == Some(0) && node.generation()? == generation, "{exit:?}: {stderr}");
 
     (2..8).try_for_each(add)?;
-    let (exit, _, stderr) = portolan(node, &["run", "--once"], folder.path())?;
+    let (exit, _, stderr) = portolan(Mode::Nftables, node, &["run", "--once"], folder.path())?;
     ensure!(exit == Some(0), "{exit:?}: {stderr}");
     for last in 1..8 {
         let to = SocketAddr::from(([10, 96, 0, last], 80));
         let outcome = client.connect(Protocol::Tcp, to, Duration::from_secs(3))?;
         ensure!(matches!(outcome, Outcome::Answered(_)), "{to}: {outcome:?}");
     }
-    let (exit, stdout, _) = portolan(node, &["diff"], folder.path())?;
+    let (exit, stdout, _) = portolan(Mode::Nftables, node, &["diff"], folder.path())?;
     ensure!(exit == Some(0), "{stdout}");
     // The former ones are gone, and nft loads what it lists.
     let listed = node.tables()?;
     let of_v4 = node.nft("list table ip portolan")?;
     ensure!(of_v4.contains("set services.b {") && !of_v4.contains("set services {"), "{of_v4}");
     node.nft(&format!("flush ruleset\n{listed}"))?;
-    let (exit, stdout, _) = portolan(node, &["diff"], folder.path())?;
+    let (exit, stdout, _) = portolan(Mode::Nftables, node, &["diff"], folder.path())?;
     ensure!(exit == Some(0), "after nft -f: {stdout}");
 
     // Whoever is killed between the two transactions leaves both; ours is the one that is read.
     node.nft("add set ip portolan services { type ipv4_addr; }; add set ip portolan cluster-ips { type ipv4_addr; }")?;
-    let (exit, _, stderr) = portolan(node, &["run", "--once"], folder.path())?;
+    let (exit, _, stderr) = portolan(Mode::Nftables, node, &["run", "--once"], folder.path())?;
     ensure!(exit == Some(0) && node.nft("list table ip portolan")? == of_v4, "{exit:?}: {stderr}");
     Ok(())
 }

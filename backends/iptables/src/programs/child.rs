@@ -1,17 +1,14 @@
 //! One run of a program of iptables: started by its absolute path with an empty environment, fed by stdin only, and stopped
 //! with all that it has started when it takes too long or writes too much.
 //!
-//! One thread does it: the three pipes do not block, and `poll` says which of them is ready.
+//! One thread does it: the three pipes do not block, and `poll` says which of them is ready, and then, by a pidfd (Linux 5.3),
+//! when the program has ended.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
-    os::{
-        fd::{AsFd, BorrowedFd},
-        unix::process::CommandExt as _,
-    },
+    os::{fd::AsFd, unix::process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -22,6 +19,7 @@ use nix::{
     sys::signal::{Signal, killpg},
     unistd::Pid,
 };
+use rustix::process::{PidfdFlags, pidfd_open};
 
 /// Far more than the rules of 100,000 Services take.
 const TIME: Duration = Duration::from_secs(120);
@@ -142,11 +140,9 @@ fn converse(child: &mut Child, input: &str, limits: Limits) -> Result<Finished, 
     let mut input = input.as_bytes();
     let (mut output, mut complaint) = (Vec::new(), Vec::new());
     while stdout.is_some() || stderr.is_some() {
-        wait_for(
-            stdin.as_ref().map(AsFd::as_fd),
-            [stdout.as_ref().map(AsFd::as_fd), stderr.as_ref().map(AsFd::as_fd)],
-            deadline,
-        )?;
+        let write = stdin.iter().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLOUT));
+        let read = [stdout.as_ref().map(AsFd::as_fd), stderr.as_ref().map(AsFd::as_fd)].into_iter().flatten();
+        wait_for(write.chain(read.map(|fd| PollFd::new(fd, PollFlags::POLLIN))).collect(), deadline)?;
         if write_some(&mut stdin, &mut input)? {
             stdin = None;
         }
@@ -166,14 +162,11 @@ fn converse(child: &mut Child, input: &str, limits: Limits) -> Result<Finished, 
 }
 
 /// Until one of them is ready.
-fn wait_for(write: Option<BorrowedFd<'_>>, read: [Option<BorrowedFd<'_>>; 2], deadline: Instant) -> Result<(), End> {
+fn wait_for(mut fds: Vec<PollFd<'_>>, deadline: Instant) -> Result<(), End> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() {
         return Err(End::TooSlow);
     }
-    let write = write.map(|fd| PollFd::new(fd, PollFlags::POLLOUT));
-    let read = read.into_iter().flatten().map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-    let mut fds: Vec<_> = write.into_iter().chain(read).collect();
     match poll(&mut fds, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
         Ok(_) | Err(Errno::EINTR) => Ok(()),
         Err(errno) => Err(errno.into()),
@@ -211,16 +204,14 @@ fn read_some(pipe: &mut Option<impl Read>, into: &mut Vec<u8>) -> io::Result<boo
     result
 }
 
-/// How it ended, which follows at once when it has closed its pipes.
+/// How it ended, which follows at once, as a rule, when it has closed its pipes.
 fn ended(child: &mut Child, deadline: Instant) -> Result<ExitStatus, End> {
+    let process = pidfd_open(rustix::process::Pid::from_child(child), PidfdFlags::empty()).map_err(io::Error::from)?;
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status);
         }
-        if Instant::now() > deadline {
-            return Err(End::TooSlow);
-        }
-        thread::sleep(Duration::from_micros(100));
+        wait_for(vec![PollFd::new(process.as_fd(), PollFlags::POLLIN)], deadline)?;
     }
 }
 
@@ -271,8 +262,27 @@ mod tests {
         let deadline = Instant::now() + Duration::from_secs(10);
         while std::fs::read_dir("/proc").unwrap().any(runs) {
             assert!(Instant::now() < deadline, "a child of the child lives on");
-            thread::yield_now();
+            std::thread::yield_now();
         }
+    }
+
+    #[test]
+    fn what_lives_on_without_its_pipes_is_waited_for_and_not_asked_again_and_again() {
+        let script = "exec <&- >&- 2>&-; sleep 0.3; exit 7";
+        let sleeps = || {
+            let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+            let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
+            line.trim().parse::<u64>().unwrap()
+        };
+        let (before, start) = (sleeps(), Instant::now());
+        let finished = run(Path::new("/bin/sh"), &["-c", script], "").unwrap();
+        let waits = sleeps() - before;
+        assert_eq!(finished.status.code(), Some(7));
+        assert!(start.elapsed() >= Duration::from_millis(300), "{:?}", start.elapsed());
+        assert!(waits < 50, "{waits} waits");
+        let limits = Limits { time: Duration::from_millis(100), output: OUTPUT };
+        let error = run_within(Path::new("/bin/sh"), &["-c", script], "", limits).unwrap_err();
+        assert!(matches!(error, ChildError::TooSlow { .. }), "{error}");
     }
 
     #[test]

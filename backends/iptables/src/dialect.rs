@@ -39,6 +39,7 @@ impl Dialect for Iptables {
     /// A commit of a table is, and those of two tables have an order in which it does not matter
     /// (`restore.rs`).
     const SEEN_WHOLE: bool = true;
+    const ADDS_OVER: bool = false;
 
     /// The order matters between batches alone.
     fn rank(key: &Key) -> Rank {

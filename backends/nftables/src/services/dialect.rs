@@ -25,6 +25,7 @@ impl Dialect for Nft {
 
     /// The lookups of one packet can straddle a commit.
     const SEEN_WHOLE: bool = false;
+    const ADDS_OVER: bool = true;
 
     fn rank(key: &Key) -> Rank {
         match key {

@@ -156,32 +156,39 @@ impl SyncLoop {
 
     /// Runs until the other end of the inbox is gone.
     pub fn run(mut self, inbox: &Inbox<Message>) {
-        loop {
-            let notified = self.wait(inbox);
-            let closed = self.take_messages(inbox);
-            if self.lists.may_write() {
-                match self.pace.due(Instant::now()) {
-                    Due::Sync => self.sync(),
-                    Due::Resync => {
-                        if self.audited.elapsed() >= self.config_sync_period {
-                            self.audited = Instant::now();
-                            self.dataplane.look_again();
-                        }
-                        self.loopback.settle(&self.telemetry.metrics);
-                        self.settle(|dataplane| dataplane.resync());
-                        self.count();
+        while !self.step(inbox) {}
+    }
+
+    /// Waits until there is something to do, and does it; whether that was the last.
+    fn step(&mut self, inbox: &Inbox<Message>) -> bool {
+        let notified = self.wait(inbox);
+        let closed = self.take_messages(inbox);
+        if self.lists.may_write() {
+            let now = Instant::now();
+            match self.pace.due(now) {
+                Due::Sync => self.sync(),
+                Due::Ahead => {
+                    self.take_changes();
+                    self.dataplane.go_ahead();
+                    self.pace.went_ahead(Instant::now());
+                }
+                Due::Resync => {
+                    if self.audited.elapsed() >= self.config_sync_period {
+                        self.audited = Instant::now();
+                        self.dataplane.look_again();
                     }
-                    Due::Nothing if notified => self.settle(|dataplane| dataplane.check()),
-                    Due::Nothing => {}
+                    self.loopback.settle(&self.telemetry.metrics);
+                    self.settle(true, |dataplane| dataplane.resync());
+                    self.count();
                 }
-                if !self.pace.is_behind() {
-                    self.clean_flows();
-                }
+                Due::Nothing if notified => self.settle(true, |dataplane| dataplane.check()),
+                Due::Nothing => {}
             }
-            if closed {
-                return;
+            if !self.pace.is_behind() {
+                self.clean_flows();
             }
         }
+        closed
     }
 
     /// Sleeps until there is something to do; whether the kernel has notified us.
@@ -193,7 +200,8 @@ impl SyncLoop {
         }
         let now = Instant::now();
         let flows = self.flows.due().filter(|_| !self.pace.is_behind());
-        let next = self.pace.next().into_iter().chain(flows).min().filter(|_| self.lists.may_write());
+        let next =
+            self.pace.next().into_iter().chain(flows).min().filter(|_| self.lists.may_write());
         let timeout = next.into_iter().chain(self.lists.waits_for_node(now)).min().map_or(PollTimeout::NONE, |next| {
             let left = next.saturating_duration_since(now);
             // Rounded up: a poll that returns early would spin through the last millisecond.
@@ -212,6 +220,12 @@ impl SyncLoop {
     /// Takes over what changed, and brings the kernel to it.
     fn sync(&mut self) {
         self.pace.begun();
+        self.take_changes();
+        self.settle(false, |dataplane| dataplane.sync());
+    }
+
+    /// Hands what changed to those who carry it out, and tells what is wrong with it.
+    fn take_changes(&mut self) {
         self.uncounted = true;
         let now = Instant::now();
         if self.lists.waits_for_node(now).is_none() || self.cluster.node_eligible() {
@@ -247,7 +261,6 @@ impl SyncLoop {
             let uid = self.cluster.uid(&ServiceName { namespace, name });
             self.telemetry.reporter.found_anew(finding, uid);
         }
-        self.settle(|dataplane| dataplane.sync());
     }
 
     /// Counts what there is, if that changed: now and then, since it takes a look at every Service.
@@ -265,10 +278,10 @@ impl SyncLoop {
         }
     }
 
-    /// Lets the dataplane work, and tells what came of it.
-    fn settle(&mut self, work: impl FnOnce(&mut dyn Dataplane) -> Result<SyncReport, SyncError>) {
+    /// Lets the dataplane work, which may be a look at the kernel, and tells what came of it.
+    fn settle(&mut self, looks: bool, work: impl FnOnce(&mut dyn Dataplane) -> Result<SyncReport, SyncError>) {
         let (start, observations) = (Instant::now(), self.dataplane.stats().observations);
-        let begun = Unfinished { observations, looks: !self.pace.is_syncing(), took: Duration::ZERO };
+        let begun = Unfinished { observations, looks, took: Duration::ZERO };
         let begun = self.unfinished.take().unwrap_or(begun);
         let result = work(&mut *self.dataplane);
         let ended = Instant::now();

@@ -10,8 +10,8 @@ const RETRY: Duration = Duration::from_millis(100);
 /// And at least so many times as long as it took: that leaves four fifths of a processor to others, however large the cluster.
 const REST: u32 = 4;
 
-/// After a failure, or when a change had to repair first, changes wait for no more than that: half of the second within which
-/// they are to be in the kernel.
+/// After a failure, or when a change had to repair first, the sync of changes waits for no more than that: half of the second
+/// within which they are to be in the kernel. Meanwhile they may go ahead of it.
 const SOON: Duration = Duration::from_millis(500);
 
 /// What to do now.
@@ -19,6 +19,8 @@ const SOON: Duration = Duration::from_millis(500);
 pub(super) enum Due {
     /// Nothing.
     Nothing,
+    /// Write what changed ahead of a sync for which it is too early.
+    Ahead,
     /// Bring the kernel to what changed.
     Sync,
     /// Look what the kernel holds, and try again what was refused.
@@ -57,12 +59,18 @@ pub(super) struct Pace {
     min_sync_period: Duration,
     /// Whether something changed since the last sync began.
     changed: bool,
+    /// Whether some of it came after the last time that changes went ahead of a sync.
+    unseen: bool,
     /// Whether the sync that is going on takes over changes, and is not only a look at the kernel.
     syncing: bool,
     /// Since when a sync that gave way may go on.
     unfinished: Option<Instant>,
     /// Before this moment changes wait.
     earliest: Instant,
+    /// Before this moment they wait for a sync that may have to repair, or fails as the last one did.
+    soon: Instant,
+    /// Before this moment they do not go ahead of it.
+    ahead: Instant,
     /// When to look again although nothing was heard; `None` before the first sync.
     next: Option<Instant>,
     retry: Duration,
@@ -75,9 +83,12 @@ impl Pace {
             sync_period,
             min_sync_period,
             changed: false,
+            unseen: false,
             syncing: false,
             unfinished: None,
             earliest: now,
+            soon: now,
+            ahead: now,
             next: None,
             retry: RETRY,
             hold: Hold::None,
@@ -104,12 +115,8 @@ impl Pace {
 
     /// Something changed; whether it is the first since the last sync began.
     pub(super) const fn changed(&mut self) -> bool {
+        self.unseen = true;
         !std::mem::replace(&mut self.changed, true)
-    }
-
-    /// Whether the sync that is going on takes over changes.
-    pub(super) const fn is_syncing(&self) -> bool {
-        self.syncing
     }
 
     /// Whether a sync gave way, or failed, so that the kernel does not hold what is wanted.
@@ -128,10 +135,13 @@ impl Pace {
     }
 
     pub(super) fn due(&self, now: Instant) -> Due {
-        if self.unfinished.is_some() || self.changed && now >= self.earliest {
+        let is_over = |moment: Option<Instant>| moment.is_some_and(|moment| now >= moment);
+        if self.unfinished.is_some() || is_over(self.next_sync()) {
             Due::Sync
-        } else if self.next.is_some_and(|next| now >= next) {
+        } else if is_over(self.next) {
             Due::Resync
+        } else if is_over(self.next_ahead()) {
+            Due::Ahead
         } else {
             Due::Nothing
         }
@@ -139,13 +149,26 @@ impl Pace {
 
     /// When something becomes due by itself.
     pub(super) fn next(&self) -> Option<Instant> {
-        let sync = self.changed.then_some(self.earliest);
-        self.unfinished.into_iter().chain(sync).chain(self.next).min()
+        self.unfinished.into_iter().chain(self.next_sync()).chain(self.next_ahead()).chain(self.next).min()
+    }
+
+    fn next_sync(&self) -> Option<Instant> {
+        self.changed.then(|| self.earliest.max(self.soon))
+    }
+
+    fn next_ahead(&self) -> Option<Instant> {
+        (self.changed && self.unseen).then(|| self.earliest.max(self.ahead))
+    }
+
+    /// What changed went ahead of its sync, or could not.
+    pub(super) fn went_ahead(&mut self, now: Instant) {
+        self.unseen = false;
+        self.ahead = now + RETRY;
     }
 
     /// A sync begins: what changes from now on is for the next.
     pub(super) const fn begun(&mut self) {
-        self.changed = false;
+        (self.changed, self.unseen) = (false, false);
         self.syncing = true;
     }
 
@@ -193,7 +216,7 @@ impl Pace {
         let rest = took * REST;
         self.next = Some(now + self.retry.max(rest).min(longest));
         if changes_wait {
-            self.earliest = self.earliest.max(now + self.retry.max(rest).min(SOON).min(longest));
+            self.soon = now + self.retry.max(rest).min(SOON).min(longest);
         }
         self.retry = (self.retry * 2).min(longest);
     }
@@ -236,7 +259,7 @@ mod tests {
         assert_eq!(pace.next(), Some(start + 2 * SECOND));
         assert_eq!(pace.due(start + 2 * SECOND), Due::Sync);
         pace.ended(start + 2 * SECOND, Duration::ZERO, Outcome::Failed);
-        assert_eq!(pace.due(start + 2 * SECOND), Due::Nothing, "after a failure they do");
+        assert_eq!(pace.due(start + 2 * SECOND), Due::Ahead, "after a failure their sync does");
     }
 
     #[test]
@@ -294,7 +317,7 @@ mod tests {
         assert_eq!(waits, [100, 200, 400, 800, 1000, 1000].map(Duration::from_millis));
         assert!(pace.is_failing() && pace.is_held());
         let _ = pace.changed();
-        assert_eq!(pace.due(start + SECOND / 4), Due::Nothing);
+        assert_eq!(pace.due(start + SECOND / 4), Due::Ahead);
         assert_eq!(pace.due(start + SECOND / 2), Due::Sync);
         pace.begun();
         pace.ended(start, Duration::ZERO, Outcome::Done);
@@ -323,7 +346,37 @@ mod tests {
         pace.begun();
         pace.ended(start, Duration::ZERO, Outcome::Contested);
         let _ = pace.changed();
-        assert_eq!((pace.due(start), pace.due(start + SECOND)), (Due::Nothing, Due::Sync));
+        assert_eq!((pace.due(start), pace.due(start + SECOND)), (Due::Ahead, Due::Sync));
+    }
+
+    #[test]
+    fn what_changes_goes_ahead_of_a_sync_that_waits_but_not_all_the_time() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start, 30 * SECOND, Duration::ZERO);
+        let _ = pace.changed();
+        pace.begun();
+        pace.ended(start, SECOND, Outcome::Contested);
+        assert_eq!(pace.due(start), Due::Nothing);
+        for at in [start, start + RETRY] {
+            let _ = pace.changed();
+            assert_eq!((pace.due(at), pace.next()), (Due::Ahead, Some(at)));
+            pace.went_ahead(at);
+            assert_eq!((pace.due(at), pace.next()), (Due::Nothing, Some(start + SOON)));
+        }
+        let _ = pace.changed();
+        assert_eq!((pace.due(start + RETRY), pace.next()), (Due::Nothing, Some(start + 2 * RETRY)));
+        assert_eq!(pace.due(start + SOON), Due::Sync, "and they have a sync of their own all the same");
+    }
+
+    #[test]
+    fn what_changes_goes_ahead_no_earlier_than_the_minimum_allows() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start, 30 * SECOND, 2 * SECOND);
+        let _ = pace.changed();
+        pace.begun();
+        pace.ended(start, Duration::ZERO, Outcome::Failed);
+        let _ = pace.changed();
+        assert_eq!((pace.due(start + SECOND), pace.due(start + 2 * SECOND)), (Due::Resync, Due::Sync));
     }
 
     #[test]

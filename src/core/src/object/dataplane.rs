@@ -27,6 +27,9 @@ pub trait Dataplane: Send {
     /// [`Syncer::has_new`]
     fn has_new(&self) -> bool;
 
+    /// [`Syncer::go_ahead`]
+    fn go_ahead(&mut self);
+
     /// [`Syncer::sync`]
     ///
     /// # Errors
@@ -96,6 +99,10 @@ where
 
     fn has_new(&self) -> bool {
         self.has_new()
+    }
+
+    fn go_ahead(&mut self) {
+        self.go_ahead();
     }
 
     fn sync(&mut self) -> Result<SyncReport, SyncError> {

@@ -62,6 +62,10 @@ pub trait Dialect: Clone + PartialEq + fmt::Debug + 'static {
     /// change is one batch.
     const SEEN_WHOLE: bool;
 
+    /// Whether an object that may be there already can be added beside it ([`Backend::apply_beside`](super::Backend::apply_beside))
+    /// with all that is to be in it, and nothing of any other object is lost by that.
+    const ADDS_OVER: bool;
+
     /// When an object is created and removed.
     fn rank(key: &Self::Key) -> Rank;
 

@@ -102,8 +102,17 @@ impl<D: Dialect> Plan<D> {
     /// change does not wait for the repair of everything else.
     #[must_use]
     pub fn new(tracker: &Tracker<D>, limits: Limits, is_new: impl Fn(Claimant) -> bool) -> Self {
+        Self::of(tracker, tracker.pending().collect(), limits, is_new)
+    }
+
+    /// The same for a part of what has to be done.
+    pub(super) fn of(
+        tracker: &Tracker<D>,
+        pending: Vec<Pending<'_, D>>,
+        limits: Limits,
+        is_new: impl Fn(Claimant) -> bool,
+    ) -> Self {
         let mut batches = Vec::new();
-        let pending: Vec<_> = tracker.pending().collect();
         let (mut growth, mut full) = (Vec::new(), BTreeSet::new());
         for (container, need) in overflowing(tracker, &pending) {
             match grow(tracker, &container, need) {
@@ -164,7 +173,7 @@ impl<D: Dialect> Plan<D> {
     }
 
     /// The same with fewer batches: those that fit into one are one.
-    fn joined(self, limits: Limits) -> Self {
+    pub(super) fn joined(self, limits: Limits) -> Self {
         let (mut batches, mut bytes, mut additions, mut new): (Vec<Batch<D>>, _, _, _) = (Vec::new(), 0, 0, 0);
         for (index, mut batch) in self.batches.into_iter().enumerate() {
             let weight: usize = batch.ops.iter().map(op_weight).sum();

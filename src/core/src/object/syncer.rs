@@ -8,8 +8,10 @@
 //! ```
 //!
 //! While others keep changing our objects ([`Syncer::set_contested`]), a change is first written beside what they did, without
-//! a look. A sync that takes long gives way ([`Syncer::give_way_after`]).
+//! a look; where that is in the way of it, it is written together with what all Services need, ahead of the look
+//! (`ahead.rs`). A sync that takes long gives way ([`Syncer::give_way_after`]).
 
+mod ahead;
 mod course;
 mod refused;
 
@@ -20,8 +22,8 @@ use std::{
 
 use self::course::Course;
 use super::{
-    Backend, BackendError, Claimant, Dialect, Drift, Editor, Limits, Moment, Moved, Plan, Stats, SyncError, SyncReport,
-    Tracker, roster::Roster, turn::Turns,
+    Backend, BackendError, Claimant, Dialect, Difference, Drift, Editor, Limits, Moment, Moved, Plan, Stats, SyncError,
+    SyncReport, Tracker, roster::Roster, turn::Turns,
 };
 use crate::desired::{DesiredPort, NodePolicy, PortChange, PortId};
 
@@ -46,6 +48,10 @@ pub struct Syncer<B: Backend> {
     last_good: BTreeMap<Claimant, Objects<B>>,
     /// The ServicePorts that changed and of which nothing was written since: they go first.
     new: BTreeSet<Claimant>,
+    /// Whether others are known to have changed something since the kernel was last looked at.
+    displaced: bool,
+    /// What was written ahead of the next look, by the name of what holds it.
+    ahead: Option<String>,
     /// What ServicePorts want that the kernel has refused.
     quarantine: BTreeMap<Claimant, Objects<B>>,
     /// Of the sync that is going on, or of one that failed: told with the next that succeeds.
@@ -70,6 +76,8 @@ impl<B: Backend> Syncer<B> {
             roster: Roster::default(),
             last_good: BTreeMap::new(),
             new: BTreeSet::new(),
+            displaced: false,
+            ahead: None,
             quarantine: BTreeMap::new(),
             report: SyncReport::default(),
             stats: Stats::default(),
@@ -172,7 +180,9 @@ impl<B: Backend> Syncer<B> {
     /// # Errors
     /// As [`sync`](Self::sync).
     pub fn check(&mut self) -> Result<SyncReport, SyncError> {
-        self.observed &= self.backend.moved()? != Moved::Yes;
+        if self.backend.moved()? == Moved::Yes {
+            self.others_came();
+        }
         self.sync()
     }
 
@@ -265,16 +275,26 @@ impl<B: Backend> Syncer<B> {
         Ok(drift.into_iter().map(|(key, difference)| Drift { object: key.to_string(), difference }).collect())
     }
 
+    /// Others have changed something of ours.
+    const fn others_came(&mut self) {
+        (self.observed, self.displaced) = (false, true);
+    }
+
     /// Observes in a sync. What is found at the first look is nobody's doing: it is what was there.
     fn look(&mut self) -> Result<(), BackendError> {
         let is_first = self.stats.observations == 0;
         let mut drift = self.observe()?;
         if !is_first {
+            if let Some(object) = self.ahead.take().filter(|_| drift.is_empty()) {
+                // All that they did has been put right already, unseen.
+                drift.push(Drift { object, difference: Difference::Changed });
+            }
             // While a sync fails again and again, its report waits.
             drift.truncate(DRIFTS.saturating_sub(self.report.drift.len()));
             self.report.drift.append(&mut drift);
             self.report.editor = self.backend.editor().or(self.report.editor.take());
         }
+        self.displaced = false;
         self.tracker.sweep();
         Ok(())
     }

@@ -76,6 +76,7 @@ impl Dialect for Servers {
 
     const RENDER_READS_POLICY: bool = true;
     const SEEN_WHOLE: bool = false;
+    const ADDS_OVER: bool = false;
 
     fn rank(key: &ServerKey) -> Rank {
         match key {

@@ -87,6 +87,7 @@ impl<B: Backend> Syncer<B> {
         while course.rounds < ROUNDS && course.moves < patience {
             self.turns.planning();
             if !self.observed {
+                self.go_ahead();
                 course.looks += 1;
                 if course.looks > LOOKS {
                     break;
@@ -111,11 +112,11 @@ impl<B: Backend> Syncer<B> {
                     self.turns.done();
                     return Ok(mem::take(&mut self.report));
                 }
-                self.observed = false;
+                self.others_came();
                 course.moves += 1;
             }
             self.learn(&mut course, failures)?;
-            if self.turns.is_late() {
+            if self.turns.is_late() && course.rounds < ROUNDS && course.moves < patience {
                 return Ok(self.give_way(course));
             }
         }
@@ -160,9 +161,9 @@ impl<B: Backend> Syncer<B> {
         let is_stale = mem::take(&mut course.beside);
         for (batch, error) in failures {
             match error {
-                _ if is_stale => self.observed = false,
+                _ if is_stale => self.others_came(),
                 ApplyError::Moved => {
-                    self.observed = false;
+                    self.others_came();
                     course.moves += 1;
                 }
                 ApplyError::Unknown(_) => self.observed = false,
@@ -239,7 +240,7 @@ impl<B: Backend> Syncer<B> {
     }
 
     /// Takes note of a batch, or of what was carried out of it.
-    fn applied<'o>(&mut self, ops: impl IntoIterator<Item = &'o Op<B::Dialect>>) {
+    pub(super) fn applied<'o>(&mut self, ops: impl IntoIterator<Item = &'o Op<B::Dialect>>) {
         let mut operations = 0;
         for op in ops {
             self.tracker.applied(op);

@@ -1,7 +1,9 @@
 //! What a tracker knows, for whoever plans, compares or tells: nothing is changed here.
 
-use super::{Pending, Tracker, containers_of};
-use crate::object::{Claimant, Dialect, Rank, claims::Claims, entry::Entry};
+use std::collections::BTreeSet;
+
+use super::{Difference, Pending, Tracker, containers_of, place};
+use crate::object::{Claimant, Dialect, Rank, claims::Claims, entry::Entry, numbered::Number};
 
 impl<D: Dialect> Tracker<D> {
     /// The objects that differ from what is wanted, with whose wish that is and what it is. What one claimant has
@@ -12,6 +14,27 @@ impl<D: Dialect> Tracker<D> {
             let difference = self.difference(key, entry)?;
             Some(Pending { key, difference, wanted: entry.winner(), shared: entry.claims().shared() })
         })
+    }
+
+    /// Of what differs, what any of these wants.
+    pub(in crate::object) fn pending_of(&self, claimants: &BTreeSet<Claimant>) -> Vec<Pending<'_, D>> {
+        let is_theirs = |pending: &Pending<'_, D>| match pending.shared {
+            Some(shared) => shared.keys().any(|who| claimants.contains(who)),
+            None => pending.wanted.is_some_and(|(who, _)| claimants.contains(&who)),
+        };
+        self.pending().filter(is_theirs).collect()
+    }
+
+    /// Everything that these want, for whoever does not know what the kernel holds of it.
+    pub(in crate::object) fn unknown_of(&self, claimants: impl Iterator<Item = Claimant>) -> Vec<Pending<'_, D>> {
+        let claimed = claimants.filter_map(|who| self.claimed.get(place(who)));
+        let numbers: BTreeSet<_> = claimed.flatten().copied().collect();
+        let unknown = |number: Number| {
+            let (key, entry) = self.entries.at(number)?;
+            let difference = self.difference(key, entry).unwrap_or(Difference::Missing);
+            Some(Pending { key, difference, wanted: entry.winner(), shared: entry.claims().shared() })
+        };
+        numbers.into_iter().filter_map(unknown).collect()
     }
 
     /// A number that is another after everything that may have changed what is pending.

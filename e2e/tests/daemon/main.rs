@@ -12,6 +12,7 @@ mod busy;
 mod changes;
 mod command_line;
 mod contested;
+mod draining;
 mod events;
 mod health_checks;
 mod metrics;
@@ -41,6 +42,9 @@ fn main() -> ExitCode {
         }),
         test("a ruleset that is flushed all the time is whole afterwards", || {
             contested::a_ruleset_that_is_flushed_all_the_time_is_whole_afterwards()
+        }),
+        test("what drains is removed when nothing is on its way to it", || {
+            draining::what_drains_is_removed_when_nothing_is_on_its_way_to_it()
         }),
         test("a second Portolan is named", contested::a_second_portolan_is_named),
         test("rules follow the file", reload::rules_follow_the_file),

@@ -5,6 +5,7 @@
 //!   notifications ------------------------> Dataplane::check   when another program changed our objects, unless it does so
 //!                                                              again and again
 //!   every syncPeriod ---------------------> Dataplane::resync  should a notification be lost
+//!   what drains --------------------------> Dataplane::drain   when it may be over
 //!                                              |
 //!                                              +--> FlowCleaner  stale UDP entries of conntrack
 //!                                              +--> LoopbackNodePorts  listeners for what no rule can serve
@@ -94,6 +95,8 @@ pub struct Settings {
 pub struct SyncLoop {
     cluster: Cluster,
     dataplane: Box<dyn Dataplane>,
+    /// The beginning of the dataplane's clock.
+    beginning: Instant,
     lists: Lists,
     pace: Pace,
     repairs: Repairs,
@@ -131,11 +134,12 @@ impl SyncLoop {
     /// A loop that has heard of nothing yet.
     pub fn new(mode: Mode, settings: Settings, mut dataplane: Box<dyn Dataplane>, telemetry: Telemetry) -> Self {
         let now = Instant::now();
-        dataplane.give_way_after(TURN, Box::new(move || Moment::after(now.elapsed())));
+        dataplane.give_way_after(TURN, Box::new(move || moment(now)));
         telemetry.metrics.dataplane_counts(dataplane.figures());
         Self {
             cluster: Cluster::new(settings.node),
             dataplane,
+            beginning: now,
             lists: Lists::none(),
             pace: Pace::new(now, settings.sync_period, settings.min_sync_period),
             repairs: Repairs::default(),
@@ -182,6 +186,10 @@ impl SyncLoop {
                     self.count();
                 }
                 Due::Nothing if notified => self.settle(true, |dataplane| dataplane.check()),
+                Due::Nothing if self.drained().is_some_and(|drained| now >= drained) => {
+                    let now = moment(self.beginning);
+                    self.settle(false, |dataplane| dataplane.drain(now));
+                }
                 Due::Nothing => {}
             }
             if !self.pace.is_behind() {
@@ -189,6 +197,12 @@ impl SyncLoop {
             }
         }
         closed
+    }
+
+    /// When something that drains may be removed. After a failure other things come first.
+    fn drained(&self) -> Option<Instant> {
+        let due = self.dataplane.due().filter(|_| !self.pace.is_behind());
+        due.map(|due| self.beginning + due.since_beginning())
     }
 
     /// Sleeps until there is something to do; whether the kernel has notified us.
@@ -201,7 +215,7 @@ impl SyncLoop {
         let now = Instant::now();
         let flows = self.flows.due().filter(|_| !self.pace.is_behind());
         let next =
-            self.pace.next().into_iter().chain(flows).min().filter(|_| self.lists.may_write());
+            self.pace.next().into_iter().chain(flows).chain(self.drained()).min().filter(|_| self.lists.may_write());
         let timeout = next.into_iter().chain(self.lists.waits_for_node(now)).min().map_or(PollTimeout::NONE, |next| {
             let left = next.saturating_duration_since(now);
             // Rounded up: a poll that returns early would spin through the last millisecond.
@@ -346,4 +360,9 @@ impl SyncLoop {
             report::tell(news, &mut self.telemetry, self.pace.sync_period());
         }
     }
+}
+
+/// Now, on a clock with this beginning.
+fn moment(beginning: Instant) -> Moment {
+    Moment::after(beginning.elapsed())
 }

@@ -30,6 +30,15 @@ pub trait Dataplane: Send {
     /// [`Syncer::go_ahead`]
     fn go_ahead(&mut self);
 
+    /// [`Syncer::due`]
+    fn due(&self) -> Option<Moment>;
+
+    /// [`Syncer::drain`]
+    ///
+    /// # Errors
+    /// As there.
+    fn drain(&mut self, now: Moment) -> Result<SyncReport, SyncError>;
+
     /// [`Syncer::sync`]
     ///
     /// # Errors
@@ -103,6 +112,16 @@ where
 
     fn go_ahead(&mut self) {
         self.go_ahead();
+    }
+
+    fn due(&self) -> Option<Moment> {
+        self.due()
+    }
+
+    fn drain(&mut self, now: Moment) -> Result<SyncReport, SyncError> {
+        let outcome = self.drain(now);
+        self.count(&outcome);
+        outcome
     }
 
     fn sync(&mut self) -> Result<SyncReport, SyncError> {

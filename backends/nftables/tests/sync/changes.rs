@@ -112,7 +112,7 @@ fn the_chains_of_a_new_table_come_first_unless_it_is_whole_after_one_commit() {
     let mut syncer = syncer(Kernel::new());
     (0..20).for_each(|number| syncer.update(&change(port(number, Family::V4, 6))));
     let is_element = |op: &Op<Nft>| Nft::rank(op.key()) > Rank::Rules;
-    let limits = Limits { bytes: 4096, rebuilds_in_parts: false, isolate: false, additions_only: false };
+    let limits = Limits { bytes: 4096, rebuilds_in_parts: false, ports: usize::MAX, additions_only: false };
     let plan = Plan::new(syncer.tracker(), limits, |_| true);
     let last_chain = plan.batches.iter().rposition(|batch| !batch.ops.iter().all(is_element));
     let first_element = plan.batches.iter().position(|batch| batch.ops.iter().any(is_element));

@@ -60,7 +60,8 @@ fn a_refusal_before_many_batches_costs_no_look_and_no_service_port_but_its_own()
 /// Where each operation stands for itself, those that need a refused one are refused with it: that blames nobody.
 #[test]
 fn who_only_needs_what_was_refused_to_another_is_not_set_aside() {
-    let mut syncer = syncer(Kernel::with_faults(Manner { unit: Unit::Operation, tells: false }, Faults::default(), 0));
+    let mut syncer =
+        syncer(Kernel::with_faults(Manner { unit: Unit::Operation, tells: false, names: true }, Faults::default(), 0));
     syncer.sync().unwrap();
     let (bad, good) = (port(1, Family::V4, 6), port(2, Family::V4, 2));
     syncer.backend_mut().refuse(Key::Chain(Family::V4, ChainName::Pick(Scope::Vip, 6)));

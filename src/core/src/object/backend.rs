@@ -156,6 +156,16 @@ pub enum ApplyError {
     Failed(BackendError),
 }
 
+impl ApplyError {
+    /// What was refused, where something was.
+    pub(super) fn refusals(&self) -> Option<&[Refusal]> {
+        match self {
+            Self::Refused { refusals, .. } => Some(refusals),
+            _ => None,
+        }
+    }
+}
+
 /// What was done of a batch of which the kernel refused something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CarriedOut {

@@ -91,10 +91,17 @@ pub struct Limits {
     /// Whether a root that is made anew fits into no batch: then it is there at once, but what it holds comes after it, and
     /// packets miss that for so long.
     pub rebuilds_in_parts: bool,
-    /// Whether each ServicePort gets a batch of its own, to find the one that the kernel refuses.
-    pub isolate: bool,
+    /// ServicePorts that a batch may have, or objects that go: all, or fewer, to find the one that the kernel refuses.
+    pub ports: usize,
     /// Whether objects may be changed or removed; if not, only what is missing is added; a container that is full is replaced for it.
     pub additions_only: bool,
+}
+
+impl Limits {
+    /// Whether one is looked for that the kernel refuses.
+    const fn seeks(self) -> bool {
+        self.ports < usize::MAX
+    }
 }
 
 impl<D: Dialect> Plan<D> {
@@ -147,14 +154,14 @@ impl<D: Dialect> Plan<D> {
         if limits.additions_only && !full.is_empty() {
             leave_out_what_does_not_fit(&mut additions, &full);
         }
-        let at_once = !limits.isolate && additions.iter().map(Addition::weight).sum::<usize>() <= limits.bytes;
+        let at_once = !limits.seeks() && additions.iter().map(Addition::weight).sum::<usize>() <= limits.bytes;
         let entries: Vec<_> = additions.extract_if(.., |addition| addition.rank == Rank::Entry).collect();
         if at_once {
             additions.sort_by_key(|addition| addition.who);
         } else {
             small_first(&mut additions, &is_new);
         }
-        let (mut rest, mut is_first, mut new) = (additions.as_slice(), !limits.isolate, 0);
+        let (mut rest, mut is_first, mut new) = (additions.as_slice(), !limits.seeks(), 0);
         while !rest.is_empty() {
             let (wave, later) = rest.split_at(wave_length(rest, limits));
             let is_path = |addition: &&Addition<'_, D>| is_led_to(tracker, addition, is_first);
@@ -169,7 +176,7 @@ impl<D: Dialect> Plan<D> {
         let additions = batches.len();
         batches.append(&mut removals(tracker, &unwanted, limits));
         let plan = Self { batches, additions, new };
-        if D::SEEN_WHOLE && !limits.isolate { plan.joined(limits) } else { plan }
+        if D::SEEN_WHOLE && !limits.seeks() { plan.joined(limits) } else { plan }
     }
 
     /// The same with fewer batches: those that fit into one are one.
@@ -366,9 +373,9 @@ fn small_first<D: Dialect>(additions: &mut [Addition<'_, D>], is_new: impl Fn(Cl
 /// How many of the additions go in next: all of as many claimants as fit, and of one at least.
 fn wave_length<D: Dialect>(additions: &[Addition<'_, D>], limits: Limits) -> usize {
     let (mut length, mut bytes) = (0, 0);
-    for group in additions.chunk_by(|a, b| a.who == b.who) {
+    for (number, group) in additions.chunk_by(|a, b| a.who == b.who).enumerate() {
         bytes += group.iter().map(Addition::weight).sum::<usize>();
-        if length > 0 && (limits.isolate || bytes > limits.bytes) {
+        if number > 0 && (number >= limits.ports || bytes > limits.bytes) {
             break;
         }
         length += group.len();

@@ -117,7 +117,7 @@ fn in_batches<D: Dialect>(ops: impl Iterator<Item = Op<D>>, limits: Limits, batc
     let (mut batch, mut bytes) = (Vec::new(), 0);
     for op in ops {
         let weight = op_weight(&op);
-        if !batch.is_empty() && bytes + weight > limits.bytes {
+        if !batch.is_empty() && (batch.len() >= limits.ports || bytes + weight > limits.bytes) {
             batches.push(Batch { ops: std::mem::take(&mut batch) });
             bytes = 0;
         }

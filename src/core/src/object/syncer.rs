@@ -225,7 +225,7 @@ impl<B: Backend> Syncer<B> {
         self.observe()?;
         self.resize();
         let additions_only = self.additions_only;
-        let limits = Limits { bytes: usize::MAX, rebuilds_in_parts: false, isolate: false, additions_only };
+        let limits = Limits { bytes: usize::MAX, rebuilds_in_parts: false, ports: usize::MAX, additions_only };
         Ok(Plan::new(&self.tracker, limits, |_| true))
     }
 

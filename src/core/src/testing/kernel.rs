@@ -52,6 +52,7 @@ pub struct MemoryKernel<D: Dialect> {
     edited: bool,
     batch_bytes: usize,
     refuse: BTreeSet<D::Key>,
+    batches: usize,
     connections: Connections<D::Key>,
 }
 
@@ -84,6 +85,7 @@ impl<D: Dialect + Default> MemoryKernel<D> {
             edited: false,
             batch_bytes: 1 << 20,
             refuse: BTreeSet::new(),
+            batches: 0,
             connections: Connections { ended: BTreeSet::new(), cut: Vec::new() },
         }
     }
@@ -111,6 +113,11 @@ impl<D: Dialect + Default> MemoryKernel<D> {
     /// What it holds.
     pub const fn objects(&self) -> &BTreeMap<D::Key, D::Value> {
         &self.objects
+    }
+
+    /// How many batches it was given, whatever became of them.
+    pub const fn batches(&self) -> usize {
+        self.batches
     }
 
     /// What we have removed, or had removed with what holds it, although it had not drained.
@@ -158,7 +165,8 @@ impl<D: Dialect + Default> MemoryKernel<D> {
                     ended.remove(op.key());
                     laws::carry_out(&mut self.objects, op);
                 }
-                Some(Refusal { op: Some(*number), cause: allowed.err()? })
+                let cause = allowed.err()?;
+                Some(Refusal { op: (self.manner.names || cause.is_stale_view()).then_some(*number), cause })
             });
             match refused {
                 None => done.extend(unit),
@@ -232,6 +240,7 @@ impl<D: Dialect + Default> Backend for MemoryKernel<D> {
     }
 
     fn apply(&mut self, batch: &Batch<D>) -> Result<(), ApplyError> {
+        self.batches += 1;
         if self.seed.one_in(self.faults.edit) {
             self.edit_at_random();
         }

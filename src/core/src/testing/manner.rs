@@ -7,6 +7,8 @@ pub struct Manner {
     pub unit: Unit,
     /// Whether it tells that others have changed something.
     pub tells: bool,
+    /// Whether it says of which operation it dislikes something.
+    pub names: bool,
 }
 
 /// What is carried out whole or not at all.
@@ -22,11 +24,15 @@ pub enum Unit {
 
 impl Manner {
     /// That of nf_tables.
-    pub const TRANSACTION: Self = Self { unit: Unit::Batch, tells: true };
+    pub const TRANSACTION: Self = Self { unit: Unit::Batch, tells: true, names: true };
+
+    /// That of iptables-legacy.
+    pub const LEGACY: Self = Self { unit: Unit::Root, tells: false, names: false };
 
     /// Every one there is.
     pub fn all() -> impl Iterator<Item = Self> + Clone {
         let units = [Unit::Batch, Unit::Root, Unit::Operation];
-        units.into_iter().flat_map(|unit| [true, false].map(|tells| Self { unit, tells }))
+        let named = units.into_iter().flat_map(|unit| [true, false].map(|tells| Self { unit, tells, names: true }));
+        named.chain([Self::LEGACY])
     }
 }

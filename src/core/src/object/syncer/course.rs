@@ -18,7 +18,7 @@
 //! Nothing is assumed about an unknown outcome: the kernel is observed and the plan made anew. A sync that takes long gives way
 //! between two batches, and the next goes on where it was.
 
-use std::mem;
+use std::{collections::BTreeSet, mem};
 
 use super::{Syncer, refused};
 use crate::object::{
@@ -39,7 +39,8 @@ const MOVES: [u32; 2] = [8, 2];
 /// How often one sync plans anew. Each round writes something, or sets a ServicePort aside, or looks.
 const ROUNDS: u32 = 64;
 
-/// How many rounds a sync takes the kernel's word for which ServicePorts it refuses; then each is tried by itself.
+/// How many rounds a sync takes the kernel's word for which ServicePorts it refuses; then each is tried by itself. Where the
+/// kernel does not say which, batches are halved until it is found.
 const REFUSALS: u32 = 3;
 
 /// How far a sync has come that is not done; kept while it gives way.
@@ -49,8 +50,8 @@ pub(super) struct Course<D: Dialect> {
     looks: u32,
     moves: u32,
     refusals: u32,
-    /// Whether each ServicePort gets a batch of its own.
-    isolate: bool,
+    /// ServicePorts that a batch may have, or objects that go.
+    ports: usize,
     /// Whether roots are made anew in as many batches as it takes.
     in_parts: bool,
     /// Whether changes are written beside what others did.
@@ -74,8 +75,16 @@ impl<B: Backend> Syncer<B> {
     /// [`SyncError`]; what had been applied stays, and the next sync goes on from there.
     pub fn sync(&mut self) -> Result<SyncReport, SyncError> {
         let beside = self.contested && self.observed;
-        let new =
-            Course { rest: None, rounds: 0, looks: 0, moves: 0, refusals: 0, isolate: false, in_parts: false, beside };
+        let new = Course {
+            rest: None,
+            rounds: 0,
+            looks: 0,
+            moves: 0,
+            refusals: 0,
+            ports: usize::MAX,
+            in_parts: false,
+            beside,
+        };
         if self.course.is_none() {
             self.backend.begin();
         }
@@ -129,7 +138,7 @@ impl<B: Backend> Syncer<B> {
         let limits = Limits {
             bytes,
             rebuilds_in_parts: course.in_parts,
-            isolate: course.isolate,
+            ports: course.ports,
             additions_only: self.additions_only,
         };
         let holds = |rest: &Rest<_>| {
@@ -159,6 +168,9 @@ impl<B: Backend> Syncer<B> {
         course.rounds += 1;
         // What others did is in the way: from here on it is looked at, and put right.
         let is_stale = mem::take(&mut course.beside);
+        let refusals = failures.iter().filter_map(|(_, error)| error.refusals());
+        let dislikes = refusals.into_iter().any(|refusals| !refused::are_stale(refusals));
+        let (mut halved, mut found) = (0, false);
         for (batch, error) in failures {
             match error {
                 _ if is_stale => self.others_came(),
@@ -167,19 +179,24 @@ impl<B: Backend> Syncer<B> {
                     course.moves += 1;
                 }
                 ApplyError::Unknown(_) => self.observed = false,
+                // What is missing for others may be what was disliked: they are tried again.
+                ApplyError::Refused { refusals: refused, .. } if dislikes && refused::are_stale(&refused) => {}
                 ApplyError::Refused { refusals: refused, .. } => {
-                    course.refusals += 1;
-                    if course.looks == 0 && refused.iter().all(|refusal| refusal.cause.is_stale_view()) {
+                    let is_named = refused.iter().any(|refusal| refusal.op.is_some());
+                    let ports = if is_named || course.ports == 1 { 1 } else { self.ports_of(batch) };
+                    if course.looks == 0 && refused::are_stale(&refused) {
                         self.observed = false;
-                    } else if !course.isolate && refused.iter().all(|refusal| refusal.op.is_none()) {
-                        course.isolate = true;
+                    } else if ports > 1 {
+                        halved = halved.max(ports);
                     } else {
+                        found |= !is_named;
+                        course.refusals += u32::from(is_named);
                         self.set_aside(batch, &refused)?;
                     }
                 }
                 ApplyError::TooLarge(_) if batch.is_rebuild() && !course.in_parts => course.in_parts = true,
                 ApplyError::TooLarge(_) if batch.is_rebuild() => return Err(SyncError::Apply(error)),
-                ApplyError::TooLarge(_) if !course.isolate => course.isolate = true,
+                ApplyError::TooLarge(_) if course.ports > 1 => course.ports = 1,
                 ApplyError::TooLarge(_) => {
                     let refusal = Refusal { op: None, cause: Cause::Other(error.to_string()) };
                     self.set_aside(batch, &[refusal])?;
@@ -187,13 +204,27 @@ impl<B: Backend> Syncer<B> {
                 ApplyError::Failed(error) => return Err(error.into()),
             }
         }
-        course.isolate |= course.refusals > REFUSALS;
+        if course.refusals > REFUSALS {
+            course.ports = 1;
+        } else if halved > 0 {
+            // Half of them at a time, and of those that are refused again half.
+            course.ports = (course.ports - 1).min(halved.div_ceil(2));
+        } else if found {
+            course.ports = usize::MAX;
+        }
         Ok(())
     }
 
+    /// Of how many ServicePorts a batch has something, with the objects in it that nobody wants.
+    fn ports_of(&self, batch: &Batch<B::Dialect>) -> usize {
+        let claimants = batch.ops.iter().map(|op| self.tracker.wanted(op.key()).map(|(who, _)| who));
+        let (wanted, unwanted): (Vec<_>, Vec<_>) = claimants.partition(Option::is_some);
+        wanted.into_iter().collect::<BTreeSet<_>>().len() + unwanted.len()
+    }
+
     /// Applies batch after batch from one of them on, up to the first that fails, which it gives back, or until the turn is
-    /// over; how many of the plan are behind it then. Where every ServicePort has a batch of its own, those after one that
-    /// fails are tried too; but nothing is removed before everything was added.
+    /// over; how many of the plan are behind it then. While a ServicePort is looked for that the kernel refuses, those after one
+    /// that fails are tried too; but nothing is removed before everything was added.
     fn apply_all<'p>(
         &mut self,
         plan: &'p Plan<B::Dialect>,
@@ -218,7 +249,8 @@ impl<B: Backend> Syncer<B> {
                     if let ApplyError::Refused { refusals, carried_out } = &error {
                         self.applied(refused::carried_out_of(batch, refusals, carried_out));
                     }
-                    let go_on = course.isolate && matches!(error, ApplyError::Refused { .. } | ApplyError::TooLarge(_));
+                    let go_on = course.ports < usize::MAX
+                        && matches!(error, ApplyError::Refused { .. } | ApplyError::TooLarge(_));
                     failures.push((batch, error));
                     if !go_on {
                         return (index, failures);

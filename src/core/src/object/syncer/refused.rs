@@ -22,7 +22,7 @@ impl<B: Backend> Syncer<B> {
         let mut ports = BTreeMap::new();
         // Where something is disliked, what is missing for others may be just that: they are tried again.
         let is_consequence = |refusal: &Refusal| refusal.cause.is_stale_view();
-        let all_alike = refusals.iter().all(is_consequence);
+        let all_alike = are_stale(refusals);
         let newcomers = batch.grown().map(|container| self.newcomers(container)).unwrap_or_default();
         for Refusal { op, cause } in refusals.iter().filter(|refusal| all_alike || !is_consequence(refusal)) {
             let refused = op.and_then(|op| batch.ops.get(op)).map_or(batch.ops.as_slice(), std::slice::from_ref);
@@ -74,6 +74,11 @@ impl<B: Backend> Syncer<B> {
             self.report.stuck.push(Stuck { object: key.to_string(), cause: cause.clone() });
         }
     }
+}
+
+/// Whether all of these say that there is something else than we thought, and none that something is disliked.
+pub(super) fn are_stale(refusals: &[Refusal]) -> bool {
+    refusals.iter().all(|refusal| refusal.cause.is_stale_view())
 }
 
 /// What was carried out of a batch that was refused.

@@ -5,10 +5,12 @@
 //! | --- | --- |
 //! | `containers` | which of them a sync has to look at |
 //! | `draining` | destinations that are retired, drain and go |
+//! | `halving` | who is refused is found where the kernel does not say |
 //! | `histories` | whatever goes wrong, the end is the same |
 
 mod containers;
 mod draining;
+mod halving;
 mod histories;
 
 use std::{

@@ -1,6 +1,9 @@
 //! What iptables-save prints, line by line, and as objects.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
 
 use portolan_core::addr::Family;
 
@@ -72,31 +75,60 @@ pub enum BadListing {
     Incomplete,
 }
 
-/// Our objects in a listing of one family, in order of their keys. `guards_loopback` says whether the chain KUBE-FIREWALL is
+/// Our objects in a listing of one family, in order of their keys; what tables of others have need not be understood.
+/// `guards_loopback` says whether the chain KUBE-FIREWALL is
 /// ours to keep: where it is not, the same chain is kubelet's.
 ///
 /// # Errors
 /// [`BadListing`], rather than to take what was not listed for what is not there.
 pub fn objects(family: Family, listing: &str, guards_loopback: bool) -> Result<Vec<(Key, Value)>, BadListing> {
     let mut objects = BTreeMap::new();
-    let mut current: Option<&str> = None;
+    let mut current = Current::None;
     let mut found = Found::default();
     for line in lines(listing) {
-        match (line?, current) {
-            (Line::Table(table), None) => current = Some(table),
-            (Line::Chain(chain), Some(_)) => found.chain(chain),
-            (Line::Rule { chain, rule, .. }, Some(_)) => found.rule(family, chain, rule),
-            (Line::Commit, Some(table)) => {
-                let found = std::mem::take(&mut found);
-                if let Some(table) = Table::parse(table) {
-                    found.into_objects(family, table, guards_loopback, &mut objects);
-                }
-                current = None;
+        match (line, current) {
+            (Ok(Line::Chain(_) | Line::Rule { .. }) | Err(_), Current::Others) => {}
+            (Ok(Line::Commit), Current::Others) => current = Current::None,
+            (Ok(Line::Table(table)), Current::None) => {
+                current = Table::parse(table).map_or(Current::Others, Current::Ours);
             }
-            _ => return Err(BadListing::Incomplete),
+            (Ok(Line::Chain(chain)), Current::Ours(_)) => found.chain(chain),
+            (Ok(Line::Rule { chain, rule, .. }), Current::Ours(_)) => found.rule(family, chain, rule),
+            (Ok(Line::Commit), Current::Ours(table)) => {
+                std::mem::take(&mut found).into_objects(family, table, guards_loopback, &mut objects);
+                current = Current::None;
+            }
+            (Ok(_), _) => return Err(BadListing::Incomplete),
+            (Err(bad), _) => return Err(bad),
         }
     }
-    if current.is_some() { Err(BadListing::Incomplete) } else { Ok(objects.into_iter().collect()) }
+    if current == Current::None { Ok(objects.into_iter().collect()) } else { Err(BadListing::Incomplete) }
+}
+
+/// A number that is another, but for one time in 2^64, where rules or chains in these listings are others. What counts packets
+/// and what tells the time is left out.
+pub(crate) fn sum(listings: &[String]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for line in listings.iter().flat_map(|listing| listing.lines()).filter(|line| !line.starts_with('#')) {
+        let counted = if line.starts_with(':') { line.rfind(" [") } else { None };
+        line.get(..counted.unwrap_or(line.len())).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+/// The same of several sums.
+pub(crate) fn sum_of(sums: &[u64]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    sums.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The table that a line is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Current {
+    None,
+    Ours(Table),
+    Others,
 }
 
 /// What a table has of ours: chains, and the jumps to them, each with its rules in order.
@@ -317,6 +349,31 @@ COMMIT
     }
 
     #[test]
+    fn a_sum_is_of_chains_and_rules_alone() {
+        let of = |listing: &str| sum(&[listing.to_owned()]);
+        let later =
+            LISTING.replace("22:18:25", "22:18:26").replace(":PREROUTING ACCEPT [0:0]", ":PREROUTING ACCEPT [7:420]");
+        assert_eq!(of(LISTING), of(&later));
+        for (rules, others) in [
+            ("-p icmp -j ACCEPT", "-p icmp -j DROP"),
+            (":PREROUTING ACCEPT", ":PREROUTING DROP"),
+            (":KUBE-SERVICES - [0:0]\n", ""),
+            ("*mangle", "*raw"),
+        ] {
+            assert_ne!(of(LISTING), of(&LISTING.replace(rules, others)), "{rules}");
+        }
+    }
+
+    #[test]
+    fn what_tables_of_others_have_need_not_be_understood() {
+        let others = "*raw\n:PREROUTING ACCEPT [0:0]\n:KUBE-SERVICES - [0:0]\n[unknown]\n-A KUBE-SERVICES\nCOMMIT\n";
+        assert_eq!(objects(Family::V4, others, true), Ok(vec![]));
+        assert_eq!(objects(Family::V4, &[others, LISTING].concat(), false), objects(Family::V4, LISTING, false));
+        let ours = others.replace("*raw", "*nat");
+        assert_eq!(objects(Family::V4, &ours, true), Err(BadListing::Line("[unknown]".to_owned())));
+    }
+
+    #[test]
     fn what_was_not_listed_is_not_taken_for_what_is_not_there() {
         for listing in [
             "*nat\n",
@@ -324,6 +381,8 @@ COMMIT
             ":KUBE-SERVICES - [0:0]\n",
             "COMMIT\n",
             "*nat\n*filter\nCOMMIT\n",
+            "*raw\n*filter\nCOMMIT\n",
+            "*raw\n",
         ] {
             assert_eq!(objects(Family::V4, listing, true), Err(BadListing::Incomplete), "{listing:?}");
         }

@@ -13,8 +13,9 @@ mod lock;
 mod variant;
 
 use std::{
-    fmt, fs,
+    fmt, fs, panic,
     path::{Path, PathBuf},
+    thread,
 };
 
 use portolan_core::addr::Family;
@@ -213,7 +214,41 @@ impl Programs {
         self.tools(family).clone()?.save(table)
     }
 
-    /// The same, with how many packets have met each rule.
+    /// These tables, as iptables-save prints them. iptables-nft asks the kernel for the chains of all tables to print one, so
+    /// it is run once and prints those of others with them, unless it fails at what others have in theirs. iptables-legacy
+    /// reads each table by itself.
+    ///
+    /// # Errors
+    /// When a program fails.
+    pub(crate) fn save_all(&self, family: Family, tables: &[&str]) -> Result<Vec<String>, ProgramError> {
+        let tools = self.tools(family).clone()?;
+        let at_once = (self.variant == Variant::Nft).then(|| tools.list(&[]));
+        match at_once {
+            Some(Ok(all)) => Ok(vec![all]),
+            Some(Err(error @ ProgramError::Child(_))) => Err(error),
+            Some(Err(_)) | None => tables.iter().map(|table| tools.save(table)).collect(),
+        }
+    }
+
+    /// Does something for each IP family that can be programmed, at the same time where there are threads to be had.
+    pub(crate) fn for_families<T: Send>(&self, work: impl Fn(Family) -> T + Sync) -> Vec<T> {
+        let families: Vec<_> = self.families().collect();
+        let work = &work;
+        thread::scope(|scope| {
+            let start = |family| {
+                let thread = thread::Builder::new().spawn_scoped(scope, move || work(family));
+                thread.map_err(|_| family)
+            };
+            let started: Vec<_> = families.into_iter().map(start).collect();
+            let end = |started: Result<thread::ScopedJoinHandle<'_, T>, _>| match started {
+                Ok(thread) => thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic)),
+                Err(family) => work(family),
+            };
+            started.into_iter().map(end).collect()
+        })
+    }
+
+    /// One table with how many packets have met each rule.
     ///
     /// # Errors
     /// As [`save`](Self::save).

@@ -3,7 +3,7 @@
 use portolan_core::addr::Family;
 use portolan_iptables::{NoFamily, Programs, Variant};
 
-use crate::support::{Test, sh};
+use crate::support::{Test, only, sh};
 
 pub(crate) const TESTS: &[Test] = &[
     ("without_a_sign_nft_is_used_and_nothing_is_written", without_a_sign_nft_is_used_and_nothing_is_written),
@@ -19,15 +19,6 @@ pub(crate) const TESTS: &[Test] = &[
 
 fn variant() -> Variant {
     Programs::find().expect("the programs are there").variant()
-}
-
-/// From here on this test's thread finds only what is linked from here.
-fn only(programs: &[(&str, &str)]) {
-    sh("mkdir /run/real /run/empty; mount --bind /usr/sbin /run/real; mount -t tmpfs tmpfs /run/empty");
-    sh("mount --bind /run/empty /usr/sbin; test -L /sbin || mount --bind /run/empty /sbin");
-    for (name, target) in programs {
-        sh(&format!("ln -s /run/real/{target} /usr/sbin/{name}"));
-    }
 }
 
 fn find_error() -> String {

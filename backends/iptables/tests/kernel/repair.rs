@@ -6,12 +6,13 @@ use portolan_core::{
 };
 use portolan_iptables::{Variant, Xtables};
 
-use crate::support::{Node, VariantTest, service};
+use crate::support::{Node, VariantTest, service, sh};
 
 pub(crate) const TESTS: &[VariantTest] = &[
     ("what_others_do_is_repaired", what_others_do_is_repaired),
     ("a_flush_is_repaired", a_flush_is_repaired),
     ("what_others_do_elsewhere_is_not_our_business", what_others_do_elsewhere_is_not_our_business),
+    ("a_resync_reads_only_what_has_changed", a_resync_reads_only_what_has_changed),
     ("our_own_commits_are_not_anothers", our_own_commits_are_not_anothers),
 ];
 
@@ -153,6 +154,28 @@ fn what_others_do_elsewhere_is_not_our_business(variant: Variant) {
     let before = node.syncer.stats().observations;
     let report = node.syncer.check().expect("nothing to do");
     assert_eq!((report.batches, node.syncer.stats().observations), (0, before));
+}
+
+fn a_resync_reads_only_what_has_changed(variant: Variant) {
+    let mut node = node(variant);
+    // After what we have written ourselves, the kernel of iptables-legacy is read once.
+    node.syncer.resync().expect("nothing to do");
+    let resync = |node: &mut Node| {
+        let before = node.syncer.stats().observations;
+        let report = node.syncer.resync().expect("repaired");
+        (node.syncer.stats().observations - before, report.drift.len(), report.batches)
+    };
+    sh("ip link set lo up; ping -c1 -W1 127.0.0.1 || true");
+    assert_eq!(resync(&mut node), (0, 0, 0), "{variant}: what counts packets is no change");
+    node.sh("ip6t -t nat -D KUBE-SERVICES 1");
+    assert_eq!(resync(&mut node), (1, 1, 1), "{variant}");
+    node.assert_converged();
+    node.syncer.resync().expect("nothing to do");
+    assert_eq!(resync(&mut node), (0, 0, 0), "{variant}");
+    node.sh("ipt -t nat -F; ipt -t nat -X");
+    let (looks, drifts, batches) = resync(&mut node);
+    assert!(looks == 1 && drifts > 9 && batches > 0, "{variant}: {drifts} drifts in {looks} looks");
+    node.assert_converged();
 }
 
 fn our_own_commits_are_not_anothers(variant: Variant) {

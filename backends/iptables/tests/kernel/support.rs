@@ -26,6 +26,55 @@ pub(crate) fn sh(script: &str) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
+/// From here on this test's thread finds only what is linked from here.
+pub(crate) fn only(programs: &[(&str, &str)]) {
+    sh("mkdir /run/real /run/empty; mount --bind /usr/sbin /run/real; mount -t tmpfs tmpfs /run/empty");
+    sh("mount --bind /run/empty /usr/sbin; test -L /sbin || mount --bind /run/empty /sbin");
+    for (name, target) in programs {
+        sh(&format!("ln -s /run/real/{target} /usr/sbin/{name}"));
+    }
+}
+
+/// From here on the runs of these programs of this kind are noted down: name and arguments, a line each. The programs of the
+/// other kind are gone.
+pub(crate) fn note_runs(variant: Variant) {
+    only(&[]);
+    for name in ["iptables", "ip6tables"].map(|stem| ["restore", "save"].map(|what| format!("{stem}-{variant}-{what}")))
+    {
+        for name in name {
+            sh(&format!(
+                "printf '#!/bin/sh\\necho {name} $* >> /run/runs\\nexec /run/real/xtables-{variant}-multi {name} \"$@\"\\n' \
+                   > /usr/sbin/{name}; chmod +x /usr/sbin/{name}"
+            ));
+        }
+    }
+}
+
+/// From here on iptables-legacy's restore of IPv4 is refused by the kernel where it is told of this: the tables before are
+/// written, and it says as much as it does then, which is the line of `COMMIT`.
+pub(crate) fn refuse_what_names(what: &str) {
+    sh(&format!(
+        "cat > /usr/sbin/iptables-legacy-restore <<'E'
+#!/bin/sh
+echo iptables-legacy-restore >> /run/runs
+cat > /run/input
+bad=$(grep -nm1 -- {what:?} /run/input | cut -d: -f1)
+real='/run/real/xtables-legacy-multi iptables-legacy-restore'
+[ -n \"$bad\" ] || exec $real \"$@\" < /run/input
+head -n $bad /run/input | tac | sed '1,/^[*]/d' | tac | $real \"$@\"
+line=$(grep -n ^COMMIT /run/input | cut -d: -f1 | while read n; do [ $n -lt $bad ] || {{ echo $n; break; }}; done)
+echo \"iptables-legacy-restore: line $line failed\" >&2
+exit 1
+E
+chmod +x /usr/sbin/iptables-legacy-restore"
+    ));
+}
+
+/// The runs that were noted down since this was last asked.
+pub(crate) fn runs() -> Vec<String> {
+    sh("touch /run/runs; cat /run/runs; rm /run/runs").lines().map(|line| line.trim_end().to_owned()).collect()
+}
+
 /// A node with one kind of iptables, and the sync engine on it.
 pub(crate) struct Node {
     pub(crate) variant: Variant,

@@ -6,12 +6,14 @@ use portolan_core::{
 };
 use portolan_iptables::{ChainName, Condition, Key, Part, RejectWith, Rule, Table, Target, Value, Variant, Xtables};
 
-use crate::support::{Node, VariantTest, rendered, service, sh, syncer};
+use crate::support::{Node, VariantTest, note_runs, refuse_what_names, rendered, runs, service, sh, syncer};
 
 pub(crate) const TESTS: &[VariantTest] = &[
     ("services_come_change_and_go", services_come_change_and_go),
     ("a_restart_writes_nothing", a_restart_writes_nothing),
+    ("a_look_takes_few_runs", a_look_takes_few_runs),
     ("a_port_that_is_refused_is_set_aside", a_port_that_is_refused_is_set_aside),
+    ("whom_legacy_does_not_name_is_found_in_few_runs", whom_legacy_does_not_name_is_found_in_few_runs),
     ("a_refusal_by_the_kernel_says_what_was_carried_out", a_refusal_by_the_kernel_says_what_was_carried_out),
     ("a_rule_that_is_gone_is_a_stale_view", a_rule_that_is_gone_is_a_stale_view),
     ("who_holds_the_lock_is_told", who_holds_the_lock_is_told),
@@ -59,6 +61,48 @@ fn a_restart_writes_nothing(variant: Variant) {
     assert_eq!((report.batches, report.drift.len()), (0, 0), "{variant}: {report:?}");
 }
 
+/// What a node that is restarted runs to find that all is as it should be.
+fn runs_of_a_look(node: &mut Node) -> Vec<String> {
+    node.restart();
+    runs();
+    for family in Family::ALL {
+        node.update(service(family, 1, 2));
+    }
+    let report = node.syncer.sync().expect("read");
+    assert_eq!((report.batches, report.drift.len()), (0, 0), "{report:?}");
+    let mut runs = runs();
+    runs.sort();
+    runs
+}
+
+fn a_look_takes_few_runs(variant: Variant) {
+    let mut node = Node::new(variant);
+    for family in Family::ALL {
+        node.update(service(family, 1, 2));
+    }
+    node.syncer.sync().expect("written");
+    note_runs(variant);
+    if variant == Variant::Legacy {
+        let expected = ["ip6tables", "iptables"]
+            .map(|stem| ["filter", "nat"].map(|table| format!("{stem}-legacy-save --table {table}")))
+            .concat();
+        assert_eq!(runs_of_a_look(&mut node), expected);
+        return;
+    }
+    let others = |rule: &str| {
+        let chain = format!("chain PREROUTING {{ type filter hook prerouting priority -300; {rule}; }}");
+        sh(&format!("/run/real/nft 'table ip raw {{ set x {{ type ipv4_addr; }}; {chain}; }}'"));
+    };
+    // What iptables prints of it is another rule.
+    others("ip saddr @x counter drop");
+    assert_eq!(runs_of_a_look(&mut node), ["ip6tables-nft-save", "iptables-nft-save"]);
+    // And here it gives up.
+    others("meta mark set 0x5");
+    let of_ours = ["--table filter", "--table nat"].map(|table| format!("iptables-nft-save {table}"));
+    let expected = [&["ip6tables-nft-save".to_owned(), "iptables-nft-save".to_owned()], of_ours.as_slice()].concat();
+    assert_eq!(runs_of_a_look(&mut node), expected);
+}
+
 fn a_port_that_is_refused_is_set_aside(variant: Variant) {
     let mut node = Node::new(variant);
     let [good, mut bad] = [1, 2].map(|number| service(Family::V4, number, 2));
@@ -75,6 +119,33 @@ fn a_port_that_is_refused_is_set_aside(variant: Variant) {
     );
     for (key, _) in rendered(&good) {
         assert!(node.syncer.tracker().present(&key).is_some(), "{variant}: {key}");
+    }
+    node.assert_converged();
+}
+
+fn whom_legacy_does_not_name_is_found_in_few_runs(variant: Variant) {
+    // iptables-nft names the line of each rule that the kernel refuses.
+    if variant == Variant::Nft {
+        return;
+    }
+    let mut node = Node::new(variant);
+    note_runs(variant);
+    refuse_what_names("default/service-77:http");
+    runs();
+    for number in 1..=128 {
+        node.update(service(Family::V4, number, 2));
+    }
+    let report = node.syncer.sync().expect("the rest goes in");
+    let [quarantined] = report.quarantined.as_slice() else { panic!("{report:?}") };
+    assert_eq!(*quarantined.port.name, service(Family::V4, 77, 2).name);
+    let runs = runs().iter().filter(|run| *run == "iptables-legacy-restore").count();
+    // The logarithm of 128 is 7, and each step has two halves; one more is the node's own rules.
+    assert!((8..=18).contains(&runs), "{runs} runs");
+    for number in [1, 76, 78, 128] {
+        let missing = rendered(&service(Family::V4, number, 2))
+            .into_iter()
+            .find(|(key, _)| node.syncer.tracker().present(key).is_none());
+        assert_eq!(missing, None);
     }
     node.assert_converged();
 }

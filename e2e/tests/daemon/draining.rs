@@ -95,7 +95,8 @@ impl Backend for Told {
 }
 
 fn telemetry() -> Result<(Telemetry, HttpServers)> {
-    let (health, metrics) = (Arc::new(Health::new(&Family::ALL, PERIOD)), Metrics::new(Vec::new(), AtLoopback::Nobody)?);
+    let (health, metrics) =
+        (Arc::new(Health::new(&Family::ALL, PERIOD)), Metrics::new(Vec::new(), AtLoopback::Nobody)?);
     let about = About {
         mode: "nftables",
         profiling: false,

@@ -61,7 +61,7 @@ impl<B: Backend> Syncer<B> {
     }
 
     const fn limits_ahead(&self) -> Limits {
-        Limits { bytes: BYTES, rebuilds_in_parts: false, isolate: false, additions_only: self.additions_only }
+        Limits { bytes: BYTES, rebuilds_in_parts: false, ports: usize::MAX, additions_only: self.additions_only }
     }
 
     /// How many batches of a plan's additions are written. What was written before something went wrong is found when the

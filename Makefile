@@ -6,7 +6,7 @@ LAB_PACKAGES := nftables iproute2 util-linux procps
 # What the test oracle is compiled against.
 ORACLE_PACKAGES := libnftnl-dev libmnl-dev pkg-config
 # Tests that neither `cargo test` nor `--all-targets` takes for one.
-BY_HAND := --test kube_proxy --test endpointslices --test http_parity --test switching
+BY_HAND := --test kube_proxy --test endpointslices --test http_parity --test switching_kube_proxy
 # Tests that end with the count of what they tried.
 COUNTED := --test scenarios --test trace --test orders --test properties --test rejected
 

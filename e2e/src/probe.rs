@@ -1,7 +1,7 @@
 //! A client: one connection, datagram or echo request, and what became of it.
 
 use std::{
-    io::{self, BufRead as _, BufReader, ErrorKind},
+    io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _},
     net::{IpAddr, SocketAddr, TcpStream, UdpSocket},
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
     time::{Duration, Instant},
@@ -84,6 +84,22 @@ pub fn kernel_speaks(protocol: Protocol) -> Result<bool, Error> {
         Err(error) if error.raw_os_error() == Some(nix::libc::EPROTONOSUPPORT) => Ok(false),
         Err(source) => Err(Error::Client { host: "this machine", protocol: "sctp", source }),
     }
+}
+
+/// How long a connection that must be alive may take to echo: only reached when it is not.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Whether a connection to a server that echoes is alive.
+///
+/// # Errors
+/// When it is not, or what comes back is not what was sent.
+pub fn still_echoes(mut stream: &TcpStream) -> io::Result<()> {
+    const WORD: [u8; 5] = *b"echo?";
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(&WORD)?;
+    let mut answer = [0; WORD.len()];
+    stream.read_exact(&mut answer)?;
+    if answer == WORD { Ok(()) } else { Err(ErrorKind::InvalidData.into()) }
 }
 
 /// A client of the calling thread's namespace, before it asks.

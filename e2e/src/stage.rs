@@ -8,7 +8,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{self, Read as _, Write as _},
     net::{TcpStream, UdpSocket},
     thread,
     time::Duration,
@@ -24,7 +23,7 @@ use crate::{
     server::{Listener, Servers},
 };
 
-/// How long a connection that must be alive may take to echo: only reached when it is not.
+/// How long a connection may take to be made: only reached when something is wrong.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A lab with a scenario's servers and open connections.
@@ -93,7 +92,7 @@ impl<'scenario> Stage<'scenario> {
     pub fn play(&mut self, step: &'scenario Step, proxy: ServiceProxy) -> Result<Played, Error> {
         let mut played = Played::default();
         for name in &step.alive {
-            if let Some(Err(error)) = self.open.get(name.as_str()).map(still_echoes) {
+            if let Some(Err(error)) = self.open.get(name.as_str()).map(probe::still_echoes) {
                 played.failures.push(format!("the open connection {name} does not echo any more: {error}\n"));
             }
         }
@@ -140,13 +139,4 @@ impl<'scenario> Stage<'scenario> {
                 .collect()
         })
     }
-}
-
-fn still_echoes(mut stream: &TcpStream) -> io::Result<()> {
-    const WORD: [u8; 5] = *b"echo?";
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(&WORD)?;
-    let mut answer = [0; WORD.len()];
-    stream.read_exact(&mut answer)?;
-    if answer == WORD { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
 }

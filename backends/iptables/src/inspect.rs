@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 use portolan_core::{
     addr::Family,
     desired::{LocalDetector, Vip},
-    inspect::{Held, Inspect, Legible, Objects, Predecessor as _, Removal, Ruleset, Running},
+    inspect::{Held, Inspect, Legible, Objects, Ruleset},
     object::{BackendError, Figure, FigureKind, FrontendCounts, LiveFrontend},
     trace::{Packet, Trace, World},
 };
@@ -18,7 +18,6 @@ use crate::{
     listing::{self, Line},
     names::{ChainName, Table},
     parse,
-    predecessor::Leftovers,
     rule::{Condition, Is, Rule, State, Target},
     text, trace,
     value::Value,
@@ -99,23 +98,6 @@ impl Inspect for Xtables {
     /// Other programs have their rules in the same tables.
     fn other_tables(&mut self, _: Family) -> Result<Vec<String>, BackendError> {
         Ok(Vec::new())
-    }
-
-    fn remove(&mut self, dry_run: bool) -> Removal {
-        let mut removal = Removal::default();
-        let leftovers = match self.is_present() {
-            Ok(false) => return removal,
-            Ok(true) => Leftovers::open(Running::None),
-            Err(error) => {
-                removal.troubled("chains of iptables cannot be looked for".to_owned(), error);
-                return removal;
-            }
-        };
-        match leftovers {
-            Ok(mut leftovers) => removal.append(leftovers.remove(dry_run)),
-            Err(error) => removal.troubled("chains of iptables cannot be looked for".to_owned(), error),
-        }
-        removal
     }
 }
 

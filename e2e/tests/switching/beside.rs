@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use portolan_e2e::{
-    Lab, Options,
+    Lab, Mode, Options,
     cast::CLUSTER_CIDR,
     controlplane::Binary,
     daemon::{Daemon, until},
@@ -14,11 +14,13 @@ use portolan_e2e::{
     product::Portolan,
     scenario::ServiceProxy,
 };
+use portolan_iptables::Variant;
 use serde_json::Value;
 
 use super::{
-    leftovers,
-    world::{World, metric, service},
+    cluster::Cluster,
+    predecessors,
+    world::{metric, service},
 };
 
 /// The usual ports are kube-proxy's as long as it runs.
@@ -36,21 +38,21 @@ const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/default/events";
 
 pub(crate) fn still_running(binary: &Binary, mode: ServiceProxy) -> Result<()> {
     let lab = Lab::new(&Options::default())?;
-    let mut world = World::new(&lab, binary, mode)?;
-    let node = world.node()?;
-    world.apply(service("moving", 11, &["pod-a2"])?)?;
-    let kube_proxy = world.start_kube_proxy()?;
-    world.everybody_meets("kube-proxy serves", 11, &["pod-a2:8080"])?;
+    let mut cluster = Cluster::new(&lab, binary, mode, Variant::Nft)?;
+    let node = cluster.world.node()?;
+    cluster.change(|world| world.apply(service("moving", 11, &["pod-a2"])?))?;
+    let kube_proxy = cluster.start_kube_proxy()?;
+    cluster.world.everybody_meets("kube-proxy serves", 11, &["pod-a2:8080"])?;
 
-    let daemon = start(&world, node)?;
+    let daemon = start(&cluster, node)?;
     daemon.logs(0, REMOVED)?;
     // In nftables mode kube-proxy sees at the next change that its tables are gone.
-    world.apply(service("moving", 11, &["pod-b1"])?)?;
+    cluster.change(|world| world.apply(service("moving", 11, &["pod-b1"])?))?;
     daemon.logs(0, WARNING)?;
     let removed = count(&daemon, REMOVED);
     wait_for_gauge(node, 1.0)?;
     let event = until("an Event", || {
-        let events = world.plane.api.get(EVENTS)?;
+        let events = cluster.plane.api.get(EVENTS)?;
         let mut events = events.pointer("/items").and_then(Value::as_array).into_iter().flatten();
         Ok::<_, anyhow::Error>(events.find(|event| text(event, "/reason") == "ConflictingProxy").cloned())
     })?;
@@ -61,24 +63,24 @@ pub(crate) fn still_running(binary: &Binary, mode: ServiceProxy) -> Result<()> {
     let looked = looks(node)?;
     until("looks at the rules", || Ok::<_, anyhow::Error>((looks(node)? >= looked + 6.0).then_some(())))?;
     ensure!(count(&daemon, WARNING) == 1 && count(&daemon, REMOVED) == removed, "{:#?}", daemon.log());
-    ensure!(node.enter(leftovers::is_present)??, "kube-proxy's rules are gone");
-    world.everybody_meets("both serve", 11, &["pod-b1:8080"])?;
+    ensure!(node.enter(|| predecessors::is_present(Mode::Nftables))??, "kube-proxy's rules are gone");
+    cluster.world.everybody_meets("both serve", 11, &["pod-b1:8080"])?;
 
     // The way to the API server ends with kube-proxy.
     kube_proxy.end(Signal::SIGTERM)?;
-    node.enter(leftovers::remove)??;
+    node.enter(|| predecessors::remove(Mode::Nftables))??;
     daemon.logs(0, "kube-proxy's rules are gone again")?;
     wait_for_gauge(node, 0.0)?;
-    world.everybody_meets("Portolan serves alone", 11, &["pod-b1:8080"])
+    cluster.world.everybody_meets("Portolan serves alone", 11, &["pod-b1:8080"])
 }
 
 /// Portolan, as a client of kube-proxy's API server, looking once a second.
-fn start(world: &World<'_>, node: &Host) -> Result<Daemon> {
+fn start(cluster: &Cluster<'_>, node: &Host) -> Result<Daemon> {
     let flags = [
         "--proxy-mode=nftables".to_owned(),
         format!("--hostname-override={}", node.name()),
         format!("--cluster-cidr={CLUSTER_CIDR}"),
-        format!("--kubeconfig={}", world.plane.credentials().kubeconfig().display()),
+        format!("--kubeconfig={}", cluster.plane.credentials().kubeconfig().display()),
         format!("--healthz-bind-address={HEALTHZ}"),
         format!("--metrics-bind-address={METRICS}"),
         "--iptables-sync-period=1s".to_owned(),

@@ -1,9 +1,10 @@
 //! What CNI plugins and kubelet have in iptables' tables, as they write it: none of it may be touched, and it works whichever
 //! proxy is there.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use portolan_core::addr::Family;
 use portolan_e2e::{cast::named, host::Host};
+use portolan_iptables::Variant;
 
 /// Where the node has a hostPort.
 pub(crate) const HOST_PORT: u16 = 8088;
@@ -11,8 +12,21 @@ pub(crate) const HOST_PORT: u16 = 8088;
 /// The pod and its port that a hostPort leads to.
 pub(crate) const POD: (&str, u16) = ("pod-a2", 8080);
 
-/// The chains of portmap (hostPorts), flannel (masquerade of what leaves the cluster) and Calico (its frame), and those of
-/// kubelet.
+/// The chains of kubelet (pkg/kubelet/kubelet_network_linux.go).
+fn kubelets_rules(family: Family) -> String {
+    let canary = ":KUBE-KUBELET-CANARY - [0:0]\n";
+    let firewall = r#":KUBE-FIREWALL - [0:0]
+-I INPUT -j KUBE-FIREWALL
+-I OUTPUT -j KUBE-FIREWALL
+-A KUBE-FIREWALL ! -s 127.0.0.0/8 -d 127.0.0.0/8 -m comment --comment "block incoming localnet connections" -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP
+"#;
+    let firewall = if family == Family::V4 { firewall } else { "" };
+    format!(
+        "*mangle\n{canary}:KUBE-IPTABLES-HINT - [0:0]\nCOMMIT\n*nat\n{canary}COMMIT\n*filter\n{canary}{firewall}COMMIT\n"
+    )
+}
+
+/// The chains of portmap (hostPorts), flannel (masquerade of what leaves the cluster) and Calico (its frame).
 fn rules(family: Family) -> Result<String> {
     let (pod, bits, all, own) = match family {
         Family::V4 => (named(POD.0)?.v4.to_string(), 32, "10.244.0.0/16", "10.244.1.0/24"),
@@ -20,26 +34,16 @@ fn rules(family: Family) -> Result<String> {
     };
     let to = if family == Family::V4 { format!("{pod}:{}", POD.1) } else { format!("[{pod}]:{}", POD.1) };
     Ok(format!(
-        r#"*mangle
-:KUBE-KUBELET-CANARY - [0:0]
-:KUBE-IPTABLES-HINT - [0:0]
-COMMIT
-*filter
-:KUBE-KUBELET-CANARY - [0:0]
-:KUBE-FIREWALL - [0:0]
+        r#"*filter
 :FLANNEL-FWD - [0:0]
 :cali-FORWARD - [0:0]
--A INPUT -j KUBE-FIREWALL
--A OUTPUT -j KUBE-FIREWALL
 -A FORWARD -m comment --comment "cali:wUHhoiAYhphO9Mso" -j cali-FORWARD
 -A FORWARD -m comment --comment "flanneld forward" -j FLANNEL-FWD
--A KUBE-FIREWALL -m comment --comment "block incoming localnet connections" -m mark --mark 0x8000/0x8000 -j DROP
 -A FLANNEL-FWD -s {all} -m comment --comment "flanneld forward" -j ACCEPT
 -A FLANNEL-FWD -d {all} -m comment --comment "flanneld forward" -j ACCEPT
 -A cali-FORWARD -m comment --comment "cali:vjrMJCRpqwy5oRoX" -j MARK --set-xmark 0x0/0xe0000
 COMMIT
 *nat
-:KUBE-KUBELET-CANARY - [0:0]
 :CNI-HOSTPORT-DNAT - [0:0]
 :CNI-HOSTPORT-MASQ - [0:0]
 :CNI-HOSTPORT-SETMARK - [0:0]
@@ -67,27 +71,56 @@ COMMIT
     ))
 }
 
-/// Writes them, with the node's iptables.
-pub(crate) fn install(node: &Host) -> Result<()> {
-    for (family, program) in [(Family::V4, "iptables-restore"), (Family::V6, "ip6tables-restore")] {
-        node.command(program).arg("--noflush").input(rules(family)?).expect_exit(0)?;
+/// How the programs of a family begin.
+pub(crate) const fn stem(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "iptables",
+        Family::V6 => "ip6tables",
     }
-    Ok(())
 }
 
-/// All chains and rules of iptables but kube-proxy's own, without counters.
-pub(crate) fn listing(node: &Host) -> Result<Vec<String>> {
+/// Writes kubelet's chains, with iptables of this kind.
+pub(crate) fn install_kubelets(node: &Host, variant: Variant) -> Result<()> {
+    Family::ALL.into_iter().try_for_each(|family| restore(node, variant, family, kubelets_rules(family)))
+}
+
+/// Writes all of them.
+pub(crate) fn install(node: &Host, variant: Variant) -> Result<()> {
+    install_kubelets(node, variant)?;
+    Family::ALL.into_iter().try_for_each(|family| restore(node, variant, family, rules(family)?))
+}
+
+fn restore(node: &Host, variant: Variant, family: Family, rules: String) -> Result<()> {
+    let program = format!("{}-{variant}-restore", stem(family));
+    Ok(node.command(program).arg("--noflush").input(rules).expect_exit(0).map(drop)?)
+}
+
+/// All rules of iptables and the chains that programs have made, but a service proxy's, without counters.
+pub(crate) fn listing(node: &Host, variant: Variant) -> Result<Vec<String>> {
     let mut lines = Vec::new();
-    for program in ["iptables-save", "ip6tables-save"] {
-        let saved = node.command(program).expect_exit(0)?;
-        let kept = saved.lines().filter(|line| !line.starts_with('#') && !is_kube_proxys(line));
+    for family in Family::ALL {
+        let saved = node.command(format!("{}-{variant}-save", stem(family))).expect_exit(0)?;
+        let is_chain = |line: &str| line.starts_with(':') && line.contains(" - [");
+        // kubelet has this chain for IPv4 alone, and kube-proxy for both.
+        let is_proxys = |line: &str| is_kube_proxys(line) || family == Family::V6 && line.contains("KUBE-FIREWALL");
+        let kept = saved.lines().filter(|line| (is_chain(line) || line.starts_with('-')) && !is_proxys(line));
         lines.extend(kept.map(|line| line.split(" [").next().unwrap_or(line).to_owned()));
     }
     lines.sort();
     Ok(lines)
 }
 
-/// Whether a line of iptables-save is about a chain of kube-proxy's, in words of its own and not of the code under test.
+/// Sees that nothing of it has changed.
+pub(crate) fn ensure_same(before: &[String], after: &[String]) -> Result<()> {
+    let only = |here: &[String], there: &[String]| {
+        here.iter().filter(|line| !there.contains(line)).cloned().collect::<Vec<_>>()
+    };
+    let (gone, new) = (only(before, after), only(after, before));
+    ensure!(before == after, "others' rules are not as they were: gone are {gone:#?}, new are {new:#?}");
+    Ok(())
+}
+
+/// Whether a line of iptables-save is about a chain of a service proxy's, in words of its own and not of the code under test.
 pub(crate) fn is_kube_proxys(line: &str) -> bool {
     let theirs = ["KUBE-KUBELET-CANARY", "KUBE-IPTABLES-HINT", "KUBE-FIREWALL"];
     line.contains("KUBE-") && !theirs.iter().any(|chain| line.contains(chain))

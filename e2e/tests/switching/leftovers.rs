@@ -1,48 +1,21 @@
 //! What proxies leave behind, and what is removed of it, without any traffic.
 
-use std::{collections::BTreeSet, fs};
+use std::collections::BTreeSet;
 
 use anyhow::{Result, bail, ensure};
-use portolan::backends::{dataplane, predecessors};
-use portolan_core::{desired::NodePolicy, inspect::Removal};
-use portolan_e2e::Mode;
 use portolan_e2e::{
+    Mode,
     daemon::{Rules as _, lone},
-    host::Host,
     product::Portolan,
-    scenario::manifest,
 };
 
-use super::cni;
-
-/// What a Portolan in this mode removes, or with `dry_run` would remove.
-pub(crate) fn removal(running: Mode, dry_run: bool) -> Result<Removal> {
-    let mut all = Removal::default();
-    for left in predecessors(Some(running)) {
-        all.append(left?.remove(dry_run));
-    }
-    Ok(all)
-}
-
-/// Removes it, and sees that nothing is left.
-pub(crate) fn remove() -> Result<Removal> {
-    let removed = removal(Mode::Nftables, false)?;
-    ensure!(removal(Mode::Nftables, true)?.removed.is_empty(), "something is still there");
-    Ok(removed)
-}
-
-/// Whether another proxy than a Portolan in nftables mode seems to run.
-pub(crate) fn is_present() -> Result<bool> {
-    for left in predecessors(Some(Mode::Nftables)) {
-        if left?.is_present()? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
+use super::{
+    cni,
+    predecessors::{is_present, removal, remove},
+};
 
 /// A part of what kube-proxy writes in iptables mode, with its words.
-const IPTABLES_MODE: &str = r#"*mangle
+pub(crate) const IPTABLES_MODE: &str = r#"*mangle
 :KUBE-PROXY-CANARY - [0:0]
 COMMIT
 *filter
@@ -74,15 +47,15 @@ pub(crate) fn written_by_iptables_legacy() -> Result<()> {
         .arg("--noflush")
         .input(format!("*filter\n{others}COMMIT\n"))
         .expect_exit(0)?;
-    ensure!(node.enter(is_present)??);
-    let report = node.enter(remove)??;
+    ensure!(node.enter(|| is_present(Mode::Nftables))??);
+    let report = node.enter(|| remove(Mode::Nftables))??;
     ensure!(report.removed.len() == 6 && report.trouble.is_empty() && report.kept.is_empty(), "{report:#?}");
     for program in ["iptables-legacy-save", "ip6tables-legacy-save"] {
         let saved = node.command(program).expect_exit(0)?;
         ensure!(!saved.lines().any(cni::is_kube_proxys), "{saved}");
         ensure!(program.starts_with("ip6") || saved.contains("-A INPUT -j KUBE-FIREWALL"), "{saved}");
     }
-    ensure!(!node.enter(is_present)??);
+    ensure!(!node.enter(|| is_present(Mode::Nftables))??);
     Ok(())
 }
 
@@ -91,7 +64,7 @@ pub(crate) fn anothers_rule_leads_to_it() -> Result<()> {
     let anothers = "*nat\n:CNI-SETMARK - [0:0]\n-A CNI-SETMARK -j KUBE-MARK-MASQ\nCOMMIT\n";
     node.command("iptables-nft-restore").input(IPTABLES_MODE).expect_exit(0)?;
     node.command("iptables-nft-restore").arg("--noflush").input(anothers).expect_exit(0)?;
-    let report = node.enter(remove)??;
+    let report = node.enter(|| remove(Mode::Nftables))??;
     ensure!(report.removed.len() == 3 && report.trouble.is_empty(), "{report:#?}");
     let [kept] = report.kept.as_slice() else { bail!("{report:#?}") };
     ensure!(kept.contains("KUBE-MARK-MASQ") && kept.contains("CNI-SETMARK"), "{kept}");
@@ -106,11 +79,11 @@ pub(crate) fn the_link_of_ipvs_mode() -> Result<()> {
     let node = lone()?;
     // Not every kernel has dummy links, and what it is does not matter.
     node.command("ip").args(["link", "add", "kube-ipvs0", "type", "veth", "peer", "name", "other"]).expect_exit(0)?;
-    ensure!(node.enter(is_present)??);
-    let report = node.enter(remove)??;
+    ensure!(node.enter(|| is_present(Mode::Nftables))??);
+    let report = node.enter(|| remove(Mode::Nftables))??;
     let [removed] = report.removed.as_slice() else { bail!("{report:#?}") };
     ensure!(removed == "link kube-ipvs0, of kube-proxy's ipvs mode" && report.trouble.is_empty());
-    ensure!(!node.enter(is_present)??);
+    ensure!(!node.enter(|| is_present(Mode::Nftables))??);
     ensure!(!node.command("ip").arg("link").expect_exit(0)?.contains("kube-ipvs0"));
     Ok(())
 }
@@ -159,7 +132,7 @@ COMMIT
 pub(crate) fn what_portolans_iptables_mode_left_goes() -> Result<()> {
     let node = lone()?;
     node.command("iptables-nft-restore").input(PORTOLANS_OWN).expect_exit(0)?;
-    let removal = node.enter(remove)??;
+    let removal = node.enter(|| remove(Mode::Nftables))??;
     ensure!(removal.removed.len() == 2 && removal.trouble.is_empty() && removal.kept.is_empty(), "{removal:#?}");
     let saved = node.command("iptables-nft-save").expect_exit(0)?;
     ensure!(!saved.contains("KUBE"), "{saved}");
@@ -183,78 +156,5 @@ pub(crate) fn no_iptables_legacy() -> Result<()> {
         let told = log.lines().any(|line| line.contains(&format!("table {table} of iptables-legacy cannot be read")));
         ensure!(told && log.contains("`kube-proxy --cleanup`"), "{log}");
     }
-    Ok(())
-}
-
-/// A node that Portolan has programmed.
-fn programmed(portolan: &Portolan) -> Result<Host> {
-    let (node, folder) = (lone()?, tempfile::tempdir()?);
-    fs::write(folder.path().join("all.json"), manifest(&[]))?;
-    portolan.once(folder.path(), &node).expect_exit(0)?;
-    Ok(node)
-}
-
-pub(crate) fn cleanup() -> Result<()> {
-    let portolan = Portolan::find()?;
-    let node = programmed(&portolan)?;
-    node.nft("add table ip kube-proxy; add table inet another")?;
-    let run = |more: &[&str]| portolan.on(&node).arg("cleanup").args(more).expect_exit(0);
-    let (listing, generation) = (node.listing()?, node.generation()?);
-    for mode in [[].as_slice(), &["--mode", "nftables"]] {
-        let said = run(&[mode, &["--dry-run"]].concat())?;
-        ensure!(said == "would remove table portolan for IPv4\nwould remove table portolan for IPv6\n", "{said}");
-    }
-    let refused = portolan.on(&node).args(["cleanup", "--mode", "ipvs"]).output()?;
-    ensure!(
-        refused.status.code() == Some(1)
-            && String::from_utf8(refused.stderr)?.contains("[possible values: iptables, nftables]")
-    );
-    ensure!((node.listing()?, node.generation()?) == (listing, generation), "nothing is removed by these");
-    ensure!(run(&["--mode", "nftables"])? == "removed table portolan for IPv4\nremoved table portolan for IPv6\n");
-    ensure!(run(&[])? == "nothing to remove: the kernel holds nothing of Portolan's\n");
-    ensure!(run(&["--dry-run"])? == "nothing to remove: the kernel holds nothing of Portolan's\n");
-    let left = node.nft("list tables")?;
-    ensure!(left.lines().collect::<BTreeSet<_>>() == ["table inet another", "table ip kube-proxy"].into(), "{left}");
-    Ok(())
-}
-
-pub(crate) fn chains_of_one_name() -> Result<()> {
-    let (portolan, node) = (Portolan::find()?, lone()?);
-    node.command("iptables-nft-restore").input(IPTABLES_MODE).expect_exit(0)?;
-    let cleanup = || portolan.on(&node).arg("cleanup").expect_exit(0);
-    let saved = || node.command("iptables-nft-save").expect_exit(0);
-    ensure!(cleanup()? == "nothing to remove: the kernel holds nothing of Portolan's\n");
-    ensure!(saved()?.contains("-j KUBE-SEP-ABCDEFGHIJKLMNOP"), "they are kube-proxy's");
-    // The first sync adopts what kube-proxy has written.
-    let program = || -> Result<_> { Ok(dataplane(Mode::Iptables, &NodePolicy::default())?.sync()?) };
-    node.enter(program)??;
-    ensure!(saved()?.contains("-j KUBE-EXTERNAL-SERVICES"));
-    let removed = cleanup()?;
-    ensure!(removed.lines().any(|line| line.contains("chains KUBE-* in table ip nat, of iptables mode")), "{removed}");
-    ensure!(!saved()?.contains("KUBE-"), "{}", saved()?);
-    Ok(())
-}
-
-pub(crate) fn cleanup_all() -> Result<()> {
-    let portolan = Portolan::find()?;
-    let node = programmed(&portolan)?;
-    node.command("iptables-nft-restore").input(IPTABLES_MODE).expect_exit(0)?;
-    node.nft("add table ip kube-proxy; add table ip6 kube-proxy; add table inet another")?;
-    // In kube-proxy's place the daemon needs no subcommand.
-    let removed = portolan.on(&node).arg("--cleanup").expect_exit(0)?;
-    let expected = [
-        "removed table portolan for IPv4",
-        "removed table portolan for IPv6",
-        "removed table ip kube-proxy, of kube-proxy's nftables mode",
-        "removed table ip6 kube-proxy, of kube-proxy's nftables mode",
-        "removed 4 chains KUBE-* in table ip nat, of iptables mode",
-        "removed 2 chains KUBE-* in table ip filter, of iptables mode",
-        "removed chain KUBE-PROXY-CANARY in table ip mangle, of iptables mode",
-    ];
-    ensure!(removed.lines().eq(expected), "{removed}");
-    let listing = node.listing()?;
-    ensure!(!["portolan", "kube-proxy", "KUBE-"].iter().any(|name| listing.contains(name)), "{listing}");
-    ensure!(listing.contains("table inet another"), "{listing}");
-    ensure!(portolan.on(&node).args(["run", "--cleanup"]).expect_exit(0)?.is_empty(), "there is nothing left");
     Ok(())
 }

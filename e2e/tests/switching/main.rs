@@ -1,22 +1,24 @@
-//! A node's proxy is changed, from the real kube-proxy to Portolan and back, as an image swap does it: the old one gets
-//! SIGTERM and nothing cleans up after it.
+//! Portolan changes its mode, as an edit of `mode` and a restart do it: the old one gets SIGTERM and nothing cleans up after it.
+//! The same with the real kube-proxy as the other proxy is in `kube_proxy.rs`.
 //!
 //! ```text
-//!   kube-proxy 1.37.2        Portolan                          kube-proxy                    portolan cleanup
-//!   ------------ SIGTERM | --- complete, leftovers gone --- SIGTERM | --- complete ------------------- | ---
-//!                        Services change, each time: what the new proxy says is what packets meet;
-//!                        what it does not translate any more meets what Portolan left, until cleanup
+//!   one mode                 another mode                       the first again
+//!   ------------ SIGTERM | --- complete, leftovers gone,    SIGTERM | --- complete, leftovers gone, ... | portolan cleanup
+//!                             Services change, restart
 //! ```
 
-mod beside;
+mod cleanup;
 mod cni;
+mod ipvs;
 mod leftovers;
+mod predecessors;
+mod successor;
 mod traffic;
 mod world;
 
 use std::{
     process::ExitCode,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
 };
 
 use anyhow::{Result, ensure};
@@ -24,29 +26,30 @@ use nix::sys::signal::Signal;
 use portolan_core::addr::Family;
 use portolan_e2e::{
     Lab, Mode, Options,
-    controlplane::{Binary, KubeProxy},
-    daemon::{Daemon, Rules as _, test, until},
+    daemon::{Daemon, test, until},
     harness::{self, Failure, Test},
+    host::Host,
     product::Portolan,
-    scenario::ServiceProxy,
 };
+use portolan_iptables::Variant;
 
-use self::{
-    traffic::Traffic,
-    world::{
-        LOAD_BALANCER, NODE_PORT, REFUSED, SILENT, World, at_node, is_ready, load_balancer, metric, node_port, service,
-        vip,
-    },
-};
+use self::world::{World, is_ready};
 
 fn main() -> ExitCode {
-    harness::run(tests, || ())
+    harness::run(|| Ok::<_, Failure>(tests()), || ())
 }
 
-/// A test with the real kube-proxy in one of its modes.
-type Case = fn(&Binary, ServiceProxy) -> Result<()>;
+/// A mode of Portolan, on a node whose iptables are of this kind.
+type Setup = (Mode, Variant);
 
-fn tests() -> Result<Vec<Test>, Failure> {
+const NFTABLES: Setup = (Mode::Nftables, Variant::Nft);
+const NFTABLES_BESIDE_LEGACY: Setup = (Mode::Nftables, Variant::Legacy);
+const IPTABLES: Setup = (Mode::Iptables, Variant::Nft);
+const LEGACY: Setup = (Mode::Iptables, Variant::Legacy);
+
+const SETUPS: [(&str, Setup); 3] = [("nftables", NFTABLES), ("iptables-nft", IPTABLES), ("iptables-legacy", LEGACY)];
+
+fn tests() -> Vec<Test> {
     let mut tests = vec![
         test("what iptables-legacy has written is removed by its own programs", leftovers::written_by_iptables_legacy),
         test("without the programs of iptables-legacy it is told what to do", leftovers::no_iptables_legacy),
@@ -57,132 +60,94 @@ fn tests() -> Result<Vec<Test>, Failure> {
             leftovers::what_is_adopted_stays,
         ),
         test("what Portolan's iptables mode left goes", leftovers::what_portolans_iptables_mode_left_goes),
-        test("cleanup removes what is Portolan's, and --dry-run nothing", leftovers::cleanup),
-        test("cleanup tells Portolan's chains from kube-proxy's of the same names", leftovers::chains_of_one_name),
-        test("--cleanup removes what is any service proxy's", leftovers::cleanup_all),
+        test("cleanup removes what is Portolan's, and --dry-run nothing", cleanup::of_nftables_mode),
+        test("cleanup tells Portolan's chains from kube-proxy's of the same names", cleanup::chains_of_one_name),
+        test("--cleanup removes what is any service proxy's", cleanup::of_any_proxy),
     ];
-    let binary = Binary::unless_missing("the real kube-proxy is not there").map_err(|missing| missing.to_string())?;
-    let Some(binary) = binary.map(Arc::new) else { return Ok(tests) };
-    for (name, mode) in
-        [("nftables", ServiceProxy::KubeProxy(Mode::Nftables)), ("iptables", ServiceProxy::KubeProxy(Mode::Iptables))]
-    {
-        let cases: [(&str, Case); 2] = [
-            ("there and back, under traffic", there_and_back),
-            ("still running beside Portolan", beside::still_running),
-        ];
-        for (what, case) in cases {
-            let binary = Arc::clone(&binary);
-            tests.push(test(&format!("kube-proxy in {name} mode, {what}"), move || {
-                // There is one place for an API server.
-                let _alone = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-                case(&binary, mode)
-            }));
+    for (what, setup) in SETUPS {
+        tests.push(test(&format!("what ipvs mode left goes, {what}"), move || ipvs::left_to(setup)));
+    }
+    tests.push(test("what ipvs mode left goes, --cleanup", ipvs::cleaned_up));
+    for (before, one) in SETUPS {
+        for (after, other) in SETUPS {
+            let name = format!("cleanup in each mode after each mode, {before} and then {after}");
+            tests.push(test(&name, move || cleanup::after(one, other)));
         }
     }
-    Ok(tests)
+    for (what, one, other) in [
+        ("nftables and iptables", NFTABLES, IPTABLES),
+        ("nftables and iptables-legacy", NFTABLES_BESIDE_LEGACY, LEGACY),
+        ("iptables-nft and iptables-legacy", IPTABLES, LEGACY),
+    ] {
+        tests.push(test(&format!("from mode to mode and back under traffic, {what}"), move || {
+            // So that the traffic of one does not slow down the other's.
+            let _alone = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+            there_and_back(one, other)
+        }));
+    }
+    tests
 }
 
 static ONE: Mutex<()> = Mutex::new(());
 
-/// Where Portolan tells its metrics by default.
-const METRICS: &str = "127.0.0.1:10249";
-
-const BOTH: [&str; 2] = ["pod-a2", "pod-b1"];
-
-fn there_and_back(binary: &Binary, mode: ServiceProxy) -> Result<()> {
+fn there_and_back(one: Setup, other: Setup) -> Result<()> {
     let lab = Lab::new(&Options::default())?;
-    let mut world = World::new(&lab, binary, mode)?;
-    cni::install(world.node()?)?;
-    let cnis = cni::listing(world.node()?)?;
-    world.apply(node_port(service("web", 10, &BOTH)?))?;
-    world.apply(service("moving", 11, &["pod-a2"])?)?;
-    world.apply(service("emptied", 12, &["pod-a2"])?)?;
-    world.apply(service("deleted", 13, &["pod-a2"])?)?;
-    world.apply(service("filled", 14, &[])?)?;
-    world.apply(load_balancer(service("restricted", 16, &["pod-a2"])?, &[]))?;
-    let kube_proxy = world.start_kube_proxy()?;
-    world.everybody_meets("kube-proxy serves", 11, &["pod-a2:8080"])?;
-    world.everybody_meets("kube-proxy serves", 10, &["pod-a2:8080", "pod-b1:8080"])?;
-    world.host_port_works()?;
-    let mut web = Vec::new();
-    for family in Family::ALL {
-        web.extend([vip(10, family), at_node(NODE_PORT, family)?]);
+    let mut world = World::new(&lab, one.1)?;
+    let node = world.node()?;
+    if one.1 != other.1 {
+        cni::install_kubelets(node, other.1)?;
+        kubelet_uses(node, one.1)?;
     }
-    let phases = traffic::during(&lab, &web, |traffic| {
-        to_portolan(&mut world, traffic, kube_proxy, &cnis)?;
-        back_to_kube_proxy(&mut world, traffic)
-    })?;
-    phases.iter().for_each(|phase| println!("{phase}"));
-    ensure!(phases.iter().all(|phase| phase.failed.is_empty()), "connections failed");
-    ensure!(traffic::rate(&phases) >= 200.0, "too little traffic");
-    Ok(())
-}
-
-/// Until Portolan has ended, and its rules serve alone.
-fn to_portolan(world: &mut World<'_>, traffic: &Traffic, kube_proxy: KubeProxy, cnis: &[String]) -> Result<()> {
-    let (portolan, node) = (Portolan::find()?, world.node()?);
-    traffic.more(300)?;
-    traffic.phase("kube-proxy ends");
-    kube_proxy.end(Signal::SIGTERM)?;
-    traffic.more(100)?;
-    traffic.phase("Portolan starts, leftovers are removed");
-    let daemon = Daemon::start(&portolan, node, world.manifests())?;
-    daemon.logs(0, "which was left behind")?;
-    until("the end of the leftovers", || {
-        let is_empty = node.enter(|| leftovers::removal(Mode::Nftables, true))??.removed.is_empty();
-        Ok::<_, anyhow::Error>(is_empty.then_some(()))
-    })?;
-    ensure!(!node.enter(leftovers::is_present)??);
-    ensure!(metric(node, METRICS.parse()?, "portolan_conflicting_proxy")? == 0.0);
-    ensure!(cni::listing(node)? == cnis, "others' rules are not as they were");
-    traffic.more(100)?;
-    traffic.phase("Portolan serves, Services change");
-    world.apply(service("moving", 11, &["pod-b1"])?)?;
-    world.everybody_meets("Portolan serves", 11, &["pod-b1:8080"])?;
-    world.expect("for all", "outside", LOAD_BALANCER, &["pod-a2:8080"])?;
-    world.host_port_works()?;
-    traffic.more(100)?;
-    traffic.phase("Portolan is restarted");
-    let generation = node.generation()?;
-    ensure!(daemon.end(Signal::SIGTERM)?.success());
-    traffic.more(100)?;
-    let daemon = Daemon::start(&portolan, node, world.manifests())?;
+    world.begin()?;
+    let [first, second] = [one.0, other.0].map(|mode| Ok::<_, anyhow::Error>(Portolan::find()?.in_mode(mode)));
+    let (first, second) = (first?, second?);
+    let daemon = Daemon::start(&first, node, world.manifests())?;
     until("readiness", || Ok::<_, anyhow::Error>(is_ready(node)?.then_some(())))?;
-    traffic.more(100)?;
-    traffic.phase("Portolan ends, its rules serve");
-    ensure!(daemon.end(Signal::SIGTERM)?.success());
-    ensure!(node.generation()? == generation, "a restart and an end write nothing");
-    portolan.on(node).arg("diff").args(portolan.arguments(world.manifests(), node)).expect_exit(0)?;
-    world.everybody_meets("nobody serves", 11, &["pod-b1:8080"])?;
-    world.everybody_meets("nobody serves", 14, &[REFUSED])?;
-    world.host_port_works()
+    world.is_as_begun("the first serves")?;
+    traffic::during(
+        &lab,
+        &World::destinations()?,
+        |_| true,
+        |traffic| {
+            traffic.more(300)?;
+            traffic.phase("it ends")?;
+            ensure!(daemon.end(Signal::SIGTERM)?.success());
+            traffic.more(100)?;
+            kubelet_uses(node, other.1)?;
+            world.variant = other.1;
+            let daemon = successor::takes_over(&world, traffic, &second)?;
+            traffic.phase("Services change")?;
+            world.change()?;
+            world.is_served_as_changed("the other serves")?;
+            world.is_refused_as_changed("the other serves")?;
+            successor::ends(&world, traffic, &second, daemon)?;
+            kubelet_uses(node, one.1)?;
+            world.variant = one.1;
+            let daemon = successor::takes_over(&world, traffic, &first)?;
+            traffic.phase("Services change back")?;
+            world.change_back()?;
+            world.is_as_begun("the first serves again")?;
+            successor::ends(&world, traffic, &first, daemon)
+        },
+    )?;
+    let others = cni::listing(node, world.variant)?;
+    first.on(node).arg("cleanup").expect_exit(0)?;
+    let left = predecessors::traces(node)?;
+    ensure!(left.is_empty(), "cleanup leaves {left:#?}");
+    cni::ensure_same(&others, &cni::listing(node, world.variant)?)
 }
 
-/// Portolan's tables are left behind, and are removed at last.
-fn back_to_kube_proxy(world: &mut World<'_>, traffic: &Traffic) -> Result<()> {
-    traffic.phase("kube-proxy starts");
-    let mut kube_proxy = world.start_kube_proxy()?;
-    kube_proxy.until("the first sync", |proxy| Ok(proxy.full_syncs()? > 0))?;
-    traffic.more(100)?;
-    traffic.phase("kube-proxy serves, Services change");
-    world.apply(service("moving", 11, &["pod-a2"])?)?;
-    world.apply(service("filled", 14, &["pod-b1"])?)?;
-    world.apply(service("new", 15, &["pod-b1"])?)?;
-    world.apply(service("emptied", 12, &[])?)?;
-    world.delete("deleted")?;
-    world.apply(load_balancer(service("restricted", 16, &["pod-a2"])?, &["198.51.100.0/24"]))?;
-    world.everybody_meets("moved", 11, &["pod-a2:8080"])?;
-    world.everybody_meets("filled", 14, &["pod-b1:8080"])?;
-    world.everybody_meets("new", 15, &["pod-b1:8080"])?;
-    // kube-proxy does not translate these, so that Portolan's rules do. In nftables mode it refuses sources before that.
-    let restricted = if world.mode == ServiceProxy::KubeProxy(Mode::Iptables) { "pod-a2:8080" } else { SILENT };
-    world.expect("restricted, as Portolan left it", "outside", LOAD_BALANCER, &[restricted])?;
-    world.everybody_meets("emptied, as Portolan left it", 12, &["pod-a2:8080"])?;
-    world.everybody_meets("deleted, as Portolan left it", 13, &["pod-a2:8080"])?;
-    traffic.phase("portolan cleanup");
-    Portolan::find()?.on(world.node()?).arg("cleanup").expect_exit(0)?;
-    world.expect("restricted", "outside", LOAD_BALANCER, &[SILENT])?;
-    world.everybody_meets("emptied", 12, &[REFUSED])?;
-    world.everybody_meets("deleted", 13, &[SILENT])?;
-    world.host_port_works()
+/// The node's kubelet uses this kind of iptables from now on, and not the other. What its CNI plugin has written stays where it is.
+fn kubelet_uses(node: &Host, variant: Variant) -> Result<()> {
+    const SIGNS: [&str; 2] = ["KUBE-KUBELET-CANARY", "KUBE-IPTABLES-HINT"];
+    let other = if variant == Variant::Nft { Variant::Legacy } else { Variant::Nft };
+    let made = SIGNS.map(|chain| format!(":{chain} - [0:0]\n")).concat();
+    let removed = SIGNS.map(|chain| format!("-X {chain}\n")).concat();
+    for stem in Family::ALL.map(cni::stem) {
+        for (kind, lines) in [(variant, made.clone()), (other, [made.as_str(), &removed].concat())] {
+            let restore = node.command(format!("{stem}-{kind}-restore")).arg("--noflush");
+            restore.input(format!("*mangle\n{lines}COMMIT\n")).expect_exit(0)?;
+        }
+    }
+    Ok(())
 }

@@ -1,11 +1,12 @@
-//! New connections at a steady pace while proxies change, counted by what the test is doing meanwhile.
+//! New connections at a steady pace while proxies change, counted by what the test is doing meanwhile; and connections that
+//! stay, some of them opened whenever it begins something else, all of which echo whenever it ends that.
 
 use std::{
     collections::BTreeMap,
     fmt,
-    net::SocketAddr,
+    net::{SocketAddr, TcpStream},
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -14,7 +15,10 @@ use std::{
 
 use anyhow::{Result, ensure};
 use portolan_core::addr::Protocol;
-use portolan_e2e::{Lab, probe::Outcome};
+use portolan_e2e::{
+    Lab,
+    probe::{Outcome, still_echoes},
+};
 
 use super::world::CLIENTS;
 
@@ -27,45 +31,90 @@ const LOST: Duration = Duration::from_millis(900);
 
 /// What was counted while the test did one thing.
 #[derive(Debug, Clone)]
-pub(crate) struct Phase {
+struct Phase {
     /// What the test did.
-    pub(crate) what: &'static str,
+    what: String,
     took: Duration,
     connections: u32,
+    /// So many that stay were there at its end.
+    staying: usize,
     /// By what came instead of an answer.
-    pub(crate) failed: BTreeMap<String, u32>,
+    failed: BTreeMap<String, u32>,
+    /// Those that should have stayed, with what happened.
+    broken: Vec<String>,
 }
 
 /// Connections a second, in all phases together.
-pub(crate) fn rate(phases: &[Phase]) -> f64 {
+fn rate(phases: &[Phase]) -> f64 {
     let connections: u32 = phases.iter().map(|phase| phase.connections).sum();
     f64::from(connections) / phases.iter().map(|phase| phase.took).sum::<Duration>().as_secs_f64()
 }
 
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { what, took, connections, failed } = self;
+        let Self { what, took, connections, staying, failed, broken } = self;
         let rate = f64::from(*connections) / took.as_secs_f64();
-        write!(f, "{what:<44} {took:>7.2?} {connections:>6} connections, {rate:>4.0}/s, failed: {failed:?}")
+        write!(
+            f,
+            "{what:<50} {took:>7.2?} {connections:>6} connections, {rate:>4.0}/s, {staying:>3} stay, failed: {failed:?}, broken: {broken:?}"
+        )
     }
+}
+
+/// Where clients connect to.
+#[derive(Debug)]
+pub(crate) struct Destinations {
+    /// Servers that answer and close.
+    pub(crate) new: Vec<SocketAddr>,
+    /// Servers that echo.
+    pub(crate) staying: Vec<SocketAddr>,
 }
 
 /// Traffic under way.
 #[derive(Debug)]
-pub(crate) struct Traffic {
+pub(crate) struct Traffic<'a> {
+    lab: &'a Lab,
+    to: &'a Destinations,
     phases: Mutex<Vec<(Phase, Instant)>>,
+    /// Each with its words.
+    staying: Mutex<Vec<(String, TcpStream)>>,
     end: AtomicBool,
 }
 
-impl Traffic {
+impl Traffic<'_> {
     /// What is counted from now on is counted as this.
-    pub(crate) fn phase(&self, what: &'static str) {
-        let mut phases = self.phases();
-        let now = Instant::now();
-        if let Some((last, began)) = phases.last_mut() {
-            last.took = now - *began;
+    pub(crate) fn phase(&self, what: impl Into<String>) -> Result<()> {
+        self.end_phase();
+        let (mut opened, mut failed, what) = (Vec::new(), BTreeMap::new(), what.into());
+        for name in CLIENTS {
+            for to in &self.to.staying {
+                match self.lab.host(name)?.open(*to, LOST)? {
+                    Ok(stream) => opened.push((format!("the one of {name} to {to}, since: {what}"), stream)),
+                    Err(error) => {
+                        *failed.entry(format!("one that is to stay, from {name} at {to}: {error}")).or_default() += 1;
+                    }
+                }
+            }
         }
-        phases.push((Phase { what, took: Duration::ZERO, connections: 0, failed: BTreeMap::new() }, now));
+        self.staying().append(&mut opened);
+        let phase = Phase { what, took: Duration::ZERO, connections: 0, staying: 0, failed, broken: Vec::new() };
+        self.phases().push((phase, Instant::now()));
+        Ok(())
+    }
+
+    /// Whether those that stay have stayed.
+    fn end_phase(&self) {
+        let mut broken = Vec::new();
+        self.staying().retain(|(words, stream)| {
+            let echoed = still_echoes(stream);
+            echoed.map_err(|error| broken.push(format!("{words}: {error}"))).is_ok()
+        });
+        let staying = self.staying().len();
+        if let Some((last, began)) = self.phases().last_mut() {
+            last.took = began.elapsed();
+            last.staying = staying;
+            last.broken = broken;
+        }
     }
 
     /// Waits for this many connections more in this phase.
@@ -79,14 +128,18 @@ impl Traffic {
         Ok(())
     }
 
-    fn phases(&self) -> std::sync::MutexGuard<'_, Vec<(Phase, Instant)>> {
+    fn phases(&self) -> MutexGuard<'_, Vec<(Phase, Instant)>> {
         self.phases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn staying(&self) -> MutexGuard<'_, Vec<(String, TcpStream)>> {
+        self.staying.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Connects again and again, to one destination after the other.
-    fn client(&self, lab: &Lab, name: &str, destinations: &[SocketAddr]) -> Result<()> {
-        let host = lab.host(name)?;
-        for to in destinations.iter().cycle() {
+    fn client(&self, name: &str) -> Result<()> {
+        let host = self.lab.host(name)?;
+        for to in self.to.new.iter().cycle() {
             if self.end.load(Ordering::Relaxed) {
                 break;
             }
@@ -105,25 +158,34 @@ impl Traffic {
     }
 }
 
-/// Has all clients connect to these destinations until `work` ends; what was counted in each of its phases.
+/// What comes before the test says that it does something.
+pub(crate) const BEFORE: &str = "before";
+
+/// Has all clients connect until `work` ends. Nothing may fail in a phase that is judged, and what stays stays.
 pub(crate) fn during(
     lab: &Lab,
-    destinations: &[SocketAddr],
-    work: impl FnOnce(&Traffic) -> Result<()>,
-) -> Result<Vec<Phase>> {
-    let traffic = Traffic { phases: Mutex::default(), end: AtomicBool::new(false) };
-    traffic.phase("before");
-    thread::scope(|scope| {
-        let clients = CLIENTS.map(|name| scope.spawn(|| traffic.client(lab, name, destinations)));
+    to: &Destinations,
+    is_judged: impl Fn(&str) -> bool,
+    work: impl FnOnce(&Traffic<'_>) -> Result<()>,
+) -> Result<()> {
+    let (phases, staying) = Default::default();
+    let traffic = Traffic { lab, to, phases, staying, end: AtomicBool::new(false) };
+    traffic.phase(BEFORE)?;
+    let worked = thread::scope(|scope| {
+        let clients = CLIENTS.map(|name| scope.spawn(|| traffic.client(name)));
         let worked = work(&traffic);
         traffic.end.store(true, Ordering::Relaxed);
         for client in clients {
             client.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         }
         worked
-    })?;
-    traffic.phase("after");
-    let mut phases: Vec<_> = traffic.phases().drain(..).map(|(phase, _)| phase).collect();
-    phases.pop();
-    Ok(phases)
+    });
+    traffic.end_phase();
+    let phases: Vec<_> = traffic.phases().drain(..).map(|(phase, _)| phase).collect();
+    phases.iter().for_each(|phase| println!("{phase}"));
+    worked?;
+    ensure!(phases.iter().all(|phase| phase.failed.is_empty() || !is_judged(&phase.what)), "connections failed");
+    ensure!(phases.iter().all(|phase| phase.broken.is_empty()), "connections that were to stay are broken");
+    ensure!(rate(&phases) >= 200.0, "too little traffic");
+    Ok(())
 }

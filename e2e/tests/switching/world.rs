@@ -1,30 +1,31 @@
-//! A cluster with two nodes, one of which changes its proxy: the API server that kube-proxy asks, manifests of the same
-//! objects for Portolan, and what clients meet at Services.
+//! A cluster with two nodes, one of which changes its proxy: its objects, as manifests for Portolan, and what clients meet at
+//! Services.
 
 use std::{
     collections::BTreeSet,
     fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
+    path::Path,
+    thread,
     time::Duration,
 };
 
 use anyhow::{Result, bail, ensure};
 use portolan_core::addr::{Family, Protocol};
 use portolan_e2e::{
-    Lab, Options,
+    Lab,
     cast::{Target, named},
-    controlplane::{Binary, ControlPlane, KubeProxy},
     daemon::until,
     host::Host,
     http::Request,
     probe::Outcome,
-    scenario::{ObjectName, ProxyOptions, Scenario, ServiceProxy, manifest},
-    server::Servers,
+    scenario::{ObjectName, manifest},
+    server::{Listener, Servers},
 };
+use portolan_iptables::Variant;
 use serde_json::{Value, json};
 
-use super::cni;
+use super::{cni, traffic::Destinations};
 
 /// A refusal over IPv6 is heard a second late.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -36,19 +37,27 @@ const SILENCE: Duration = Duration::from_millis(300);
 pub(crate) const SILENT: &str = "Silent";
 
 /// What is met where a Service has no endpoint.
-pub(crate) const REFUSED: &str = "Refused";
+const REFUSED: &str = "Refused";
 
 /// Who connects: a pod, somebody outside, and the node itself.
 pub(crate) const CLIENTS: [&str; 3] = ["pod-a1", "outside", "node-a"];
 
-/// The NodePort of the Service that has one.
-pub(crate) const NODE_PORT: u16 = 30080;
+/// Where servers answer and close, and where they echo.
+const ANSWER: u16 = 8080;
+const ECHO: u16 = 8081;
+
+/// Where both can be.
+const SERVERS: [&str; 2] = ["pod-a2", "pod-b1"];
+
+/// The NodePorts of the Services that nobody changes.
+const NODE_PORT: u16 = 30080;
+const ECHO_NODE_PORT: u16 = 30081;
 
 /// The load balancer's IP of the Service that has one.
 pub(crate) const LOAD_BALANCER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 16)), 80);
 
 /// The addresses of a Service: `10.96.0.x`, `fd00:10:96::x`.
-pub(crate) fn vip(number: u8, family: Family) -> SocketAddr {
+fn vip(number: u8, family: Family) -> SocketAddr {
     let ip = match family {
         Family::V4 => IpAddr::from([10, 96, 0, number]),
         Family::V6 => IpAddr::from([0xfd00, 0x10, 0x96, 0, 0, 0, 0, u16::from(number)]),
@@ -57,7 +66,7 @@ pub(crate) fn vip(number: u8, family: Family) -> SocketAddr {
 }
 
 /// The address of node-a with a port.
-pub(crate) fn at_node(port: u16, family: Family) -> Result<SocketAddr> {
+fn at_node(port: u16, family: Family) -> Result<SocketAddr> {
     Ok(SocketAddr::new(named("node-a")?.address(family), port))
 }
 
@@ -77,7 +86,7 @@ pub(crate) fn service(name: &str, number: u8, endpoints: &[&str]) -> Result<Vec<
         let addresses = endpoints.iter().map(|pod| Ok(json!({"addresses": [named(pod)?.address(family)]})));
         objects.push(json!({
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": metadata,
-            "addressType": family.to_string(), "ports": [{"name": "", "port": 8080, "protocol": "TCP"}],
+            "addressType": family.to_string(), "ports": [{"name": "", "port": ANSWER, "protocol": "TCP"}],
             "endpoints": addresses.collect::<Result<Vec<_>>>()?,
         }));
     }
@@ -85,12 +94,20 @@ pub(crate) fn service(name: &str, number: u8, endpoints: &[&str]) -> Result<Vec<
 }
 
 /// The same, of type NodePort.
-pub(crate) fn node_port(objects: Vec<Value>) -> Vec<Value> {
-    with_spec(objects, &json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": NODE_PORT}]}))
+fn node_port(objects: Vec<Value>, port: u16) -> Vec<Value> {
+    with_spec(objects, &json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": port}]}))
+}
+
+/// The same, with endpoints that echo.
+fn echoing(mut objects: Vec<Value>) -> Vec<Value> {
+    for port in objects.iter_mut().filter_map(|slice| slice.pointer_mut("/ports/0/port")) {
+        *port = ECHO.into();
+    }
+    objects
 }
 
 /// The same, of type LoadBalancer, for clients from these ranges; for all where there are none.
-pub(crate) fn load_balancer(objects: Vec<Value>, ranges: &[&str]) -> Vec<Value> {
+fn load_balancer(objects: Vec<Value>, ranges: &[&str]) -> Vec<Value> {
     let spec =
         json!({"type": "LoadBalancer", "allocateLoadBalancerNodePorts": false, "loadBalancerSourceRanges": ranges});
     let mut objects = with_spec(objects, &spec);
@@ -127,35 +144,31 @@ fn nodes() -> Result<Vec<Value>> {
 
 /// The cluster. node-a is the one that changes its proxy.
 pub(crate) struct World<'lab> {
-    pub(crate) plane: ControlPlane,
-    lab: &'lab Lab,
-    _servers: Servers,
-    scenario: Scenario,
-    pub(crate) mode: ServiceProxy,
+    pub(crate) lab: &'lab Lab,
+    /// The kind of iptables that its kubelet and its CNI plugin use.
+    pub(crate) variant: Variant,
+    _servers: [Servers; 2],
     folder: tempfile::TempDir,
-    objects: Vec<Value>,
+    /// All there are.
+    pub(crate) objects: Vec<Value>,
 }
 
 impl<'lab> World<'lab> {
-    /// With servers in two pods, and a kube-proxy of this mode.
-    pub(crate) fn new(lab: &'lab Lab, binary: &Binary, mode: ServiceProxy) -> Result<Self> {
-        let targets = ["pod-a2", "pod-b1"].map(|host| Target { host, port: 8080, protocol: Protocol::Tcp });
-        let servers = lab.serve(targets)?;
-        for pod in ["pod-a2", "pod-b1"] {
+    /// With servers in two pods, what a CNI plugin needs, and no Services.
+    pub(crate) fn new(lab: &'lab Lab, variant: Variant) -> Result<Self> {
+        let answering = SERVERS.map(|host| Target { host, port: ANSWER, protocol: Protocol::Tcp });
+        let mut echoing = Vec::new();
+        for host in SERVERS {
+            let at = |family| Ok::<_, anyhow::Error>(SocketAddr::new(named(host)?.address(family), ECHO));
+            for family in Family::ALL {
+                echoing.push(Listener { host, protocol: Protocol::Tcp, at: at(family)? });
+            }
             // A port that comes again must not meet the end of its last connection.
-            lab.host(pod)?.enter(|| fs::write("/proc/sys/net/ipv4/tcp_max_tw_buckets", "0"))??;
+            lab.host(host)?.enter(|| fs::write("/proc/sys/net/ipv4/tcp_max_tw_buckets", "0"))??;
         }
-        let scenario = Scenario {
-            name: "switching".into(),
-            folder: PathBuf::new(),
-            proxy: ProxyOptions::default(),
-            not_judged: None,
-            not_in: Vec::new(),
-            lab: Options::default(),
-            steps: Vec::new(),
-        };
-        let (plane, folder) = (ControlPlane::start(binary)?, tempfile::tempdir()?);
-        let mut world = Self { lab, _servers: servers, plane, scenario, mode, folder, objects: Vec::new() };
+        let servers = [lab.serve(answering)?, lab.listen(echoing)?];
+        let mut world = Self { lab, variant, _servers: servers, folder: tempfile::tempdir()?, objects: Vec::new() };
+        cni::install(world.node()?, variant)?;
         world.apply(nodes()?)?;
         Ok(world)
     }
@@ -170,15 +183,46 @@ impl<'lab> World<'lab> {
         self.folder.path()
     }
 
-    /// kube-proxy on node-a.
-    pub(crate) fn start_kube_proxy(&self) -> Result<KubeProxy> {
-        Ok(KubeProxy::start(&self.plane, &self.scenario, self.node()?, self.mode)?)
+    /// The Services to begin with: two that nobody changes, and what [`World::change`] changes.
+    pub(crate) fn begin(&mut self) -> Result<()> {
+        self.apply(node_port(service("web", 10, &SERVERS)?, NODE_PORT))?;
+        self.apply(echoing(node_port(service("staying", 17, &SERVERS)?, ECHO_NODE_PORT)))?;
+        self.change_back()
+    }
+
+    /// Changes Services in every way.
+    pub(crate) fn change(&mut self) -> Result<()> {
+        self.apply(service("moving", 11, &["pod-b1"])?)?;
+        self.apply(service("emptied", 12, &[])?)?;
+        self.delete("deleted")?;
+        self.apply(service("filled", 14, &["pod-b1"])?)?;
+        self.apply(service("new", 15, &["pod-b1"])?)?;
+        self.apply(load_balancer(service("restricted", 16, &["pod-a2"])?, &["198.51.100.0/24"]))
+    }
+
+    /// Changes them back.
+    pub(crate) fn change_back(&mut self) -> Result<()> {
+        self.apply(service("moving", 11, &["pod-a2"])?)?;
+        self.apply(service("emptied", 12, &["pod-a2"])?)?;
+        self.apply(service("deleted", 13, &["pod-a2"])?)?;
+        self.apply(service("filled", 14, &[])?)?;
+        self.delete("new")?;
+        self.apply(load_balancer(service("restricted", 16, &["pod-a2"])?, &[]))
+    }
+
+    /// The Services that nobody changes.
+    pub(crate) fn destinations() -> Result<Destinations> {
+        let (mut new, mut staying) = (Vec::new(), Vec::new());
+        for family in Family::ALL {
+            new.extend([vip(10, family), at_node(NODE_PORT, family)?]);
+            staying.extend([vip(17, family), at_node(ECHO_NODE_PORT, family)?]);
+        }
+        Ok(Destinations { new, staying })
     }
 
     /// Brings objects into the cluster, or changes them.
     pub(crate) fn apply(&mut self, objects: Vec<Value>) -> Result<()> {
         for object in objects {
-            self.plane.api.apply(&object)?;
             self.objects.retain(|old| ObjectName::of(old) != ObjectName::of(&object));
             self.objects.push(object);
         }
@@ -186,14 +230,11 @@ impl<'lab> World<'lab> {
     }
 
     /// Takes a Service and its slices out of the cluster.
-    pub(crate) fn delete(&mut self, service: &str) -> Result<()> {
+    fn delete(&mut self, service: &str) -> Result<()> {
         let slices = Family::ALL.map(|family| slice(service, family));
         let names: BTreeSet<_> = slices.iter().map(String::as_str).chain([service]).collect();
         let name = |object: &Value| object.pointer("/metadata/name").and_then(Value::as_str).map(ToOwned::to_owned);
-        let is_gone = |object: &Value| name(object).is_some_and(|name| names.contains(name.as_str()));
-        let (gone, kept) = self.objects.drain(..).partition(is_gone);
-        self.objects = kept;
-        Vec::into_iter(gone).try_for_each(|object| self.plane.api.delete(&object))?;
+        self.objects.retain(|object| name(object).is_none_or(|name| !names.contains(name.as_str())));
         self.write()
     }
 
@@ -230,16 +271,42 @@ impl World<'_> {
 
     /// The same from everywhere, in both families, at a Service's cluster IPs.
     pub(crate) fn everybody_meets(&self, what: &str, number: u8, expected: &[&str]) -> Result<()> {
-        for client in CLIENTS {
-            for family in Family::ALL {
-                self.expect(what, client, vip(number, family), expected)?;
-            }
-        }
-        Ok(())
+        thread::scope(|scope| {
+            let all = CLIENTS.into_iter().flat_map(|client| Family::ALL.map(|family| (client, vip(number, family))));
+            let all: Vec<_> =
+                all.map(|(client, to)| scope.spawn(move || self.expect(what, client, to, expected))).collect();
+            all.into_iter().try_for_each(|one| one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        })
+    }
+
+    /// What [`World::begin`] and [`World::change_back`] say is what everybody meets.
+    pub(crate) fn is_as_begun(&self, what: &str) -> Result<()> {
+        self.everybody_meets(what, 10, &["pod-a2:8080", "pod-b1:8080"])?;
+        self.everybody_meets(what, 11, &["pod-a2:8080"])?;
+        self.everybody_meets(what, 12, &["pod-a2:8080"])?;
+        self.everybody_meets(what, 13, &["pod-a2:8080"])?;
+        self.everybody_meets(what, 14, &[REFUSED])?;
+        self.expect(what, "outside", LOAD_BALANCER, &["pod-a2:8080"])?;
+        self.host_port_works()
+    }
+
+    /// What [`World::change`] has added or moved is what everybody meets.
+    pub(crate) fn is_served_as_changed(&self, what: &str) -> Result<()> {
+        self.everybody_meets(what, 11, &["pod-b1:8080"])?;
+        self.everybody_meets(what, 14, &["pod-b1:8080"])?;
+        self.everybody_meets(what, 15, &["pod-b1:8080"])?;
+        self.host_port_works()
+    }
+
+    /// What it has taken away is not there.
+    pub(crate) fn is_refused_as_changed(&self, what: &str) -> Result<()> {
+        self.everybody_meets(what, 12, &[REFUSED])?;
+        self.everybody_meets(what, 13, &[SILENT])?;
+        self.expect(what, "outside", LOAD_BALANCER, &[SILENT])
     }
 
     /// hostPorts of the CNI plugin work, and see the client's address.
-    pub(crate) fn host_port_works(&self) -> Result<()> {
+    fn host_port_works(&self) -> Result<()> {
         for family in Family::ALL {
             self.expect("the hostPort", "outside", at_node(cni::HOST_PORT, family)?, &["pod-a2:8080"])?;
         }

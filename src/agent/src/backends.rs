@@ -17,12 +17,14 @@ const BACKENDS: [Entry; 2] = [
         program: |policy| Ok(Box::new(Syncer::new(xtables(policy)?))),
         inspect: || Ok(Xtables::if_there().map(|kernel| Box::new(kernel) as _)),
         render: |policy, ports| Box::new(Held::rendered(Iptables::default(), policy, ports)),
+        left: || Ok(Box::new(failing(portolan_iptables::Leftovers::of_portolan())?)),
     },
     Entry {
         mode: Mode::Nftables,
         program: |_| Ok(Box::new(Syncer::new(failing(Nftables::watching())?))),
         inspect: || Ok(Some(Box::new(failing(Nftables::open())?))),
         render: |policy, ports| Box::new(Held::rendered(Nft, policy, ports)),
+        left: || Ok(Box::new(failing(portolan_nftables::Leftovers::of_portolan())?)),
     },
 ];
 
@@ -51,6 +53,8 @@ struct Entry {
     /// Nothing where the kernel holds nothing of ours for sure.
     inspect: OpenInspect,
     render: fn(&NodePolicy, &[DesiredPort]) -> Box<dyn Ruleset>,
+    /// What a Portolan in this mode left.
+    left: fn() -> Left,
 }
 
 /// A backend that is asked what it holds.
@@ -118,6 +122,11 @@ pub fn predecessors(running: Option<Mode>) -> impl Iterator<Item = Left> {
             Some(_) => Running::Another,
         })
     })
+}
+
+/// What a Portolan in this mode has left, or in any, in the network namespace of the calling thread.
+pub fn left_by_portolan(only: Option<Mode>) -> impl Iterator<Item = Left> {
+    BACKENDS.iter().filter(move |entry| only.is_none_or(|only| only == entry.mode)).map(|entry| (entry.left)())
 }
 
 fn entry(mode: Mode) -> Result<&'static Entry, BackendError> {

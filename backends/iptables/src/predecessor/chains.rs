@@ -8,6 +8,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use portolan_core::addr::Family;
+
 use crate::names::ChainName;
 
 /// The tables that kube-proxy uses.
@@ -17,6 +19,9 @@ pub(super) const TABLES: [&str; 3] = ["nat", "filter", "mangle"];
 /// Services are in.
 pub(super) const SERVICES: &str = "KUBE-SERVICES";
 
+/// Where a proxy in iptables mode refuses connections to external addresses.
+const EXTERNAL_SERVICES: &str = "KUBE-EXTERNAL-SERVICES";
+
 /// Chains that every such table has; the kernel sends packets there.
 const BUILT_IN: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
 
@@ -24,7 +29,7 @@ const BUILT_IN: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTRO
 /// pkg/proxy/ipvs/proxier.go, iptablesJumpChain).
 const ENTRIES: [&str; 9] = [
     SERVICES,
-    "KUBE-EXTERNAL-SERVICES",
+    EXTERNAL_SERVICES,
     "KUBE-NODEPORTS",
     "KUBE-FORWARD",
     "KUBE-PROXY-FIREWALL",
@@ -58,6 +63,54 @@ pub(super) fn is_portolans(chain: &str) -> bool {
     ChainName::parse(chain).is_some_and(|chain| chain != ChainName::Firewall)
 }
 
+/// Whether it is Portolan's and none that a kube-proxy has: one that takes Portolan's place does not remove it either, but
+/// where it has a Service's name in nat.
+fn is_portolans_alone(chain: &str) -> bool {
+    let parsed = ChainName::parse(chain);
+    matches!(parsed, Some(ChainName::ExternalNodePorts | ChainName::NoSuchPort | ChainName::Level(..)))
+}
+
+/// Which chains are to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    /// Those of every service proxy.
+    All,
+    /// Those that a Portolan in iptables mode does not adopt.
+    NotAdopted,
+    /// Those that no other proxy has.
+    PortolansAlone,
+}
+
+impl Which {
+    fn takes(self, chain: &str) -> bool {
+        is_a_proxys(chain)
+            && match self {
+                Self::All => true,
+                Self::NotAdopted => !is_portolans(chain),
+                Self::PortolansAlone => is_portolans_alone(chain),
+            }
+    }
+}
+
+/// A table as it is in the kernel.
+#[derive(Debug)]
+pub(super) struct Read<I> {
+    pub(super) family: Family,
+    pub(super) name: &'static str,
+    pub(super) chains: Vec<String>,
+    /// Those that lead to a proxy's chains.
+    pub(super) links: Vec<Link<I>>,
+}
+
+impl<I> Read<I> {
+    /// Whether it has the rule by which Portolan's chains are told from kube-proxy's of the same names: kube-proxy goes to this
+    /// chain from chains of the kernel's only, and one that takes Portolan's place empties the other in its first sync.
+    pub(super) fn is_portolans(&self) -> bool {
+        let is_it = |link: &Link<I>| link.from == SERVICES && link.to == EXTERNAL_SERVICES;
+        self.name == "filter" && self.links.iter().any(is_it)
+    }
+}
+
 /// A rule that leads to another chain; `id` is how it is deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Link<I> {
@@ -80,16 +133,15 @@ pub(super) struct Plan<I> {
 }
 
 impl<I> Plan<I> {
-    /// Of a table with these chains and links. Links to chains that are no proxy's do not matter, and chains that are adopted
+    /// Of a table with these chains and links. Links to chains that are no proxy's do not matter, and chains that are not to go
     /// are as another program's.
     pub(super) fn new(
         title: String,
-        adopts: bool,
+        which: Which,
         chains: impl IntoIterator<Item = String>,
         links: Vec<Link<I>>,
     ) -> Self {
-        let is_left = |chain: &String| is_a_proxys(chain) && !(adopts && is_portolans(chain));
-        let ours: BTreeSet<_> = chains.into_iter().filter(is_left).collect();
+        let ours: BTreeSet<_> = chains.into_iter().filter(|chain| which.takes(chain)).collect();
         let (mut unlink, mut inner, mut kept) = (Vec::new(), BTreeMap::<_, Vec<_>>::new(), BTreeMap::new());
         for link in links.into_iter().filter(|link| ours.contains(&link.to)) {
             if ours.contains(&link.from) {
@@ -140,13 +192,13 @@ mod tests {
     type Planned = (Vec<String>, Vec<String>, Vec<String>);
 
     fn plan(chains: &[&str], links: &[(&str, &str)]) -> Planned {
-        planned(false, chains, links)
+        planned(Which::All, chains, links)
     }
 
-    fn planned(adopts: bool, chains: &[&str], links: &[(&str, &str)]) -> Planned {
+    fn planned(which: Which, chains: &[&str], links: &[(&str, &str)]) -> Planned {
         let link = |&(from, to): &(&str, &str)| Link { from: from.into(), to: to.into(), id: () };
         let chains = chains.iter().map(ToString::to_string);
-        let plan = Plan::new("table ip nat".into(), adopts, chains, links.iter().map(link).collect());
+        let plan = Plan::new("table ip nat".into(), which, chains, links.iter().map(link).collect());
         let unlink = plan.unlink.iter().map(|link| format!("{} {}", link.from, link.to)).collect();
         (unlink, plan.remove.clone(), plan.kept().collect())
     }
@@ -201,12 +253,42 @@ mod tests {
     #[test]
     fn what_has_a_name_of_ours_is_adopted() {
         let (unlink, remove, kept) = planned(
-            true,
+            Which::NotAdopted,
             &["PREROUTING", "KUBE-SERVICES", "KUBE-SVC-ABCDEFGHIJKLMNOP", "KUBE-XLB-A", "KUBE-LOAD-BALANCER", CANARY],
             &[("PREROUTING", "KUBE-SERVICES"), ("KUBE-SERVICES", "KUBE-LOAD-BALANCER")],
         );
         assert!(unlink.is_empty());
         assert_eq!(remove, [CANARY, "KUBE-XLB-A"]);
         assert!(kept.len() == 1 && kept[0].contains("of chain KUBE-SERVICES leads to it"), "{kept:?}");
+    }
+
+    #[test]
+    fn what_kube_proxy_never_has_is_portolans_alone() {
+        let chains = [
+            SERVICES,
+            EXTERNAL_SERVICES,
+            "KUBE-EXTERNAL-NODEPORTS",
+            "KUBE-NO-SUCH-PORT",
+            "KUBE-SVC-10.96.0.0/12",
+            "KUBE-SVC-ABCDEFGHIJKLMNOP",
+            CANARY,
+        ];
+        let links = [("FORWARD", SERVICES), ("KUBE-SVC-10.96.0.0/12", "KUBE-NO-SUCH-PORT")];
+        let (unlink, remove, kept) = planned(Which::PortolansAlone, &chains, &links);
+        assert_eq!(remove, ["KUBE-EXTERNAL-NODEPORTS", "KUBE-NO-SUCH-PORT", "KUBE-SVC-10.96.0.0/12"]);
+        assert!(unlink.is_empty() && kept.is_empty());
+    }
+
+    #[test]
+    fn portolans_chains_are_told_from_kube_proxys_of_the_same_names() {
+        let read = |name, from: &str| Read {
+            family: Family::V4,
+            name,
+            chains: Vec::new(),
+            links: vec![Link { from: from.to_owned(), to: EXTERNAL_SERVICES.to_owned(), id: () }],
+        };
+        assert!(read("filter", SERVICES).is_portolans());
+        assert!(!read("filter", "FORWARD").is_portolans() && !read("filter", "INPUT").is_portolans());
+        assert!(!read("nat", SERVICES).is_portolans());
     }
 }

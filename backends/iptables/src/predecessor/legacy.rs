@@ -12,8 +12,8 @@ use portolan_core::{
 };
 
 use super::{
-    Error,
-    chains::{CANARY, Link, Plan, TABLES, is_a_proxys},
+    Error, Wanted,
+    chains::{CANARY, Link, Plan, Read, TABLES, is_a_proxys},
 };
 use crate::programs::{Tools, Variant, complaint_of};
 
@@ -30,16 +30,19 @@ const ADVICE: &str = "if a kube-proxy has used iptables-legacy on this node, its
                       `kube-proxy --cleanup`, run from its image";
 
 /// All tables that may have something of it.
-pub(super) fn find(adopts: bool, removal: &mut Removal) -> Vec<LegacyTable> {
+pub(super) fn find(wanted: Wanted, removal: &mut Removal) -> Vec<LegacyTable> {
     let mut found = Vec::new();
     for family in Family::ALL {
-        let tables = tables(family).unwrap_or_else(|error| {
+        let names = tables(family).unwrap_or_else(|error| {
             removal.troubled(format!("the tables of {} cannot be looked for", stem(family)), error);
             Vec::new()
         });
-        for name in tables {
-            match plan(family, name, adopts) {
-                Ok(plan) => found.push(LegacyTable { family, name, plan }),
+        let mut tables = Vec::new();
+        for name in names {
+            match tools(family).and_then(|tools| Ok(tools.save(name)?)) {
+                Ok(saved) => tables.push(parse(family, name, &saved)),
+                // Then no Portolan has written anything here.
+                Err(Error::Missing { .. }) if wanted == Wanted::Portolans => {}
                 Err(error) => removal.trouble.push(Trouble {
                     what: format!("{} cannot be read", title(family, name)),
                     source: BackendError::new(error),
@@ -47,6 +50,12 @@ pub(super) fn find(adopts: bool, removal: &mut Removal) -> Vec<LegacyTable> {
                 }),
             }
         }
+        let which = wanted.of(Variant::Legacy, &tables);
+        found.extend(tables.into_iter().map(|Read { family, name, chains, links }| LegacyTable {
+            family,
+            name,
+            plan: Plan::new(title(family, name), which, chains, links),
+        }));
     }
     found
 }
@@ -87,13 +96,9 @@ fn tools(family: Family) -> Result<Tools, Error> {
     Tools::find(Variant::Legacy, family).ok_or(Error::Missing { program: stem(family) })
 }
 
-fn plan(family: Family, table: &str, adopts: bool) -> Result<Plan<String>, Error> {
-    Ok(parse(title(family, table), adopts, &tools(family)?.save(table)?))
-}
-
-fn parse(title: String, adopts: bool, saved: &str) -> Plan<String> {
-    let chains = saved.lines().filter_map(chain).map(ToOwned::to_owned);
-    Plan::new(title, adopts, chains, saved.lines().filter_map(link).collect())
+fn parse(family: Family, name: &'static str, saved: &str) -> Read<String> {
+    let chains = saved.lines().filter_map(chain).map(ToOwned::to_owned).collect();
+    Read { family, name, chains, links: saved.lines().filter_map(link).collect() }
 }
 
 /// `:KUBE-SERVICES - [0:0]`
@@ -149,6 +154,7 @@ impl LegacyTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::predecessor::chains::Which;
 
     #[test]
     fn what_iptables_save_prints_becomes_what_iptables_restore_reads() {
@@ -165,8 +171,8 @@ mod tests {
 -A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -m tcp --dport 80 -g KUBE-SVC-A
 COMMIT
 "#;
-        let table =
-            LegacyTable { family: Family::V6, name: "nat", plan: parse(title(Family::V6, "nat"), false, saved) };
+        let Read { family, name, chains, links } = parse(Family::V6, "nat", saved);
+        let table = LegacyTable { family, name, plan: Plan::new(title(family, name), Which::All, chains, links) };
         let commands = "*nat\n:KUBE-SERVICES - [0:0]\n:KUBE-SVC-A - [0:0]\n-D PREROUTING -m comment --comment \
                         \"kubernetes service portals\" -j KUBE-SERVICES\n-X KUBE-SERVICES\n-X KUBE-SVC-A\nCOMMIT\n";
         assert_eq!(table.commands(), commands);
@@ -180,7 +186,8 @@ COMMIT
     fn any_text_can_be_read() {
         for text in ["", ":", "-A", "-A ", "-A X -j", "-A X -j \"", ":\n-A\n-j KUBE-SERVICES", "-A \" -j KUBE-SERVICES"]
         {
-            assert!(parse(String::new(), false, text).words().is_none(), "{text}");
+            let Read { chains, links, .. } = parse(Family::V4, "nat", text);
+            assert!(Plan::new(String::new(), Which::All, chains, links).words().is_none(), "{text}");
         }
     }
 }

@@ -21,14 +21,36 @@ use portolan_core::{
 };
 use portolan_netlink::{CommitError, Connection, DumpError, OpenError};
 
+use self::chains::{Read, Which};
 use crate::programs::{ProgramError, Programs, ProgramsError, Variant};
 
 /// Chains that a predecessor left, in the network namespace of the thread that opened it.
 #[derive(Debug)]
 pub struct Leftovers {
     connection: Connection,
-    /// The kind of iptables whose chains of ours are adopted.
-    adopted: Option<Variant>,
+    wanted: Wanted,
+}
+
+/// What is to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// What every service proxy left.
+    All,
+    /// The same without what a Portolan in iptables mode adopts, in the kind of iptables that it writes.
+    AllBut(Variant),
+    /// What Portolan left.
+    Portolans,
+}
+
+impl Wanted {
+    /// In the tables of one kind of iptables and one IP family.
+    fn of<I>(self, variant: Variant, tables: &[Read<I>]) -> Which {
+        match self {
+            Self::AllBut(adopted) if adopted == variant => Which::NotAdopted,
+            Self::Portolans if !tables.iter().any(Read::is_portolans) => Which::PortolansAlone,
+            Self::All | Self::AllBut(_) | Self::Portolans => Which::All,
+        }
+    }
 }
 
 /// What was left cannot be looked for.
@@ -63,14 +85,24 @@ impl Leftovers {
     /// # Errors
     /// [`LeftoversError`]
     pub fn open(running: Running) -> Result<Self, LeftoversError> {
-        let adopted = if running == Running::Own { Some(Programs::find()?.variant()) } else { None };
-        Ok(Self { connection: Connection::open()?, adopted })
+        let is_own = running == Running::Own;
+        let wanted = if is_own { Wanted::AllBut(Programs::find()?.variant()) } else { Wanted::All };
+        Ok(Self { connection: Connection::open()?, wanted })
+    }
+
+    /// Those of a Portolan in iptables mode alone, in both kinds of iptables, and without the programs of iptables as far as
+    /// these are not needed. Where kube-proxy has taken over chains of the same names, that is what kube-proxy leaves of them.
+    ///
+    /// # Errors
+    /// [`LeftoversError`]
+    pub fn of_portolan() -> Result<Self, LeftoversError> {
+        Ok(Self { connection: Connection::open()?, wanted: Wanted::Portolans })
     }
 
     /// Chains that only a proxy has which is none of ours: in iptables mode KUBE-SERVICES is ours.
     fn nft_is_present(&mut self) -> Result<bool, DumpError> {
-        let (table, chain) = match self.adopted {
-            Some(Variant::Nft) => ("mangle", chains::CANARY),
+        let (table, chain) = match self.wanted {
+            Wanted::AllBut(Variant::Nft) => ("mangle", chains::CANARY),
             _ => ("nat", chains::SERVICES),
         };
         for family in Family::ALL {
@@ -85,7 +117,7 @@ impl Leftovers {
 impl Predecessor for Leftovers {
     fn remove(&mut self, dry_run: bool) -> Removal {
         let mut removal = Removal::default();
-        let found = nft::find(&mut self.connection, self.adopted == Some(Variant::Nft)).unwrap_or_else(|error| {
+        let found = nft::find(&mut self.connection, self.wanted).unwrap_or_else(|error| {
             removal.troubled("chains of iptables-nft cannot be looked for".to_owned(), error);
             Vec::new()
         });
@@ -94,7 +126,7 @@ impl Predecessor for Leftovers {
             removal.tried(table.plan.words(), outcome);
             removal.kept.extend(table.plan.kept());
         }
-        for table in legacy::find(self.adopted == Some(Variant::Legacy), &mut removal) {
+        for table in legacy::find(self.wanted, &mut removal) {
             let outcome = if dry_run { Ok(()) } else { table.remove() };
             removal.tried(table.plan.words(), outcome);
             removal.kept.extend(table.plan.kept());

@@ -8,9 +8,10 @@ use portolan_netlink::{
 };
 
 use super::{
-    Error,
-    chains::{Link, Plan, TABLES, is_a_proxys},
+    Error, Wanted,
+    chains::{Link, Plan, Read, TABLES, is_a_proxys},
 };
+use crate::programs::Variant;
 
 /// A transaction is sent when it has this many bytes: the kernel works on so many for about 0.1 s, and no other program can
 /// change its rules meanwhile.
@@ -41,25 +42,31 @@ pub(super) const fn keyword(family: Family) -> &'static str {
 }
 
 /// All tables that may have something of it.
-pub(super) fn find(connection: &mut Connection, adopts: bool) -> Result<Vec<NftTable>, Error> {
+pub(super) fn find(connection: &mut Connection, wanted: Wanted) -> Result<Vec<NftTable>, Error> {
     let mut found = Vec::new();
     for family in Family::ALL {
         let there = connection.tables(number(family))?;
+        let mut tables = Vec::new();
         for name in TABLES.into_iter().filter(|name| there.iter().any(|table| table.name == *name)) {
-            found.push(NftTable { family, name, plan: plan(connection, family, name, adopts)? });
+            tables.push(read(connection, family, name)?);
         }
+        let which = wanted.of(Variant::Nft, &tables);
+        found.extend(tables.into_iter().map(|Read { family, name, chains, links }| {
+            let title = format!("table {} {name}", keyword(family));
+            NftTable { family, name, plan: Plan::new(title, which, chains, links) }
+        }));
     }
     Ok(found)
 }
 
-fn plan(connection: &mut Connection, family: Family, table: &str, adopts: bool) -> Result<Plan<u64>, DumpError> {
-    let title = format!("table {} {table}", keyword(family));
-    let chains: Vec<_> = connection.chains(number(family), table)?.into_iter().map(|chain| chain.name).collect();
-    if !chains.iter().any(|chain| is_a_proxys(chain)) {
-        return Ok(Plan::new(title, adopts, [], Vec::new()));
-    }
-    let links = connection.each_rule(number(family), table, |links: &mut Vec<_>, rule| links.extend(link(&rule)))?;
-    Ok(Plan::new(title, adopts, chains, links))
+fn read(connection: &mut Connection, family: Family, name: &'static str) -> Result<Read<u64>, DumpError> {
+    let chains: Vec<_> = connection.chains(number(family), name)?.into_iter().map(|chain| chain.name).collect();
+    let links = if chains.iter().any(|chain| is_a_proxys(chain)) {
+        connection.each_rule(number(family), name, |links: &mut Vec<_>, rule| links.extend(link(&rule)))?
+    } else {
+        Vec::new()
+    };
+    Ok(Read { family, name, chains, links })
 }
 
 /// A rule of iptables ends with at most one verdict.

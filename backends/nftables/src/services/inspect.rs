@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 use portolan_core::{
     addr::Family,
     desired::{LocalDetector, Vip},
-    inspect::{Held, Inspect, Legible, Objects, Removal, Ruleset},
+    inspect::{Held, Inspect, Legible, Objects, Ruleset},
     object::{BackendError, FrontendCounts, LiveFrontend},
     trace::{Packet, Trace, World},
 };
 
-use super::{Nft, Nftables, listing, names::TABLE, trace};
+use super::{Nft, Nftables, listing, trace};
 use crate::table::text;
 
 impl Legible for Nft {
@@ -50,14 +50,5 @@ impl Inspect for Nftables {
 
     fn other_tables(&mut self, family: Family) -> Result<Vec<String>, BackendError> {
         self.tables_of_others(family).map_err(BackendError::new)
-    }
-
-    fn remove(&mut self, dry_run: bool) -> Removal {
-        let mut removal = Removal::default();
-        match if dry_run { self.tables() } else { self.remove_tables() } {
-            Ok(there) => removal.removed = there.iter().map(|family| format!("table {TABLE} for {family}")).collect(),
-            Err(error) => removal.troubled(format!("tables {TABLE}: not removed"), error),
-        }
-        removal
     }
 }

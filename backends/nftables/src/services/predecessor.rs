@@ -31,6 +31,14 @@ impl Leftovers {
         Ok(Self { connection: Connection::open()?, tables })
     }
 
+    /// Those of a Portolan in nftables mode alone.
+    ///
+    /// # Errors
+    /// As [`Leftovers::open`].
+    pub fn of_portolan() -> Result<Self, Error> {
+        Ok(Self { connection: Connection::open()?, tables: vec![TABLE] })
+    }
+
     fn found(&mut self) -> Result<Vec<(Family, &'static str)>, DumpError> {
         let mut found = Vec::new();
         for table in &self.tables {

@@ -112,20 +112,6 @@ impl<L: TableDialect> Tables<L> {
         Ok(there)
     }
 
-    /// Removes both our tables and returns those that were there.
-    ///
-    /// # Errors
-    /// When the kernel cannot be read or refuses.
-    pub(crate) fn remove_tables(&mut self) -> Result<Vec<Family>, Error> {
-        let there = self.tables()?;
-        if !there.is_empty() {
-            let mut tx = self.connection.transaction(None);
-            there.iter().for_each(|family| tx.delete_table(0, protocol_family(*family), L::TABLE));
-            self.connection.commit(tx)?;
-        }
-        Ok(there)
-    }
-
     /// Reads what was notified. Commits of others that touched nothing of ours move the expected generation on.
     fn hear(&mut self) -> Result<(), Error> {
         let Some(watch) = &mut self.watch else { return Ok(()) };

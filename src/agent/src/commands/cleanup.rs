@@ -4,20 +4,21 @@
 use portolan_core::inspect::Removal;
 
 use super::CommandError;
-use crate::{backends, cli::Cleanup, exit::Exit, output::print, sync_loop::Told};
+use crate::{
+    backends::{self, Left},
+    cli::Cleanup,
+    exit::Exit,
+    output::print,
+    sync_loop::Told,
+};
 
 /// Removes everything of ours from the kernel and says what that was; with `--dry-run` only says it. What cannot be removed is
 /// logged, the rest is removed all the same, and the exit code is 1.
 ///
 /// # Errors
-/// When the kernel cannot be asked at all, or nothing can be printed.
+/// When nothing can be printed.
 pub fn cleanup(arguments: &Cleanup) -> Result<Exit, CommandError> {
-    let mut removal = Removal::default();
-    for (mode, mut kernel) in backends::all()? {
-        if arguments.mode.is_none_or(|only| only == mode) {
-            removal.append(kernel.remove(arguments.dry_run));
-        }
-    }
+    let removal = removed(backends::left_by_portolan(arguments.mode), arguments.dry_run);
     if removal.removed.is_empty() && removal.trouble.is_empty() {
         print(|out| writeln!(out, "nothing to remove: the kernel holds nothing of Portolan's"))
             .map_err(CommandError::Print)?;
@@ -30,17 +31,18 @@ pub fn cleanup(arguments: &Cleanup) -> Result<Exit, CommandError> {
 /// # Errors
 /// As [`cleanup`].
 pub fn cleanup_all() -> Result<Exit, CommandError> {
+    tell("removed", &removed(backends::predecessors(None), false))
+}
+
+fn removed(all: impl Iterator<Item = Left>, dry_run: bool) -> Removal {
     let mut removal = Removal::default();
-    for (_, mut kernel) in backends::all()? {
-        removal.append(kernel.remove(false));
-    }
-    for predecessor in backends::predecessors(None) {
-        match predecessor {
-            Ok(mut predecessor) => removal.append(predecessor.remove(false)),
-            Err(error) => removal.troubled("what kube-proxy left cannot be looked for".to_owned(), error),
+    for left in all {
+        match left {
+            Ok(mut left) => removal.append(left.remove(dry_run)),
+            Err(error) => removal.troubled("a part of the kernel cannot be looked at".to_owned(), error),
         }
     }
-    tell("removed", &removal)
+    removal
 }
 
 fn tell(verb: &str, removal: &Removal) -> Result<Exit, CommandError> {

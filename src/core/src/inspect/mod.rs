@@ -1,10 +1,11 @@
-//! What a kernel holds, for people who ask: `portolan list`, `trace`, `render` and `cleanup`, and counters.
+//! What a kernel holds, for people who ask: `portolan list`, `trace` and `render`, and counters. What `cleanup` removes is a
+//! [`Predecessor`]'s.
 //!
 //! ```text
 //!   Inspect ------ observed ------> Ruleset: as text, its Frontends, what becomes of a packet
 //!   (a kernel)                         ^
 //!                                      '---- rendered, without a kernel
-//!      '---------- what else only a kernel knows: counts, remembered clients, others' rules; and its removal
+//!      '---------- what else only a kernel knows: counts, remembered clients, others' rules
 //! ```
 //!
 //! Both are faces without types of a backend, so that one asks every backend that there is.
@@ -65,7 +66,4 @@ pub trait Inspect: Send {
     /// # Errors
     /// When the kernel cannot be read.
     fn other_tables(&mut self, family: Family) -> Result<Vec<String>, BackendError>;
-
-    /// Removes everything of ours, or with `dry_run` nothing.
-    fn remove(&mut self, dry_run: bool) -> Removal;
 }

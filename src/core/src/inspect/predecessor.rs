@@ -9,7 +9,7 @@ use std::fmt;
 
 use crate::object::BackendError;
 
-/// What one backend knows of predecessors.
+/// What one backend knows of predecessors, or of those of its own mode alone.
 pub trait Predecessor {
     /// Removes what they left, or with `dry_run` nothing. One part that fails is no reason to leave the others.
     fn remove(&mut self, dry_run: bool) -> Removal;

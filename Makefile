@@ -47,7 +47,7 @@ compiled: lint
 controlplane:
 	./e2e/controlplane/build $(CONTROLPLANE) || { code=$$?; [ $$code = 3 ] && [ "$$CI" != true ]; }
 
-test-cluster: ## Portolan, or kube-proxy with PORTOLAN_CLUSTER_PROXY=kube-proxy-nftables, in a real cluster (needs Go 1.26)
+test-cluster: ## Portolan, or kube-proxy with PORTOLAN_CLUSTER_PROXY=kube-proxy, in a real cluster (needs Go 1.26)
 	$(INSTALL) $(LAB_PACKAGES) iptables
 	$(CARGO) build --locked -p portolan
 	$(CARGO) test --locked -p portolan-e2e

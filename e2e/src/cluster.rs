@@ -69,11 +69,17 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts all of it, with a program as kube-proxy. `settings` is what an administrator changes in kubeadm's ConfigMap.
+    /// Starts all of it, with a program as kube-proxy. `settings` is what an administrator changes in kubeadm's ConfigMap, and
+    /// `apart` a node that has a ConfigMap of its own, which differs from the others' by these settings.
     ///
     /// # Errors
     /// When something does not start.
-    pub fn start(binary: &Binary, program: &Path, settings: &[Setting]) -> Result<Self, Error> {
+    pub fn start(
+        binary: &Binary,
+        program: &Path,
+        settings: &[Setting],
+        apart: (&str, &'static [Setting]),
+    ) -> Result<Self, Error> {
         let lab = Lab::new(&Options { cast: &CAST, ..Options::default() })?;
         let mut plane = ControlPlane::start_on(binary, lab.host(CONTROL_PLANE)?)?;
         plane.start_controllers(&["endpointslice-controller"])?;
@@ -84,7 +90,10 @@ impl Cluster {
         }
         let folder = TempDir::new_in("/run").map_err(Error::system("a temporary folder"))?;
         let authority = plane.credentials().authority()?;
-        let kubelets = lab.nodes().map(|node| Kubelet::new(&mut plane.api, node, folder.path(), &authority));
+        let kubelets = lab.nodes().map(|node| {
+            let of_its_own = if node.name() == apart.0 { apart.1 } else { &[] };
+            Kubelet::new(&mut plane.api, node, folder.path(), &authority, of_its_own)
+        });
         let kubelets = kubelets.collect::<Result<_, _>>()?;
         let program = program.to_owned();
         let mut cluster = Self { plane, lab, kubelets, program, restarts: 0, _folder: folder };
@@ -235,17 +244,21 @@ fn no_time_wait(pod: &Host) -> Result<(), Error> {
     pod.enter(write)?.map_err(Error::system(format!("tcp_max_tw_buckets of {}", pod.name())))
 }
 
-/// Gives fields of the configuration file other values. Those of [`Setting`] have a line of their own in what kubeadm
-/// writes, and their names are there once.
+/// Changes what all nodes are told.
 fn write_settings(plane: &mut ControlPlane, settings: &[Setting]) -> Result<(), Error> {
     let mut map = plane.api.get(CONFIG_MAP)?;
     let config = map.pointer_mut("/data/config.conf").ok_or(Error::Object("a config.conf"))?;
+    *config = with_settings(config.as_str().unwrap_or_default(), settings).into();
+    plane.api.put(CONFIG_MAP, &map).map(drop)
+}
+
+/// Gives fields of the configuration file other values. Those of [`Setting`] have a line of their own in what kubeadm
+/// writes, and their names are there once.
+fn with_settings(config: &str, settings: &[Setting]) -> String {
     let line = |line: &str| {
         let (name, _) = line.split_once(": ").unwrap_or((line, ""));
         let setting = settings.iter().rfind(|(field, _)| *field == name.trim_start());
         setting.map_or_else(|| line.to_owned(), |(_, value)| format!("{name}: {value}"))
     };
-    let lines: Vec<_> = config.as_str().unwrap_or_default().lines().map(line).collect();
-    *config = lines.join("\n").into();
-    plane.api.put(CONFIG_MAP, &map).map(drop)
+    config.lines().map(line).collect::<Vec<_>>().join("\n")
 }

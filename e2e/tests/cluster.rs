@@ -1,8 +1,15 @@
 //! A service proxy in kube-proxy's place, in a cluster of three nodes with a real API server: Services work from every
 //! place, and connections go on whatever ends, comes back or is replaced.
 //!
-//! Portolan is the proxy; with `PORTOLAN_CLUSTER_PROXY=kube-proxy-nftables` or `kube-proxy-iptables` the real one is, in
-//! the same tests. `PORTOLAN_CLUSTER_OUTAGE=60` has the API server be down for so many seconds instead of five.
+//! ```text
+//!   node-a, node-c   iptables mode, as kubeadm has it
+//!   node-b           nftables mode, by a ConfigMap of its own
+//! ```
+//!
+//! So every test sees both modes at work, each where packets of pods, of the node and of others come in.
+//!
+//! Portolan is the proxy; with `PORTOLAN_CLUSTER_PROXY=kube-proxy` the real one is, in the same tests.
+//! `PORTOLAN_CLUSTER_OUTAGE=60` has the API server be down for so many seconds instead of five.
 
 use std::{
     collections::BTreeSet,
@@ -39,8 +46,10 @@ const AS_KUBEADM: &[Setting] = &[("mode", "iptables"), ("maxPerCore", "null")];
 const AS_KUBEADM_1_36: &[Setting] = &[("mode", "\"\""), ("maxPerCore", "null")];
 
 /// For the real kube-proxy, which ends when it cannot write nf_conntrack_max, as nobody can in a network namespace.
-const NFTABLES: &[Setting] = &[("mode", "nftables"), ("maxPerCore", "0")];
-const IPTABLES: &[Setting] = &[("mode", "iptables"), ("maxPerCore", "0")];
+const NO_CONNTRACK: &[Setting] = &[("mode", "iptables"), ("maxPerCore", "0")];
+
+/// The node that is not in iptables mode.
+const APART: (&str, &[Setting]) = ("node-b", &[("mode", "nftables")]);
 
 fn main() -> ExitCode {
     harness::run(tests, || ())
@@ -97,14 +106,14 @@ struct Proxy {
 
 impl Proxy {
     fn chosen(binary: &Binary) -> Result<Self> {
-        let real = |settings| Self { program: binary.path().to_owned(), settings, is_portolan: false };
         match env::var("PORTOLAN_CLUSTER_PROXY").as_deref() {
-            Ok("kube-proxy-nftables") => Ok(real(NFTABLES)),
-            Ok("kube-proxy-iptables") => Ok(real(IPTABLES)),
+            Ok("kube-proxy") => {
+                Ok(Self { program: binary.path().to_owned(), settings: NO_CONNTRACK, is_portolan: false })
+            }
             Ok("portolan") | Err(_) => {
                 Ok(Self { program: Portolan::find()?.path().to_owned(), settings: &[], is_portolan: true })
             }
-            Ok(other) => bail!("PORTOLAN_CLUSTER_PROXY={other}: portolan, kube-proxy-nftables or kube-proxy-iptables"),
+            Ok(other) => bail!("PORTOLAN_CLUSTER_PROXY={other}: portolan or kube-proxy"),
         }
     }
 }
@@ -117,7 +126,7 @@ impl World {
             Some(cluster) => cluster,
             None => {
                 let begin = Instant::now();
-                let cluster = Cluster::start(&self.binary, &self.proxy.program, self.proxy.settings)?;
+                let cluster = Cluster::start(&self.binary, &self.proxy.program, self.proxy.settings, APART)?;
                 println!("the cluster was there after {:.1?}", begin.elapsed());
                 cluster
             }
@@ -209,6 +218,10 @@ fn http(world: &World, cluster: &mut Cluster) -> Result<()> {
             let answer = node.enter(|| request.send(server))??;
             let first = answer.body.lines().find(|line| !line.is_empty()).unwrap_or_default();
             let shown: String = first.chars().take(60).collect();
+            if target == "/proxyMode" {
+                let mode = if node.name() == APART.0 { "nftables" } else { "iptables" };
+                ensure!(answer.body == mode, "{} is in mode {}", node.name(), answer.body);
+            }
             println!("  {} {server}{target}: {}, {} bytes: {shown}", node.name(), answer.status, answer.body.len());
         }
     }
@@ -317,15 +330,13 @@ fn nothing_forbidden(cluster: &Cluster) -> Result<()> {
 }
 
 fn swapped(world: &World, cluster: &mut Cluster) -> Result<()> {
-    for (mode, settings) in [("nftables", NFTABLES), ("iptables", IPTABLES)] {
-        cluster.set(settings)?;
-        during(&format!("swapped for kube-proxy in {mode} mode and back"), cluster, |cluster, moving| {
-            cluster.swap(world.binary.path())?;
-            moved(cluster, moving, "pod-b2")?;
-            cluster.swap(&world.proxy.program)?;
-            moved(cluster, moving, "pod-c2")
-        })?;
-    }
+    cluster.set(NO_CONNTRACK)?;
+    during("swapped for kube-proxy and back", cluster, |cluster, moving| {
+        cluster.swap(world.binary.path())?;
+        moved(cluster, moving, "pod-b2")?;
+        cluster.swap(&world.proxy.program)?;
+        moved(cluster, moving, "pod-c2")
+    })?;
     let settings: Vec<_> = AS_KUBEADM.iter().chain(world.proxy.settings).copied().collect();
     Ok(cluster.set(&settings)?)
 }
@@ -340,9 +351,10 @@ fn upgraded(world: &World, cluster: &mut Cluster) -> Result<()> {
     during("kubeadm upgrades", cluster, |cluster, moving| {
         moved(cluster, moving, "pod-b2")?;
         cluster.upgrade_proxies()?;
+        // Of the node that has its own, no byte is another.
         cluster.until("the ConfigMap to be read, and found to say the same", |cluster| {
-            let missing =
-                cluster.kubelets().iter().find(|kubelet| !kubelet.log().contains("nothing in it is different"));
+            let mut written = cluster.kubelets().iter().filter(|kubelet| kubelet.node().name() != APART.0);
+            let missing = written.find(|kubelet| !kubelet.log().contains("nothing in it is different"));
             Ok(missing.map_or(Ok(()), |kubelet| Err(kubelet.node().name().to_owned())))
         })?;
         moved(cluster, moving, "pod-c2")?;
@@ -364,6 +376,8 @@ fn during(what: &str, cluster: &mut Cluster, work: impl FnOnce(&mut Cluster, &mu
     let to = |fronts: &[Front]| fronts.iter().flat_map(|front| steady.front(*front)).copied().collect();
     let clients = [
         Client { host: "pod-a3", to: to(&[Front::ClusterIp, Front::NodePort]) },
+        Client { host: "pod-b3", to: to(&[Front::ClusterIp, Front::NodePort]) },
+        Client { host: "node-a", to: to(&[Front::ClusterIp, Front::ExternalIp]) },
         Client { host: "node-b", to: to(&[Front::ClusterIp, Front::ExternalIp]) },
         Client { host: OUTSIDE, to: to(&[Front::NodePort, Front::LoadBalancer]) },
     ];

@@ -17,7 +17,7 @@ use std::{
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use super::volume::Volume;
+use super::{Setting, volume::Volume};
 use crate::{
     cast::Role,
     controlplane::{Api, Component, Error, User},
@@ -48,6 +48,8 @@ pub struct Kubelet {
     node: Host,
     folder: PathBuf,
     config: Volume,
+    /// Other than in the ConfigMap of all nodes.
+    settings: &'static [Setting],
     secret: Volume,
     /// The container's command.
     command: Vec<String>,
@@ -63,7 +65,13 @@ impl Kubelet {
     ///
     /// # Errors
     /// When the API server refuses something, or a file cannot be written.
-    pub(super) fn new(api: &mut Api, node: &Host, folder: &Path, authority: &str) -> Result<Self, Error> {
+    pub(super) fn new(
+        api: &mut Api,
+        node: &Host,
+        folder: &Path,
+        authority: &str,
+        settings: &'static [Setting],
+    ) -> Result<Self, Error> {
         api.apply(&node_object(node))?;
         let folder = folder.join(node.name());
         let failed = || Error::system(format!("the volumes of {}", node.name()));
@@ -79,6 +87,7 @@ impl Kubelet {
             node: node.clone(),
             folder,
             config,
+            settings,
             secret,
             command,
             arguments: Vec::new(),
@@ -103,8 +112,10 @@ impl Kubelet {
     pub(super) fn write_config(&mut self, api: &mut Api) -> Result<(), Error> {
         let map = api.get(super::CONFIG_MAP)?;
         let data = map.get("data").and_then(Value::as_object).ok_or(Error::Object("data"))?;
+        let files = data.iter().filter_map(|(name, text)| Some((name.as_str(), text.as_str()?)));
         let files: BTreeMap<_, _> =
-            data.iter().filter_map(|(name, text)| Some((name.as_str(), text.as_str()?))).collect();
+            files.map(|(name, text)| (name, super::with_settings(text, self.settings))).collect();
+        let files = files.iter().map(|(name, text)| (*name, text.as_str()));
         self.config.write(files).map_err(Error::system("the volume of the ConfigMap"))
     }
 

@@ -1,7 +1,7 @@
 //! What kube-proxy's ipvs mode leaves, as far as a kernel without IPVS can have it: ipsets, rules that ask them, and the link of
 //! all addresses.
 
-use std::{fs, io};
+use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 use nix::net::if_::if_nametoindex;
@@ -13,8 +13,8 @@ use portolan_e2e::{
     scenario::manifest,
 };
 use portolan_netlink::{
-    attr::encode,
-    request::{NETLINK_NETFILTER, request},
+    Answer, Answers, Channel, Errno, NETLINK_NETFILTER, Requests,
+    attr::Writer,
     uapi::{NFPROTO_IPV4, NFPROTO_IPV6, flag},
 };
 
@@ -104,10 +104,27 @@ fn name(family: Family, set: &str) -> String {
     format!("KUBE-{six}{set}")
 }
 
+/// Asks about an ipset, or has one made; what the kernel says against it.
+fn ask(
+    command: u8,
+    family: u8,
+    flags: u16,
+    answers: Answers,
+    content: impl FnOnce(&mut Writer<'_>),
+) -> Result<Option<Errno>> {
+    let (mut requests, mut refused) = (Requests::default(), None);
+    requests.add(u16::from_be_bytes([SUBSYSTEM, command]), flags, answers, &[family, 0, 0, 0], content);
+    Channel::open(NETLINK_NETFILTER)?.run(&mut requests, |_, answer| {
+        if let Answer::Refused(errno, _) = answer {
+            refused = Some(errno);
+        }
+    })?;
+    Ok(refused)
+}
+
 fn create(family: Family, set: &str, kind: &str) -> Result<()> {
     let protocol = if family == Family::V4 { NFPROTO_IPV4 } else { NFPROTO_IPV6 };
-    let mut body = vec![protocol, 0, 0, 0];
-    body.extend(encode(|w| {
+    let refused = ask(CREATE, protocol, flag::CREATE | flag::EXCL, Answers::None, |w| {
         w.u8(ATTR_PROTOCOL, SUBSYSTEM);
         w.str(ATTR_SETNAME, &name(family, set));
         w.str(ATTR_TYPENAME, kind);
@@ -119,25 +136,18 @@ fn create(family: Family, set: &str, kind: &str) -> Result<()> {
                 w.be16(ATTR_PORT_TO | NET_BYTEORDER, u16::MAX);
             }
         });
-    })?);
-    let kind = u16::from_be_bytes([SUBSYSTEM, CREATE]);
-    request(NETLINK_NETFILTER, kind, flag::CREATE | flag::EXCL, &body).with_context(|| name(family, set))?;
+    })?;
+    ensure!(refused.is_none(), "{}: {refused:?}", name(family, set));
     Ok(())
 }
 
-fn is_there(family: Family, set: &str) -> io::Result<bool> {
-    let mut body = vec![0; 4];
-    body.extend(
-        encode(|w| {
-            w.u8(ATTR_PROTOCOL, SUBSYSTEM);
-            w.str(ATTR_SETNAME, &name(family, set));
-        })
-        .map_err(io::Error::other)?,
-    );
-    match request(NETLINK_NETFILTER, u16::from_be_bytes([SUBSYSTEM, HEADER]), 0, &body) {
-        Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ENOENT as i32) => Ok(false),
-        answer => answer.map(|_| true),
-    }
+fn is_there(family: Family, set: &str) -> Result<bool> {
+    let refused = ask(HEADER, 0, 0, Answers::One, |w| {
+        w.u8(ATTR_PROTOCOL, SUBSYSTEM);
+        w.str(ATTR_SETNAME, &name(family, set));
+    })?;
+    ensure!(matches!(refused, None | Some(Errno::ENOENT)), "{}: {refused:?}", name(family, set));
+    Ok(refused.is_none())
 }
 
 /// Writes it, with iptables-nft.

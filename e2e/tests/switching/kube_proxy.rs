@@ -82,12 +82,9 @@ fn there_and_back(binary: &Binary, theirs: Mode, ours: Mode) -> Result<()> {
     let kube_proxy = cluster.start_kube_proxy()?;
     cluster.world.is_as_begun("kube-proxy serves")?;
     let portolan = Portolan::find()?.in_mode(ours);
-    // What kube-proxy does alone is told and not judged: in nftables mode one connection in some thousands fails. Before its
-    // first sync in that mode it removes all of iptables mode, so that nobody is served meanwhile.
-    let is_judged = |phase: &str| match phase {
-        KUBE_PROXY_STARTS => (theirs, ours) != (Mode::Nftables, Mode::Iptables),
-        other => other != traffic::BEFORE && !other.starts_with("kube-proxy serves"),
-    };
+    // Before its first sync in nftables mode kube-proxy removes all of iptables mode, so that nobody is served meanwhile.
+    let removes_first = (theirs, ours) == (Mode::Nftables, Mode::Iptables);
+    let is_judged = |phase: &str| !(removes_first && phase == KUBE_PROXY_STARTS);
     traffic::during(&lab, &World::destinations()?, is_judged, |traffic| {
         to_portolan(&mut cluster, traffic, kube_proxy, &portolan)?;
         back_to_kube_proxy(&mut cluster, traffic, &portolan, theirs)

@@ -158,9 +158,6 @@ impl Traffic<'_> {
     }
 }
 
-/// What comes before the test says that it does something.
-pub(crate) const BEFORE: &str = "before";
-
 /// Has all clients connect until `work` ends. Nothing may fail in a phase that is judged, and what stays stays.
 pub(crate) fn during(
     lab: &Lab,
@@ -170,7 +167,7 @@ pub(crate) fn during(
 ) -> Result<()> {
     let (phases, staying) = Default::default();
     let traffic = Traffic { lab, to, phases, staying, end: AtomicBool::new(false) };
-    traffic.phase(BEFORE)?;
+    traffic.phase("before")?;
     let worked = thread::scope(|scope| {
         let clients = CLIENTS.map(|name| scope.spawn(|| traffic.client(name)));
         let worked = work(&traffic);

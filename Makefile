@@ -5,6 +5,11 @@
 LAB_PACKAGES := nftables iproute2 util-linux procps
 # What the test oracle is compiled against.
 ORACLE_PACKAGES := libnftnl-dev libmnl-dev pkg-config
+# What the kernel with IPVS is made of, and what is used in it.
+VM_PACKAGES := gcc make flex bison bc libc6-dev xz-utils debian-archive-keyring ipvsadm iptables
+KERNEL := $(abspath $(or $(CARGO_TARGET_DIR),target)/vm/linux)
+# Cargo starts test binaries with it.
+IN_VM = CARGO_TARGET_$(shell rustc --print host-tuple | tr a-z- A-Z_)_RUNNER='$(CURDIR)/e2e/vm/run $(KERNEL)'
 # Tests that neither `cargo test` nor `--all-targets` takes for one.
 BY_HAND := --test kube_proxy --test endpointslices --test http_parity --test switching_kube_proxy
 # Tests that end with the count of what they tried.
@@ -17,7 +22,7 @@ INSTALL := ./e2e/install-packages
 # etcd, the API server, kubeadm, kube-proxy: beside what cargo builds.
 CONTROLPLANE := $(or $(CARGO_TARGET_DIR),target)/controlplane
 
-.PHONY: help build demo test test-cluster test-kube-proxy summary lint compiled controlplane bench compare deny
+.PHONY: help build demo test test-vm kernel test-cluster test-kube-proxy summary lint compiled controlplane bench compare deny
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
@@ -33,7 +38,9 @@ demo: ## A small cluster in network namespaces: Services, curl, drift and its re
 test: ## All tests, with real packets; those in a real cluster need Go 1.26
 	$(INSTALL) $(LAB_PACKAGES) $(ORACLE_PACKAGES)
 	$(MAKE) --jobs=2 controlplane compiled
+	$(MAKE) kernel
 	$(CARGO) test --locked --workspace --all-features
+	@if [ -e $(KERNEL) ]; then $(MAKE) test-vm; else echo "NOT RUN, for there is no kernel for them: the flows of ipvs mode, and SCTP."; fi
 	@./e2e/controlplane/build $(CONTROLPLANE) 2>/dev/null || \
 		echo "NOT RUN, for there is no Go 1.26: the tests of Portolan in a real cluster (e2e/tests/cluster.rs)."
 	@echo "Not run here: make test-kube-proxy, which judges the scenarios by the real kube-proxy (it needs Go and takes minutes)."
@@ -42,6 +49,17 @@ test: ## All tests, with real packets; those in a real cluster need Go 1.26
 compiled: lint
 	$(CARGO) build --locked -p portolan
 	$(CARGO) test --locked --workspace --all-features --no-run
+
+test-vm: kernel ## What needs a kernel with IPVS and SCTP: all scenarios of ipvs mode, and SCTP in all modes
+	$(INSTALL) $(LAB_PACKAGES) iptables ipvsadm
+	$(CARGO) build --locked -p portolan
+	$(IN_VM) $(CARGO) test --locked -p portolan-netlink --test kernel ipvs
+	$(IN_VM) $(CARGO) test --locked -p portolan-e2e --test scenarios -- sctp
+	$(IN_VM) $(CARGO) test --locked -p portolan-e2e --test scenarios -- ipvs/
+
+kernel:
+	$(INSTALL) $(VM_PACKAGES)
+	./e2e/vm/build $(KERNEL) || { code=$$?; [ $$code = 3 ] && [ "$$CI" != true ]; }
 
 # Without Go the tests that need it say that they are not run; who relies on CI must not take silence for consent.
 controlplane:

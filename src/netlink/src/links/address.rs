@@ -17,6 +17,7 @@ const AF_INET6: u8 = 10;
 
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
+const IFA_CACHEINFO: u16 = 6;
 const IFA_FLAGS: u16 = 8;
 const IFA_F_NODAD: u32 = 0x2;
 
@@ -51,6 +52,8 @@ impl Address {
             IpAddr::V6(addr) => {
                 w.bytes(IFA_LOCAL, &addr.octets());
                 w.u32(IFA_FLAGS, IFA_F_NODAD);
+                // struct ifa_cacheinfo: preferred for so many seconds, valid for ever
+                w.bytes(IFA_CACHEINFO, &[0, u32::MAX, 0, 0].map(u32::to_ne_bytes).concat());
             }
         }
     }

@@ -55,7 +55,8 @@ pub struct Link {
 /// One operation with an address of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AddressChange {
-    /// Gives the link an address. IPv6 is not asked whether others have it (`IFA_F_NODAD`).
+    /// Gives the link an address. Of IPv6 nobody is asked whether others have it (`IFA_F_NODAD`), and it is not preferred: the
+    /// kernel takes another one for the source of what leaves by other links (RFC 6724, rule 3).
     Add(Address),
     /// Takes it away.
     Delete(Address),

@@ -19,7 +19,7 @@ mod table;
 pub mod testing;
 
 pub use services::{
-    Data, Key, Nft, Nftables, Value,
+    Data, Key, Nft, Nftables, Value, companion,
     names::{ChainName, PortName, SetName, TABLE},
     predecessor::Leftovers,
 };

@@ -16,7 +16,7 @@ use portolan_core::{
 
 use crate::{
     Key, Nft, Value,
-    services::{layout, places},
+    services::{companion::Sender, layout, places},
     table::lower,
 };
 
@@ -180,7 +180,7 @@ pub fn agree_but_for_places(wanted: &BTreeMap<Key, Value>, live: &[(Key, Value)]
 /// The whole layout with sets of four elements, and the objects of some ServicePorts: containers a little oftener than
 /// their number says, since everything hangs on them.
 fn universe(seed: &mut Seed) -> Vec<(Key, Value)> {
-    let mut objects = layout::objects(&policy(), &|_| 0);
+    let mut objects = layout::objects(&policy(), Sender::Rules, &|_| 0);
     objects.retain(|(key, _)| key.family() == Family::V4);
     for (_, value) in &mut objects {
         if let Value::Set { size: Some(size), .. } = value {

@@ -6,7 +6,9 @@ use portolan_core::{
 };
 
 use super::{
-    Key, Value, layout,
+    Key, Value,
+    companion::Sender,
+    layout,
     names::{ChainName, PortName, SetName},
     places, render, sets,
 };
@@ -49,6 +51,7 @@ impl Dialect for Nft {
                 | SetName::Restricted
                 | SetName::ClusterIps
                 | SetName::Hairpin
+                | SetName::Scheduled
                 | SetName::Links => Rank::Endpoint,
             },
         }
@@ -97,11 +100,11 @@ impl Dialect for Nft {
     }
 
     fn base(&self, policy: &NodePolicy, need: &dyn Fn(&Key) -> usize) -> Vec<(Key, Value)> {
-        layout::objects(policy, need)
+        layout::objects(policy, Sender::Rules, need)
     }
 
     fn render(&self, _policy: &NodePolicy, port: &DesiredPort, objects: &mut Vec<(Key, Value)>) {
-        render::render(port, objects);
+        render::render(port, Sender::Rules, objects);
     }
 
     fn keep_places<'kernel>(objects: &mut [(Key, Value)], present: &dyn Fn(usize) -> Option<&'kernel Value>) {

@@ -27,7 +27,7 @@ impl Legible for Nft {
     }
 
     fn trace(&self, objects: &Objects<'_, Self>, packet: &Packet, world: &World<'_>) -> Trace {
-        trace::trace(objects, packet, world)
+        trace::trace(objects, packet, world, &|_| None)
     }
 }
 

@@ -19,6 +19,7 @@ use portolan_core::{
 
 use super::{
     Key, Rule, Statement, Value,
+    companion::{self, Sender},
     names::{ChainName, DIRECT, PortName, SetName},
     sets::{self, Counts},
 };
@@ -53,12 +54,16 @@ const MIN_SIZE: u32 = 768;
 const MIN_SIZE_SPECIAL: u32 = 192;
 
 /// All objects of the layout, for both families.
-pub(crate) fn objects(policy: &NodePolicy, need: &dyn Fn(&Key) -> usize) -> Vec<(Key, Value)> {
+pub(crate) fn objects(policy: &NodePolicy, sender: Sender, need: &dyn Fn(&Key) -> usize) -> Vec<(Key, Value)> {
     let mut objects = Vec::new();
     for family in Family::ALL {
         let in_use = |scope| scope == Scope::Vip || *policy.node_ports.get(family) != NodePortsAt::Frontends;
-        let view = View { family, policy };
-        let is_needed = |set: &SetName| in_use(set.scope()) && (*set != SetName::Links || view.pods().is_some());
+        let view = View { family, policy, sender };
+        let is_needed = |set: &SetName| match set {
+            SetName::Links => view.pods().is_some(),
+            SetName::Scheduled => sender == Sender::Ipvs,
+            _ => in_use(set.scope()),
+        };
         objects.push((Key::Table(family), Value::Table));
         for set in SetName::ALL.into_iter().filter(is_needed) {
             let key = Key::Set(family, set);
@@ -82,7 +87,8 @@ fn set_value(set: SetName, need: usize, count_connections: bool) -> Value {
         | SetName::Endpoints(Scope::Vip)
         | SetName::NoEndpoints(Scope::Vip)
         | SetName::ClusterIps
-        | SetName::Hairpin => MIN_SIZE,
+        | SetName::Hairpin
+        | SetName::Scheduled => MIN_SIZE,
         _ => MIN_SIZE_SPECIAL,
     };
     // For each verdict that is added the kernel looks at every place of the map, also at the empty ones, once for each
@@ -146,6 +152,7 @@ pub(crate) fn hook(chain: &ChainName) -> Option<Hook> {
 struct View<'a> {
     family: Family,
     policy: &'a NodePolicy,
+    sender: Sender,
 }
 
 impl View<'_> {
@@ -167,7 +174,9 @@ impl View<'_> {
             ChainName::NatPrerouting | ChainName::NatOutput => self.gates(),
             // Most connections are neither marked nor translated.
             ChainName::NatPostrouting => {
-                vec![rule([Marked(mark), Goto(ChainName::Marked)]), rule([Translated, Goto(ChainName::Translated)])]
+                let marked = rule([Marked(mark), Goto(ChainName::Marked)]);
+                let translated = self.sent_on().map(|sent| rule([sent, Goto(ChainName::Translated)]));
+                iter::once(marked).chain(translated).collect()
             }
             ChainName::Marked => self.marked(),
             ChainName::Translated => self.translated(),
@@ -252,7 +261,8 @@ impl View<'_> {
     fn marked(&self) -> Vec<Rule> {
         let done = [Unmark(self.policy.masquerade_mark), Masquerade];
         let node_port = In(frontend(Scope::NodePort), SetName::Services(Scope::NodePort));
-        let mut rules = vec![Rule { statements: [&[Translated][..], &done].concat(), comment: None }];
+        let masquerade = |sent| Rule { statements: [&[sent][..], &done].concat(), comment: None };
+        let mut rules: Vec<_> = self.sent_on().map(masquerade).collect();
         rules.extend(self.at_node_ports(&[node_port], &done));
         rules.extend([rule([NotIn(VIP.to_vec(), SetName::Services(Scope::Vip)), Return]), rule(done)]);
         rules
@@ -262,6 +272,7 @@ impl View<'_> {
     fn translated(&self) -> Vec<Rule> {
         // A pod that is sent to itself would answer itself directly, and drop the answer.
         let mut rules = vec![rule([In(vec![Source, Destination], SetName::Hairpin), Masquerade])];
+        rules.extend(self.companion(companion::masquerade));
         // A pod of another node takes the short-cut past policy Local too, since its address does not tell it from a pod of
         // this node; an endpoint elsewhere would answer it past this node. The link does tell: its packet leaves by the one
         // by which it came. Cluster IPs are left out, because a pod's own node translates those. Endpoints of this node are
@@ -278,6 +289,16 @@ impl View<'_> {
         rules
     }
 
+    /// What says of a packet that a frontend sent it on, and changed where to: each is asked by a rule of its own.
+    fn sent_on(&self) -> impl Iterator<Item = Statement> {
+        iter::once(Translated).chain((self.sender == Sender::Ipvs).then(companion::scheduled))
+    }
+
+    /// Rules for what IPVS sends on, where it does.
+    fn companion<const N: usize>(&self, rules: fn() -> [Rule; N]) -> impl Iterator<Item = Rule> {
+        (self.sender == Sender::Ipvs).then(rules).into_iter().flatten()
+    }
+
     fn detector(&self) -> Option<&LocalDetector> {
         self.policy.detector.get(self.family).as_ref()
     }
@@ -288,12 +309,13 @@ impl View<'_> {
     }
 
     fn reject_input(&self) -> Vec<Rule> {
-        let mut rules = vec![
-            rule([NotNew, Return]),
-            rule([Translated, Return]),
+        let mut rules = vec![rule([NotNew, Return]), rule([Translated, Return])];
+        rules.extend(self.companion(companion::on_its_way));
+        rules.extend([
             rule([Is(Protocol::Tcp), In(VIP.to_vec(), SetName::NoEndpoints(Scope::Vip)), RejectWithReset]),
             rule([In(VIP.to_vec(), SetName::NoEndpoints(Scope::Vip)), Reject]),
-        ];
+        ]);
+        rules.extend(self.companion(companion::refuse));
         // It counts, so it is asked last.
         let node_port = || In(frontend(Scope::NodePort), SetName::NoEndpoints(Scope::NodePort));
         // What a VIP sent on to its own address is not for a NodePort.
@@ -319,6 +341,7 @@ impl View<'_> {
         let not_refused =
             [rule([no_cluster_ip(), served(), Return]), rule([no_cluster_ip(), Local(Destination), Return])];
         let mut rules = Vec::from(unless_on_its_way());
+        rules.extend(self.companion(companion::on_its_way));
         rules.extend(self.no_such_cluster_ip(&[no_cluster_ip(), served()]));
         rules.extend(not_refused);
         rules.extend(refuse());
@@ -378,6 +401,6 @@ pub(crate) fn rule<const N: usize>(statements: [Statement; N]) -> Rule {
     Rule { statements: Vec::from(statements), comment: None }
 }
 
-fn commented<const N: usize>(comment: &'static str, statements: [Statement; N]) -> Rule {
+pub(super) fn commented<const N: usize>(comment: &'static str, statements: [Statement; N]) -> Rule {
     Rule { comment: Some(comment), ..rule(statements) }
 }

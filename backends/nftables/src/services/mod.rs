@@ -6,11 +6,13 @@
 //! | `names`, `sets` | what sets and chains are called, and what is in the sets |
 //! | `layout` | the ruleset that is there whatever the Services are |
 //! | `render`, `affinity`, `places` | what a ServicePort adds |
+//! | `companion` | what is otherwise where IPVS sends connections on |
 //! | `dialect` | in which order things come and go |
 //! | `predecessor` | what others have left in tables of theirs |
 //! | `inspect`: `listing`, `counters`, `trace` | what the objects of a kernel say: Frontends, counts, a packet's way |
 
 pub(crate) mod affinity;
+pub mod companion;
 pub(crate) mod counters;
 pub(crate) mod dialect;
 pub(crate) mod inspect;

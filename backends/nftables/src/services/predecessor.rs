@@ -8,7 +8,7 @@ use portolan_core::{
 };
 use portolan_netlink::{Connection, DumpError};
 
-use super::names::TABLE;
+use super::{Nftables, companion, names::TABLE};
 use crate::table::{error::Error, key::keyword, lower::protocol_family};
 
 /// The table of kube-proxy's nftables mode, one for each IP family (pkg/proxy/nftables/proxier.go, kubeProxyTable).
@@ -36,6 +36,16 @@ impl Leftovers {
     /// # Errors
     /// As [`Leftovers::open`].
     pub fn of_portolan() -> Result<Self, Error> {
+        // In ipvs mode they are a part of more.
+        let beside = companion::is_there(&mut Nftables::open()?)?;
+        Ok(Self { connection: Connection::open()?, tables: if beside { Vec::new() } else { vec![TABLE] } })
+    }
+
+    /// The tables of a Portolan in ipvs mode.
+    ///
+    /// # Errors
+    /// As [`Leftovers::open`].
+    pub fn beside_ipvs() -> Result<Self, Error> {
         Ok(Self { connection: Connection::open()?, tables: vec![TABLE] })
     }
 

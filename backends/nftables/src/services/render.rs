@@ -18,14 +18,16 @@ use portolan_core::{
 };
 
 use super::{
-    Data, Key, Value, affinity, layout,
+    Data, Key, Value, affinity,
+    companion::Sender,
+    layout,
     names::{ChainName, DIRECT, PortName, SetName},
 };
 use crate::table::{element::ElementKey, field::Scope, value::Comment};
 
 /// Appends the objects of one ServicePort; no key twice.
-pub(crate) fn render(port: &DesiredPort, objects: &mut Vec<(Key, Value)>) {
-    let mut out = Rendering { port, comment: Comment::new(&port.name), shared: BTreeSet::new(), objects };
+pub(crate) fn render(port: &DesiredPort, sender: Sender, objects: &mut Vec<(Key, Value)>) {
+    let mut out = Rendering { port, sender, comment: Comment::new(&port.name), shared: BTreeSet::new(), objects };
     for frontend in &port.frontends {
         out.frontend(frontend);
     }
@@ -35,6 +37,7 @@ pub(crate) fn render(port: &DesiredPort, objects: &mut Vec<(Key, Value)>) {
 /// A ServicePort on its way into objects.
 struct Rendering<'a> {
     port: &'a DesiredPort,
+    sender: Sender,
     comment: Comment,
     /// What several of its frontends need, once.
     shared: BTreeSet<Shared>,
@@ -57,6 +60,9 @@ impl Rendering<'_> {
         if frontend.kind == FrontendKind::ClusterIp {
             self.add(SetName::ClusterIps, ElementKey::address(vip.addr), Data::None);
         }
+        if self.sender.has_address(frontend) {
+            self.add(SetName::Scheduled, ElementKey::address(vip.addr), Data::None);
+        }
         if frontend.restricted {
             self.restrict(vip);
         }
@@ -76,7 +82,11 @@ impl Rendering<'_> {
         }
         // Behind the short-cut of an external frontend the whole list is asked too.
         let list = if frontend.is_external() { TrafficPolicy::Cluster } else { frontend.policy };
-        self.endpoints(vip, list);
+        if self.sender.schedules(self.port, frontend) {
+            self.shared.insert(Shared::Hairpin(list));
+        } else {
+            self.endpoints(vip, list);
+        }
         if frontend.is_external() && frontend.policy == TrafficPolicy::Local {
             self.local_endpoints(vip);
         }

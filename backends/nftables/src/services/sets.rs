@@ -27,7 +27,7 @@ pub(crate) fn shape(set: SetName) -> Shape {
         // The number in the type is only for the reader: every `pick` chain draws below its own.
         SetName::Endpoints(Scope::Vip) => slot(u32::from(DIRECT) + 1),
         SetName::Endpoints(Scope::NodePort) | SetName::LocalEndpoints(_) => slot(2),
-        SetName::ClusterIps => of(vec![Field::Destination], DataKind::None),
+        SetName::ClusterIps | SetName::Scheduled => of(vec![Field::Destination], DataKind::None),
         SetName::Hairpin => of(vec![Field::Source, Field::Destination], DataKind::None),
         SetName::Links => Shape { filled_by_packets: true, ..of(vec![Field::CameBy, Field::LeavesBy], DataKind::None) },
     }

@@ -39,6 +39,8 @@ pub enum SetName {
     ClusterIps,
     /// Endpoints on this node that may meet themselves.
     Hairpin,
+    /// Addresses at which IPVS sends connections on to endpoints, in IPVS mode alone.
+    Scheduled,
     /// Links, each beside itself: packets put them there (`Statement::LeavesAsItCame`), so its
     /// elements are no objects.
     Links,
@@ -46,7 +48,7 @@ pub enum SetName {
 
 impl SetName {
     /// All of them, in the order in which they are listed.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::Services(Scope::Vip),
         Self::Services(Scope::NodePort),
         Self::Policies(Scope::Vip),
@@ -75,6 +77,7 @@ impl SetName {
         Self::RestrictedPolicies,
         Self::ClusterIps,
         Self::Hairpin,
+        Self::Scheduled,
         Self::Links,
     ];
 
@@ -103,6 +106,7 @@ impl SetName {
             | Self::RestrictedPolicies
             | Self::ClusterIps
             | Self::Hairpin
+            | Self::Scheduled
             | Self::Links => Scope::Vip,
         }
     }
@@ -140,6 +144,7 @@ impl SetName {
             Self::RestrictedPolicies => "restricted-policies",
             Self::ClusterIps => "cluster-ips",
             Self::Hairpin => "hairpin",
+            Self::Scheduled => "scheduled",
             Self::Links => "links",
         }
     }

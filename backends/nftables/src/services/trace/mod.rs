@@ -31,11 +31,11 @@ mod statement;
 mod tests;
 mod walk;
 
-use std::fmt;
+use std::{fmt, net::SocketAddr};
 
 use portolan_core::{
     addr::Family,
-    desired::LocalDetector,
+    desired::{LocalDetector, Vip},
     inspect,
     trace::{Packet, Trace, World},
 };
@@ -74,9 +74,12 @@ pub(super) fn detector(objects: &Objects<'_>, family: Family) -> Option<LocalDet
     })
 }
 
-/// Follows a packet through objects.
-pub(super) fn trace(objects: &Objects<'_>, packet: &Packet, world: &World<'_>) -> Trace {
-    walk::Walk::new(objects, packet, world).run()
+/// The endpoints to which the virtual server of a VIP sends new connections; `None` where there is no such server.
+pub type Servers<'a> = dyn Fn(&Vip) -> Option<Vec<SocketAddr>> + 'a;
+
+/// Follows a packet through objects, and virtual servers where there are any.
+pub(super) fn trace(objects: &Objects<'_>, packet: &Packet, world: &World<'_>, servers: &Servers<'_>) -> Trace {
+    walk::Walk::new(objects, packet, world, servers).run()
 }
 
 /// A sentence.

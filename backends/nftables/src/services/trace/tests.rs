@@ -94,7 +94,8 @@ impl Table {
     fn trace(&self, packet: &Packet) -> Trace {
         let objects: Objects<'_> = self.objects.iter().map(|(key, value)| (key, value)).collect();
         let is_local = |addr: IpAddr| addr == NODE.parse::<IpAddr>().unwrap();
-        trace(&objects, packet, &World { is_local: &is_local, remembered: &self.remembered })
+        let world = World { is_local: &is_local, remembered: &self.remembered };
+        trace(&objects, packet, &world, &|_| None)
     }
 
     /// Each outcome in short.

@@ -10,14 +10,15 @@
 //!                ---> 1/3 no such element: the next rule
 //! ```
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::{borrow::Cow, collections::BTreeSet, net::SocketAddr};
 
 use portolan_core::{
     addr::Family,
-    trace::{Branch, Ends, Origin, Packet, Policy, Reason, RefusedBy, Trace, Verdict, World},
+    desired::Vip,
+    trace::{Asks, Branch, Ends, Origin, Packet, Policy, Reason, RefusedBy, Trace, Verdict, World},
 };
 
-use super::{Doubt, Objects};
+use super::{Doubt, Objects, Servers};
 use crate::{
     services::{
         Key, Rule, Statement, Value,
@@ -60,6 +61,7 @@ pub(super) struct Walk<'a> {
     pub(super) packet: &'a Packet,
     pub(super) world: &'a World<'a>,
     pub(super) family: Family,
+    servers: &'a Servers<'a>,
     doubts: BTreeSet<Doubt>,
     ends: Ends,
     /// What needs no other rule of the base chain that it is in.
@@ -75,10 +77,15 @@ struct Place<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(objects: &'a Objects<'a>, packet: &'a Packet, world: &'a World<'a>) -> Self {
+    pub(super) fn new(
+        objects: &'a Objects<'a>,
+        packet: &'a Packet,
+        world: &'a World<'a>,
+        servers: &'a Servers<'a>,
+    ) -> Self {
         let family = packet.family();
         let (doubts, ends, accepted) = (BTreeSet::new(), Ends::default(), Vec::new());
-        let mut walk = Self { objects, packet, world, family, doubts, ends, accepted };
+        let mut walk = Self { objects, packet, world, family, servers, doubts, ends, accepted };
         match objects.get(&Key::Table(family)) {
             None => drop(walk.doubts.insert(Doubt::NoTable(family))),
             Some(Value::Table) => {}
@@ -111,8 +118,10 @@ impl<'a> Walk<'a> {
     fn come(&mut self, branch: Branch) -> Vec<Branch> {
         let routed = self.hook(HookPoint::Prerouting, vec![branch]);
         let (here, passing): (Vec<_>, Vec<_>) = routed.into_iter().partition(|branch| self.is_here(branch));
-        let mut arrived = self.hook(HookPoint::Input, here);
-        let passing = self.hook(HookPoint::Forward, passing);
+        let (mut arrived, sent): (Vec<_>, Vec<_>) =
+            self.hook(HookPoint::Input, here).into_iter().partition(|branch| self.is_here(branch));
+        let mut passing = self.hook(HookPoint::Forward, passing);
+        passing.extend(sent);
         arrived.extend(self.hook(HookPoint::Postrouting, passing));
         arrived
     }
@@ -136,11 +145,34 @@ impl<'a> Walk<'a> {
             }
         }
         chains.sort_unstable();
-        chains.into_iter().fold(branches, |branches, (_, chain)| {
-            let mut passed = self.chain(chain, 0, branches);
-            passed.append(&mut self.accepted);
-            passed
-        })
+        let behind = chains.partition_point(|(priority, _)| *priority < ipvs_priority(point));
+        let branches = chains.drain(..behind).fold(branches, |branches, (_, chain)| self.base_chain(chain, branches));
+        let branches = branches.into_iter().flat_map(|branch| self.scheduled(point, branch)).collect();
+        chains.into_iter().fold(branches, |branches, (_, chain)| self.base_chain(chain, branches))
+    }
+
+    fn base_chain(&mut self, chain: &ChainName, branches: Vec<Branch>) -> Vec<Branch> {
+        let mut passed = self.chain(chain, 0, branches);
+        passed.append(&mut self.accepted);
+        passed
+    }
+
+    /// Has the virtual server that a packet is for pick an endpoint, at the hooks at which IPVS is asked.
+    fn scheduled(&self, point: HookPoint, branch: Branch) -> Vec<Branch> {
+        let asked = match self.packet.asks {
+            Asks::Port(protocol, _) if matches!(point, HookPoint::Input | HookPoint::Output) => {
+                (self.servers)(&Vip { addr: branch.destination, protocol, port: branch.port })
+            }
+            _ => None,
+        };
+        let Some(endpoints) = asked else { return vec![branch] };
+        let of = u32::try_from(endpoints.len()).unwrap_or(u32::MAX);
+        let sent_on = |to: SocketAddr| {
+            // That is no translation to conntrack.
+            let (destination, port, endpoint) = (to.ip(), to.port(), Some(to));
+            Branch { destination, port, endpoint, ..branch.part(1, of) }
+        };
+        endpoints.into_iter().map(sent_on).collect()
     }
 
     /// Goes through a chain; gives what comes back from it.
@@ -190,6 +222,15 @@ impl<'a> Walk<'a> {
     /// An object that we would not write was met.
     pub(super) fn doubt(&mut self, key: &Key) {
         self.doubts.insert(Doubt::Strange(key.clone()));
+    }
+}
+
+/// Where among the base chains of a hook IPVS is (`ip_vs_ops4` of net/netfilter/ipvs/ip_vs_core.c: NF_IP_PRI_NAT_SRC - 1 and
+/// NF_IP_PRI_NAT_DST + 2).
+const fn ipvs_priority(point: HookPoint) -> i32 {
+    match point {
+        HookPoint::Output => -98,
+        _ => 99,
     }
 }
 

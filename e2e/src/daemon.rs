@@ -36,6 +36,7 @@ use portolan_nftables::{Key, Nftables, Value};
 use crate::{
     Error, Mode, cast,
     harness::Test,
+    has_kernel_for,
     host::{Host, HostCommand},
     product::Portolan,
 };
@@ -321,12 +322,29 @@ impl Rules for Host {
         if mode == Mode::Nftables {
             return self.command("nft").args(["-c", "-f", "-"]).input(rendered).expect_exit(0).map(drop);
         }
+        if mode == Mode::Ipvs {
+            return takes_ipvs(self, rendered);
+        }
         let (v4, v6) = rendered.split_once(OF_IPV6).unwrap_or((rendered, "#"));
         for (program, rules) in [("iptables-restore", v4.to_owned()), ("ip6tables-restore", format!("#{v6}"))] {
             self.command(program).args(["--noflush", "--test"]).input(rules).expect_exit(0)?;
         }
         Ok(())
     }
+}
+
+/// Has `nft` try the rules, and where there is IPVS the other programs do what is rendered for them, which has no test.
+fn takes_ipvs(host: &Host, rendered: &str) -> Result<(), Error> {
+    let (links, others) = rendered.split_once("# ipvsadm --restore\n").unwrap_or((rendered, ""));
+    let (servers, rules) = others.split_once("# nft -f -\n").unwrap_or((others, ""));
+    host.takes(Mode::Nftables, rules)?;
+    if has_kernel_for(Mode::Ipvs) {
+        host.command("ip").args(["-batch", "-"]).input(links).expect_exit(0)?;
+        host.command("ipvsadm").arg("--restore").input(servers).expect_exit(0)?;
+        host.command("ipvsadm").arg("--clear").expect_exit(0)?;
+        host.command("ip").args(["link", "delete", "kube-ipvs0"]).expect_exit(0)?;
+    }
+    Ok(())
 }
 
 /// Where the rules of IPv6 begin in what is rendered for iptables.

@@ -47,3 +47,12 @@ pub use portolan_config::Mode;
 
 /// The modes in which Portolan is tested.
 pub const MODES: [Mode; 2] = [Mode::Nftables, Mode::Iptables];
+
+/// The same, and the one for which not every kernel has what it takes.
+pub const RENDERED_MODES: [Mode; 3] = [Mode::Nftables, Mode::Iptables, Mode::Ipvs];
+
+/// Whether the kernel has what a mode takes.
+#[must_use]
+pub fn has_kernel_for(mode: Mode) -> bool {
+    mode != Mode::Ipvs || portolan_netlink::ipvs::Ipvs::open().is_ok()
+}

@@ -108,10 +108,14 @@ impl Scenario {
             },
             proxy: file.proxy,
             not_judged: file.not_judged,
-            not_in: [(Mode::Nftables, file.not_in.nftables), (Mode::Iptables, file.not_in.iptables)]
-                .into_iter()
-                .filter_map(|(mode, why)| why.map(|_| mode))
-                .collect(),
+            not_in: [
+                (Mode::Nftables, file.not_in.nftables),
+                (Mode::Iptables, file.not_in.iptables),
+                (Mode::Ipvs, file.not_in.ipvs),
+            ]
+            .into_iter()
+            .filter_map(|(mode, why)| why.map(|_| mode))
+            .collect(),
             steps,
         })
     }

@@ -218,8 +218,9 @@ pub fn mismatch(flow: &Flow, mode: Mode, trace: &Trace) -> Option<String> {
         &Expected::Untouched
     } else {
         match flow.expected_of(ServiceProxy::Portolan(mode)) {
-            // What iptables mode alone drops is a later packet, which conntrack then calls invalid. Rules are asked of the first.
-            Expected::Dropped { .. } if mode == Mode::Iptables => &flow.expected,
+            // What one of these modes alone drops is a later packet: conntrack calls it invalid, or another node forged. Rules are
+            // asked of the first.
+            Expected::Dropped { .. } if mode != Mode::Nftables => &flow.expected,
             expected => expected,
         }
     };

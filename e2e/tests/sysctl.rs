@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::mount::{MsFlags, mount};
-use portolan::sysctl::apply;
+use portolan::sysctl::{ServedBy, apply};
 use portolan_config::ConntrackSettings;
 use portolan_e2e::{
     daemon::{lone, test},
@@ -51,13 +51,16 @@ fn a_container_keeps_the_hosts_limit() -> Result<()> {
             udp_stream: None,
             delete_syn_sent: false,
         };
-        ensure!(apply(&settings, true, Path::new("/")) == 1, "only the limit cannot be set");
+        ensure!(
+            apply(Some(&settings), ServedBy { rules_at_loopback: true, ..ServedBy::default() }, Path::new("/")) == 1,
+            "only the limit cannot be set"
+        );
         ensure!((read(MAX)?, read(HASH_SIZE).ok()) == (max, hash_size));
         ensure!((read(TCP)?, read(UDP)?, read(LIBERAL)?, read(LOCALNET)?) == (4321, 31, 1, 1));
 
         // A limit that is there already, and a hash table that is smaller than it should be, or not.
         let enough = ConntrackSettings { min: u32::try_from(max)?, ..settings };
-        let failures = apply(&enough, false, Path::new("/"));
+        let failures = apply(Some(&enough), ServedBy::default(), Path::new("/"));
         ensure!(failures == usize::from(hash_size.is_none_or(|size| size < max / 4)), "{failures}");
         ensure!((read(MAX)?, read(HASH_SIZE).ok()) == (max, hash_size));
         ensure!(read(LOCALNET)? == 1, "what others may rely on is never unset");

@@ -1,5 +1,30 @@
-//! IP Virtual Server. Portolan has no such mode: this knows only what kube-proxy's ipvs mode leaves.
+//! IP Virtual Server: virtual servers that pick an endpoint for each connection, and tables of nf_tables for what they cannot do.
+//!
+//! ```text
+//!   DesiredPort --render--> addresses of kube-ipvs0, virtual servers, destinations      `ip`, `ipvsadm`
+//!                      `--> elements of the tables beside (portolan_nftables)           `nft`
+//! ```
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `key`, `value` | the objects, as words |
+//! | `dialect` | how Services become such objects, and what depends on what |
+//! | `kernel`, `run` | observing and writing them |
+//! | `text`, `inspect` | as the programs take them; what they say to people |
+//! | `predecessor` | what kube-proxy's ipvs mode leaves |
 
+mod dialect;
+mod inspect;
+mod kernel;
+mod key;
 mod predecessor;
+mod run;
+mod text;
+mod value;
 
+pub use dialect::Ipvs;
+pub use inspect::Own;
+pub use kernel::{Error, Kernel};
+pub use key::{Key, LINK};
 pub use predecessor::Leftovers;
+pub use value::Value;

@@ -17,8 +17,10 @@ use portolan_netlink::{
     links::{LinkError, Links},
 };
 
-/// The link of all Service addresses (pkg/proxy/ipvs/proxier.go, defaultDummyDevice).
-const LINK: &str = "kube-ipvs0";
+use crate::{
+    kernel::{Error as KernelError, Kernel},
+    key::LINK,
+};
 
 /// IPv4's ipsets (pkg/proxy/ipvs/ipset.go). IPv6's have `KUBE-6-` in the place of `KUBE-`, cut at 31 characters.
 const IPSETS: [&str; 17] = [
@@ -53,6 +55,9 @@ enum Error {
     /// The link.
     #[error(transparent)]
     Link(#[from] LinkError),
+    /// The virtual servers at addresses of the link, and the link.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
     /// The ipsets: the kernel says no.
     #[error(transparent)]
     Ipsets(#[from] io::Error),
@@ -64,7 +69,7 @@ enum Error {
 /// What kube-proxy's ipvs mode left in the network namespace of the calling thread.
 #[derive(Debug)]
 pub struct Leftovers {
-    spares_virtual_servers: bool,
+    running: Running,
 }
 
 /// A part of it.
@@ -78,24 +83,25 @@ enum Part {
 }
 
 impl Leftovers {
-    /// While Portolan runs the virtual servers stay: which are kube-proxy's does not show, and without the link that has their
-    /// addresses no connection comes to kube-proxy's. Only who asks for a clean node has all removed.
+    /// While Portolan runs in another mode only the virtual servers at addresses of the link go, with that: which of the others
+    /// are kube-proxy's does not show. Only who asks for a clean node has all removed.
     #[must_use]
     pub fn new(running: Running) -> Self {
-        Self { spares_virtual_servers: running != Running::None }
+        Self { running }
     }
 
     /// In the order in which they go.
     fn find(&self) -> Result<Vec<Part>, Error> {
         let Ok(link) = if_nametoindex(LINK) else { return Ok(Vec::new()) };
         let mut parts = Vec::new();
-        if !self.spares_virtual_servers {
+        if self.running == Running::None {
             let servers = virtual_servers()?;
             parts.extend((servers > 0).then_some(Part::VirtualServers(servers)));
         }
         let sets = ipsets(ipset::HEADER, Answers::One, IPSETS.into_iter().flat_map(names).collect())?;
         parts.extend((!sets.is_empty()).then_some(Part::Ipsets(sets)));
-        parts.push(Part::Link(link));
+        // In ipvs mode it is adopted.
+        parts.extend((self.running != Running::Own).then_some(Part::Link(link)));
         Ok(parts)
     }
 }
@@ -121,7 +127,10 @@ impl Predecessor for Leftovers {
     }
 
     fn is_present(&mut self) -> Result<bool, BackendError> {
-        Ok(if_nametoindex(LINK).is_ok())
+        if self.running != Running::Own {
+            return Ok(if_nametoindex(LINK).is_ok());
+        }
+        self.find().map(|parts| !parts.is_empty()).map_err(BackendError::new)
     }
 }
 
@@ -139,7 +148,11 @@ impl Part {
         match self {
             Self::VirtualServers(_) => Ipvs::open()?.flush()?,
             Self::Ipsets(names) => drop(ipsets(ipset::DESTROY, Answers::None, names.clone())?),
-            Self::Link(index) => Links::open()?.delete(*index)?,
+            // With the virtual servers at its addresses, where this process may ask for them.
+            Self::Link(index) => match Kernel::open() {
+                Ok(mut kernel) => drop(kernel.remove_servers(false)?),
+                Err(_) => Links::open()?.delete(*index)?,
+            },
         }
         Ok(())
     }

@@ -50,7 +50,7 @@ pub enum FlowError {
     Socket,
     /// Nothing is said about the difference.
     #[error(
-        "`portolan` and `kube-proxy` are for what is done otherwise in a mode: give `nftables`, `iptables` or both"
+        "`portolan` and `kube-proxy` are for what is done otherwise in a mode: give `nftables`, `iptables` or `ipvs`"
     )]
     NoDifference,
     /// It is none.
@@ -83,6 +83,7 @@ struct DifferenceEntry {
     reason: String,
     nftables: Option<ExpectedEntry>,
     iptables: Option<ExpectedEntry>,
+    ipvs: Option<ExpectedEntry>,
 }
 
 #[derive(Deserialize)]
@@ -143,7 +144,7 @@ impl FlowEntry {
         let check = |entry: ExpectedEntry| entry.check(client, to);
         let expected = check(ExpectedEntry { endpoints, masqueraded, sticky, verdict, errno })?;
         let difference = |entry: DifferenceEntry| {
-            let modes = [(Mode::Nftables, entry.nftables), (Mode::Iptables, entry.iptables)];
+            let modes = [(Mode::Nftables, entry.nftables), (Mode::Iptables, entry.iptables), (Mode::Ipvs, entry.ipvs)];
             let named = modes.into_iter().filter_map(|(mode, expected)| Some((mode, expected?)));
             let checked = named.map(|(mode, expected)| Ok((mode, check(expected)?)));
             let modes = checked.collect::<Result<Vec<_>, FlowError>>()?;

@@ -37,6 +37,7 @@ pub(super) struct FlowsFile {
 pub(super) struct NotIn {
     pub(super) nftables: Option<String>,
     pub(super) iptables: Option<String>,
+    pub(super) ipvs: Option<String>,
 }
 
 const fn default_routes() -> bool {

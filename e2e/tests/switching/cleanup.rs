@@ -37,10 +37,10 @@ pub(crate) fn of_nftables_mode() -> Result<()> {
             "{said}"
         );
     }
-    let refused = portolan.on(&node).args(["cleanup", "--mode", "ipvs"]).output()?;
+    let refused = portolan.on(&node).args(["cleanup", "--mode", "fast"]).output()?;
     ensure!(
         refused.status.code() == Some(1)
-            && String::from_utf8(refused.stderr)?.contains("[possible values: iptables, nftables]")
+            && String::from_utf8(refused.stderr)?.contains("[possible values: iptables, ipvs, nftables]")
     );
     ensure!((node.listing()?, node.generation()?) == (listing, generation), "nothing is removed by these");
     ensure!(

@@ -1,17 +1,19 @@
 //! Which backends there are, and which mode each of them is. No other file of the agent names their crates: everything else
 //! holds a [`Dataplane`], or asks by [`Inspect`] and [`Ruleset`].
 
-use portolan_config::Mode;
+use portolan_config::{IpvsSettings, Mode};
 use portolan_core::{
     desired::{DesiredPort, NodePolicy},
     inspect::{Held, Inspect, Predecessor, Ruleset, Running},
     object::{BackendError, Dataplane, Syncer},
 };
 use portolan_iptables::{Iptables, Xtables};
+use portolan_ipvs::Ipvs;
 use portolan_nftables::{Nft, Nftables};
 
-/// In the order in which packets meet their rules.
-const BACKENDS: [Entry; 2] = [
+/// In the order in which packets meet their rules, but that ipvs mode is asked before the tables that it shares with nftables
+/// mode.
+const BACKENDS: [Entry; 3] = [
     Entry {
         mode: Mode::Iptables,
         program: |policy| Ok(Box::new(Syncer::new(xtables(policy)?))),
@@ -20,9 +22,21 @@ const BACKENDS: [Entry; 2] = [
         left: || Ok(Box::new(failing(portolan_iptables::Leftovers::of_portolan())?)),
     },
     Entry {
+        mode: Mode::Ipvs,
+        program: |_| Ok(Box::new(Syncer::new(failing(portolan_ipvs::Kernel::watching())?))),
+        inspect: || Ok(failing(portolan_ipvs::Kernel::if_there())?.map(|kernel| Box::new(kernel) as _)),
+        render: |policy, ports| Box::new(Held::rendered(Ipvs, policy, ports)),
+        left: || Ok(Box::new(failing(portolan_ipvs::Own::find())?)),
+    },
+    Entry {
         mode: Mode::Nftables,
         program: |_| Ok(Box::new(Syncer::new(failing(Nftables::watching())?))),
-        inspect: || Ok(Some(Box::new(failing(Nftables::open())?))),
+        inspect: || {
+            let mut tables = failing(Nftables::open())?;
+            // In ipvs mode they are a part of what that holds.
+            let beside = failing(portolan_nftables::companion::is_there(&mut tables))?;
+            Ok((!beside).then(|| Box::new(tables) as _))
+        },
         render: |policy, ports| Box::new(Held::rendered(Nft, policy, ports)),
         left: || Ok(Box::new(failing(portolan_nftables::Leftovers::of_portolan())?)),
     },
@@ -84,6 +98,16 @@ pub fn dataplane(mode: Mode, policy: &NodePolicy) -> Result<Box<dyn Dataplane>, 
     (entry(mode)?.program)(policy)
 }
 
+/// Has the kernel load IPVS, whose settings can be made only then, and makes those that are no files. That it is missing is
+/// told by [`dataplane`].
+pub fn prepare_ipvs(settings: &IpvsSettings) {
+    let IpvsSettings { tcp, tcp_fin, udp, .. } = *settings;
+    let made = portolan_ipvs::Kernel::open().and_then(|mut kernel| kernel.set_timeouts(tcp, tcp_fin, udp));
+    if let Err(error) = made {
+        tracing::warn!("the timeouts of IPVS are as before: {}", BackendError::new(error));
+    }
+}
+
 /// What a mode would program, without a kernel.
 ///
 /// # Errors
@@ -118,7 +142,8 @@ pub fn predecessors(running: Option<Mode>) -> impl Iterator<Item = Left> {
     PREDECESSORS.into_iter().map(move |(mode, open)| {
         open(match running {
             None => Running::None,
-            Some(running) if running == mode => Running::Own,
+            // In ipvs mode the tables of nftables mode are a part of it.
+            Some(running) if running == mode || (running, mode) == (Mode::Ipvs, Mode::Nftables) => Running::Own,
             Some(_) => Running::Another,
         })
     })

@@ -1,5 +1,5 @@
-//! Kernel settings, as kube-proxy makes them at its start: those of connection tracking, and in iptables mode the one that
-//! NodePorts at 127.0.0.1 need. A list of eight files, and no other is ever written.
+//! Kernel settings, as kube-proxy makes them at its start: those of connection tracking, in iptables mode the one that
+//! NodePorts at 127.0.0.1 need, and in ipvs mode those of IPVS. A list of twelve files, and no other is ever written.
 //!
 //! Each is read first and written only where it differs. What cannot be written is a warning: in a container the limit of
 //! the table belongs to the host (0444 in every network namespace but the first), /sys may be read-only, and Services work
@@ -28,10 +28,11 @@ fn max(settings: &ConntrackSettings, processors: u64) -> Option<u64> {
 }
 
 /// What should be where, in the order in which it is written.
-fn wanted(settings: &ConntrackSettings, at_loopback: bool, processors: u64) -> Vec<Wanted> {
+fn wanted(settings: Option<&ConntrackSettings>, served_by: ServedBy, processors: u64) -> Vec<Wanted> {
+    let ServedBy { rules_at_loopback: at_loopback, ipvs, strict_arp } = served_by;
     let at_least = |setting, value| Wanted { setting, value, at_least: true };
     let exactly = |setting, value| Wanted { setting, value, at_least: false };
-    let max = max(settings, processors);
+    let max = settings.and_then(|settings| max(settings, processors));
     // Below a second the kernel's value stays.
     let timeout = |setting, timeout: Option<Duration>| {
         timeout.map(|timeout| timeout.as_secs()).filter(|seconds| *seconds > 0).map(|seconds| exactly(setting, seconds))
@@ -39,16 +40,32 @@ fn wanted(settings: &ConntrackSettings, at_loopback: bool, processors: u64) -> V
     [
         max.map(|max| at_least(Setting::Max, max)),
         max.map(|max| at_least(Setting::HashSize, max / 4)),
-        timeout(Setting::TcpEstablished, settings.tcp_established),
-        timeout(Setting::TcpCloseWait, settings.tcp_close_wait),
-        timeout(Setting::Udp, settings.udp),
-        timeout(Setting::UdpStream, settings.udp_stream),
-        settings.tcp_be_liberal.then(|| exactly(Setting::TcpBeLiberal, 1)),
+        timeout(Setting::TcpEstablished, settings.and_then(|settings| settings.tcp_established)),
+        timeout(Setting::TcpCloseWait, settings.and_then(|settings| settings.tcp_close_wait)),
+        timeout(Setting::Udp, settings.and_then(|settings| settings.udp)),
+        timeout(Setting::UdpStream, settings.and_then(|settings| settings.udp_stream)),
+        settings.is_some_and(|settings| settings.tcp_be_liberal).then(|| exactly(Setting::TcpBeLiberal, 1)),
         at_loopback.then(|| exactly(Setting::RouteLocalnet, 1)),
+        ipvs.then(|| exactly(Setting::VsConntrack, 1)),
+        ipvs.then(|| exactly(Setting::VsExpireNodest, 1)),
+        strict_arp.then(|| exactly(Setting::ArpIgnore, 1)),
+        strict_arp.then(|| exactly(Setting::ArpAnnounce, 2)),
     ]
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// What of the mode needs settings.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ServedBy {
+    /// Rules serve NodePorts at loopback addresses.
+    pub rules_at_loopback: bool,
+    /// IPVS sends connections on.
+    pub ipvs: bool,
+    /// The node is to answer ARP for an address only at the link that has it, so that it does not answer for addresses of
+    /// Services.
+    pub strict_arp: bool,
 }
 
 /// A file that may be written.
@@ -62,6 +79,10 @@ enum Setting {
     UdpStream,
     TcpBeLiberal,
     RouteLocalnet,
+    VsConntrack,
+    VsExpireNodest,
+    ArpIgnore,
+    ArpAnnounce,
 }
 
 impl Setting {
@@ -76,6 +97,10 @@ impl Setting {
             Self::UdpStream => "proc/sys/net/netfilter/nf_conntrack_udp_timeout_stream",
             Self::TcpBeLiberal => "proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal",
             Self::RouteLocalnet => "proc/sys/net/ipv4/conf/all/route_localnet",
+            Self::VsConntrack => "proc/sys/net/ipv4/vs/conntrack",
+            Self::VsExpireNodest => "proc/sys/net/ipv4/vs/expire_nodest_conn",
+            Self::ArpIgnore => "proc/sys/net/ipv4/conf/all/arp_ignore",
+            Self::ArpAnnounce => "proc/sys/net/ipv4/conf/all/arp_announce",
         }
     }
 
@@ -97,6 +122,13 @@ impl Setting {
             }
             Self::RouteLocalnet => {
                 ("NodePorts at 127.0.0.1 do not answer unless it is set", "--iptables-localhost-nodeports=false")
+            }
+            Self::VsConntrack => ("clients that must be masqueraded get no answer unless it is set", "mode: nftables"),
+            Self::VsExpireNodest => {
+                ("UDP clients of an endpoint that is gone are silent until their flow expires", "mode: nftables")
+            }
+            Self::ArpIgnore | Self::ArpAnnounce => {
+                ("the node answers ARP for the addresses of Services", "--ipvs-strict-arp=false")
             }
         }
     }
@@ -133,11 +165,11 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Writes what differs below `root`, which is `/` but in tests. `at_loopback`: whether rules serve NodePorts at loopback
-/// addresses. What cannot be written is logged; how many of them there are.
-pub fn apply(settings: &ConntrackSettings, at_loopback: bool, root: &Path) -> usize {
+/// Writes what differs below `root`, which is `/` but in tests; of conntrack nothing where it has no settings. What cannot be written is logged; how many of them there
+/// are.
+pub fn apply(settings: Option<&ConntrackSettings>, served_by: ServedBy, root: &Path) -> usize {
     let mut failures = Vec::new();
-    for wanted in wanted(settings, at_loopback, processors(root)) {
+    for wanted in wanted(settings, served_by, processors(root)) {
         // Places for entries that the limit does not allow are of no use.
         if wanted.setting == Setting::HashSize && !failures.is_empty() {
             continue;
@@ -185,7 +217,7 @@ mod tests {
 
     const MAX: &str = Setting::Max.path();
     const HASH: &str = Setting::HashSize.path();
-    const ALL: [Setting; 8] = [
+    const ALL: [Setting; 12] = [
         Setting::Max,
         Setting::HashSize,
         Setting::TcpEstablished,
@@ -194,7 +226,13 @@ mod tests {
         Setting::UdpStream,
         Setting::TcpBeLiberal,
         Setting::RouteLocalnet,
+        Setting::VsConntrack,
+        Setting::VsExpireNodest,
+        Setting::ArpIgnore,
+        Setting::ArpAnnounce,
     ];
+    const EVERYTHING: ServedBy = ServedBy { rules_at_loopback: true, ipvs: true, strict_arp: true };
+    const PLAIN: ServedBy = ServedBy { rules_at_loopback: false, ipvs: false, strict_arp: false };
 
     /// A machine of four processors with the kernel's own values, and files that are nobody's business.
     fn machine() -> tempfile::TempDir {
@@ -228,10 +266,10 @@ mod tests {
     }
 
     /// What was changed on a machine.
-    fn changed(root: &Path, settings: &ConntrackSettings, at_loopback: bool) -> Vec<(String, String)> {
+    fn changed(root: &Path, settings: &ConntrackSettings, served_by: ServedBy) -> Vec<(String, String)> {
         let (mut before, mut after) = (BTreeMap::new(), BTreeMap::new());
         files(root, &mut before, root);
-        assert_eq!(apply(settings, at_loopback, root), 0);
+        assert_eq!(apply(Some(settings), served_by, root), 0);
         files(root, &mut after, root);
         assert!(before.keys().eq(after.keys()), "a file came to be");
         after.into_iter().filter(|(name, value)| before[name] != *value).collect()
@@ -275,8 +313,8 @@ mod tests {
             (name(Setting::HashSize), "32768".to_owned()),
         ];
         expected.sort();
-        assert_eq!(changed(machine.path(), &DEFAULTS, false), expected);
-        assert_eq!(changed(machine.path(), &DEFAULTS, false), []);
+        assert_eq!(changed(machine.path(), &DEFAULTS, PLAIN), expected);
+        assert_eq!(changed(machine.path(), &DEFAULTS, PLAIN), []);
     }
 
     #[test]
@@ -295,19 +333,20 @@ mod tests {
         };
         let mut expected: Vec<_> = ALL.map(Setting::path).into();
         expected.sort_unstable();
-        let changed: Vec<_> = changed(machine.path(), &everything, true).into_iter().map(|(name, _)| name).collect();
+        let changed: Vec<_> =
+            changed(machine.path(), &everything, EVERYTHING).into_iter().map(|(name, _)| name).collect();
         assert_eq!(changed, expected);
     }
 
     #[test]
     fn zero_leaves_everything_alone_and_nothing_is_lowered_or_unset() {
         let machine = machine();
-        assert_eq!(changed(machine.path(), &NOTHING, false), []);
+        assert_eq!(changed(machine.path(), &NOTHING, PLAIN), []);
         fs::write(machine.path().join(Setting::TcpBeLiberal.path()), "1").unwrap();
         fs::write(machine.path().join(MAX), "2000000").unwrap();
         fs::write(machine.path().join(HASH), "500000").unwrap();
         let settings = ConntrackSettings { max_per_core: Some(1000), min: 0, ..NOTHING };
-        assert_eq!(changed(machine.path(), &settings, false), []);
+        assert_eq!(changed(machine.path(), &settings, PLAIN), []);
     }
 
     #[test]
@@ -326,14 +365,14 @@ mod tests {
     fn what_cannot_be_written_is_counted_and_the_rest_goes_on() {
         let machine = machine();
         fs::remove_file(machine.path().join(MAX)).unwrap();
-        assert_eq!(apply(&DEFAULTS, false, machine.path()), 1);
+        assert_eq!(apply(Some(&DEFAULTS), PLAIN, machine.path()), 1);
         assert!(!machine.path().join(MAX).exists());
         assert_eq!(read(machine.path(), HASH), 16_384, "of no use without the limit");
         assert_eq!(read(machine.path(), Setting::TcpEstablished.path()), 86_400);
 
         fs::create_dir(machine.path().join(MAX)).unwrap();
         fs::set_permissions(machine.path().join(MAX), fs::Permissions::from_mode(0o500)).unwrap();
-        assert_eq!(apply(&DEFAULTS, false, machine.path()), 1);
+        assert_eq!(apply(Some(&DEFAULTS), PLAIN, machine.path()), 1);
     }
 
     #[test]

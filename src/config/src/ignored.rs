@@ -130,9 +130,12 @@ fn other_blocks(of: &Configuration, in_vain: &mut InVain<'_>) {
     }
     let localhost = iptables.localhost_node_ports;
     in_vain.unless(localhost || active.block == "iptables", "iptables.localhostNodePorts", localhost, &mode_is);
-    if active.block != "ipvs" {
+    let excluded = ipvs.exclude_cidrs.as_deref().unwrap_or_default();
+    if active.block == "ipvs" {
+        let spared = "Portolan leaves all virtual servers alone but its own, which are at addresses of kube-ipvs0";
+        in_vain.unless(excluded.is_empty(), "ipvs.excludeCIDRs", excluded.join(","), spared);
+    } else {
         in_vain.unless(ipvs.scheduler.is_empty(), "ipvs.scheduler", &ipvs.scheduler, &mode_is);
-        let excluded = ipvs.exclude_cidrs.as_deref().unwrap_or_default();
         in_vain.unless(excluded.is_empty(), "ipvs.excludeCIDRs", excluded.join(","), &mode_is);
         in_vain.unless(!ipvs.strict_arp, "ipvs.strictARP", true, &mode_is);
         for (name, timeout) in [

@@ -44,5 +44,5 @@ pub use mode::Mode;
 pub use problem::{Problem, Problems, Warning};
 pub use reload::Reload;
 pub use resolve::{AskedVersion, Resolved, Run, resolve};
-pub use settings::{ClientSettings, ConntrackSettings, LogFormat, LoggingSettings, Settings};
+pub use settings::{ClientSettings, ConntrackSettings, IpvsSettings, LogFormat, LoggingSettings, Settings};
 pub use value::{ClusterCidr, Hostname, MasqueradeBit, NodePortList, Rule, ValueError};

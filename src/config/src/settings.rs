@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use portolan_core::{
     addr::{Family, PerFamily, read_ip},
-    desired::InterfaceName,
+    desired::{InterfaceName, Scheduler},
     model::{AtLoopback, DetectLocal, NodeConfig, NodePortAddresses},
 };
 
@@ -48,6 +48,8 @@ pub struct Settings {
     pub features: Features,
     /// The kernel's connection tracking.
     pub conntrack: ConntrackSettings,
+    /// IPVS, in its mode.
+    pub ipvs: Option<IpvsSettings>,
     /// How likely the kernel ends the process when memory is short.
     pub oom_score_adj: i32,
     /// How the API server is reached.
@@ -75,6 +77,19 @@ pub struct ConntrackSettings {
     pub udp_stream: Option<Duration>,
     /// Whether unanswered TCP SYN entries to gone endpoints are removed.
     pub delete_syn_sent: bool,
+}
+
+/// IPVS itself. Times are in seconds; 0 leaves the kernel's value.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IpvsSettings {
+    /// For how long an idle TCP connection is kept.
+    pub tcp: u32,
+    /// The same after a FIN.
+    pub tcp_fin: u32,
+    /// The same for UDP.
+    pub udp: u32,
+    /// Whether the node answers ARP for an address only at the link that has it.
+    pub strict_arp: bool,
 }
 
 /// How the API server is reached.
@@ -135,6 +150,7 @@ impl Settings {
             profiling: of.enable_profiling,
             features: *features,
             conntrack: conntrack(of, run.conntrack_delete_syn_sent),
+            ipvs: (active.mode == Mode::Ipvs).then(|| ipvs(of)),
             oom_score_adj: of.oom_score_adj,
             client: client(resolved),
             logging: logging(of, *features),
@@ -171,7 +187,27 @@ fn node(resolved: &Resolved, host_name: &str) -> Result<NodeConfig, Problems> {
         // A connection to an endpoint that is slow may be reset by its own packets, unless the kernel takes them for valid.
         drop_invalid: active.mode == Mode::Iptables && !of.conntrack.tcp_be_liberal,
         external_ips: resolved.features.external_ips,
+        scheduler: scheduler(of, active.mode)?,
     })
+}
+
+/// Judged in ipvs mode alone.
+fn scheduler(of: &Configuration, mode: Mode) -> Result<Scheduler, Problems> {
+    let name = &of.ipvs.scheduler;
+    if mode != Mode::Ipvs || name.is_empty() {
+        return Ok(Scheduler::default());
+    }
+    name.parse().map_err(|_| unjudged("ipvs.scheduler", name))
+}
+
+fn ipvs(of: &Configuration) -> IpvsSettings {
+    let seconds = |timeout: GoDuration| u32::try_from(timeout.to_std().as_secs()).unwrap_or(u32::MAX);
+    IpvsSettings {
+        tcp: seconds(of.ipvs.tcp_timeout),
+        tcp_fin: seconds(of.ipvs.tcp_fin_timeout),
+        udp: seconds(of.ipvs.udp_timeout),
+        strict_arp: of.ipvs.strict_arp,
+    }
 }
 
 /// Whether NodePorts at 127.0.0.1 are served by rules, whatever the node's name.
@@ -183,7 +219,7 @@ pub(crate) fn rules_serve_loopback(resolved: &Resolved) -> bool {
 const fn at_loopback(resolved: &Resolved, mode: Mode) -> AtLoopback {
     match mode {
         Mode::Iptables if resolved.configuration.iptables.localhost_node_ports => AtLoopback::Rules,
-        Mode::Nftables if resolved.features.localhost_node_ports => AtLoopback::Listener,
+        Mode::Nftables | Mode::Ipvs if resolved.features.localhost_node_ports => AtLoopback::Listener,
         Mode::Iptables | Mode::Nftables | Mode::Ipvs => AtLoopback::Nobody,
     }
 }

@@ -6,11 +6,12 @@ use std::{
 };
 
 use portolan_config::{Flags, Resolved, Settings, resolve};
+use portolan_core::addr::Family;
 use portolan_kube::NoticeType;
 use serde_json::Value;
 
 use super::DaemonError;
-use crate::{cli, events::Reporter, metrics::Feature, sync_loop};
+use crate::{cli, events::Reporter, metrics::Feature, sync_loop, sysctl::ServedBy};
 
 /// What no mode means.
 pub(super) const MODE_DEFAULTED: &str = "no mode is given: iptables, as in kube-proxy; `mode: nftables` is faster where the kernel has \
@@ -75,6 +76,13 @@ pub(super) fn features(resolved: &Resolved) -> Vec<Feature> {
     ]
     .map(|(name, stage, enabled)| Feature { name: name.to_owned(), stage: stage.to_owned(), enabled })
     .into()
+}
+
+/// What the mode has to do with kernel settings.
+pub(super) fn served_by(settings: &Settings) -> ServedBy {
+    let rules_at_loopback = settings.node.rules_serve_loopback(Family::V4);
+    let strict_arp = settings.ipvs.is_some_and(|ipvs| ipvs.strict_arp);
+    ServedBy { rules_at_loopback, ipvs: settings.ipvs.is_some(), strict_arp }
 }
 
 /// What the sync thread goes by.

@@ -148,11 +148,12 @@ pub fn run(flags: &Flags) -> Result<Exit, DaemonError> {
     let settings = Settings::new(&resolved, &configuration::host_name())?;
     let verbosity = logging::start(settings.logging);
     configuration::log(&resolved, &settings);
+    settings.ipvs.iter().for_each(backends::prepare_ipvs);
     if let (true, Some(manifests)) = (resolved.run.once, &resolved.run.manifests) {
+        sysctl::apply(None, configuration::served_by(&settings), Path::new("/"));
         return Ok(crate::commands::once(manifests.as_ref(), settings).map_err(Box::new)?);
     }
-    let failed_sysctls =
-        sysctl::apply(&settings.conntrack, settings.node.rules_serve_loopback(Family::V4), Path::new("/"));
+    let failed_sysctls = sysctl::apply(Some(&settings.conntrack), configuration::served_by(&settings), Path::new("/"));
     oom::adjust(settings.oom_score_adj);
     if resolved.run.init_only {
         tracing::info!("what needs full privileges is done (--init-only); from now on CAP_NET_ADMIN is enough");

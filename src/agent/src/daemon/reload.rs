@@ -5,7 +5,6 @@
 use std::{io, path::Path, sync::Arc};
 
 use portolan_config::{Flags, Problems, Reload, Resolved, Settings, resolve};
-use portolan_core::addr::Family;
 use portolan_kube::NoticeType;
 
 use super::configuration::{self, Shown};
@@ -102,8 +101,8 @@ impl<'a> Reloader<'a> {
                 self.verbosity.set(settings.logging.verbosity);
                 if changed.iter().any(|field| field.starts_with("conntrack.")) {
                     self.metrics.sysctls_failed(sysctl::apply(
-                        &settings.conntrack,
-                        settings.node.rules_serve_loopback(Family::V4),
+                        Some(&settings.conntrack),
+                        configuration::served_by(&settings),
                         Path::new("/"),
                     ));
                 }

@@ -9,6 +9,8 @@ pub(crate) use addresses::socket_address;
 
 use std::fmt::Display;
 
+use portolan_core::desired::{NoSuchScheduler, Scheduler};
+
 use crate::{
     anchor::PREVIOUS,
     configuration::{Active, Configuration},
@@ -70,13 +72,9 @@ impl Rules<'_> {
 
 fn mode(of: &Configuration, rules: &mut Rules<'_>) {
     match of.chosen_mode() {
-        Some(Mode::Iptables | Mode::Nftables) => {}
-        Some(Mode::Ipvs) => {
-            let advice = "write `nftables` or `iptables`";
-            rules.broken("mode", &of.mode, "is a mode that Portolan does not have yet", advice);
-        }
+        Some(Mode::Iptables | Mode::Nftables | Mode::Ipvs) => {}
         None => {
-            let advice = did_you_mean(&of.mode, Mode::ALL.map(Mode::name), "write `nftables` or `iptables`");
+            let advice = did_you_mean(&of.mode, Mode::ALL.map(Mode::name), "write `nftables`, `iptables` or `ipvs`");
             rules.broken("mode", &of.mode, "is not iptables, ipvs, nftables or blank", &advice);
         }
     }
@@ -128,6 +126,9 @@ fn conntrack(of: &Configuration, rules: &mut Rules<'_>) {
 
 fn ipvs(of: &Configuration, rules: &mut Rules<'_>) {
     let ipvs = &of.ipvs;
+    if let (false, Err(_)) = (ipvs.scheduler.is_empty(), ipvs.scheduler.parse::<Scheduler>()) {
+        rules.broken("ipvs.scheduler", &ipvs.scheduler, NoSuchScheduler::RULE, "leave it out for rr");
+    }
     for (name, value) in
         [("tcpTimeout", ipvs.tcp_timeout), ("tcpFinTimeout", ipvs.tcp_fin_timeout), ("udpTimeout", ipvs.udp_timeout)]
     {

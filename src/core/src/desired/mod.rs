@@ -6,6 +6,7 @@
 mod decide;
 mod loopback;
 mod node_policy;
+mod scheduler;
 
 use std::{
     fmt,
@@ -24,6 +25,7 @@ use crate::{
 pub use decide::{Viewpoint, claimed, decide};
 pub use loopback::{LoopbackNodePort, at_loopback};
 pub use node_policy::{BadInterfaceName, InterfaceName, LocalDetector, NodePolicy, NodePortsAt};
+pub use scheduler::{NoSuchScheduler, Scheduler};
 
 /// One (address, protocol, port) that clients connect to.
 ///

@@ -4,6 +4,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use ipnet::IpNet;
 
+use super::Scheduler;
 use crate::addr::PerFamily;
 
 /// What a backend has to know of the node before it knows any Service.
@@ -28,6 +29,8 @@ pub struct NodePolicy {
     pub drop_invalid: bool,
     /// Whether there are so many endpoints that comments which only help people are left out.
     pub is_large: PerFamily<bool>,
+    /// How virtual servers pick an endpoint, where there are any.
+    pub scheduler: Scheduler,
 }
 
 impl NodePolicy {
@@ -48,6 +51,7 @@ impl Default for NodePolicy {
             service_cidrs: PerFamily::default(),
             drop_invalid: false,
             is_large: PerFamily::default(),
+            scheduler: Scheduler::default(),
         }
     }
 }

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::node::Node;
 use crate::{
     addr::{Family, PerFamily},
-    desired::{InterfaceName, LocalDetector, NodePolicy, NodePortsAt},
+    desired::{InterfaceName, LocalDetector, NodePolicy, NodePortsAt, Scheduler},
 };
 
 /// With more endpoints in a family a cluster counts as large (`largeClusterEndpointsThreshold` of kube-proxy's iptables mode).
@@ -36,6 +36,8 @@ pub struct NodeConfig {
     pub drop_invalid: bool,
     /// The gate `AllowServiceExternalIPs` (KEP-5707): whether `spec.externalIPs` are served.
     pub external_ips: bool,
+    /// How virtual servers pick an endpoint, where there are any.
+    pub scheduler: Scheduler,
 }
 
 /// `--detect-local-mode`, with what each mode needs.
@@ -87,6 +89,7 @@ impl NodeConfig {
             at_loopback: AtLoopback::Listener,
             drop_invalid: false,
             external_ips: true,
+            scheduler: Scheduler::default(),
         }
     }
 
@@ -116,6 +119,7 @@ impl NodeConfig {
             service_cidrs,
             drop_invalid: self.drop_invalid,
             is_large: PerFamily { v4: endpoints.v4 > LARGE, v6: endpoints.v6 > LARGE },
+            scheduler: self.scheduler,
         }
     }
 

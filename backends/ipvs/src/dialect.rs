@@ -1,0 +1,189 @@
+//! IPVS as a [`Dialect`]: virtual servers and addresses, and the tables beside them.
+//!
+//! ```text
+//!   link <-- address -----> element of `scheduled`, in the tables beside
+//!              ^ .
+//!              . '. named by a destination that drains: its connections still come to the address
+//!   server <-- destination
+//! ```
+
+use std::{net::SocketAddr, time::Duration};
+
+use portolan_core::{
+    addr::Protocol,
+    desired::{DesiredPort, NodePolicy},
+    object::{Dialect, Rank, Unclaimed},
+};
+use portolan_nftables::{
+    Nft,
+    companion::{self, Sender},
+};
+
+use crate::{key::Key, value::Value};
+
+/// After so much time a destination that nobody wants any more loses the connections that it still has, as in kube-proxy
+/// (pkg/proxy/ipvs/graceful_termination.go, rsGracefulDeletePeriod).
+const DRAINS: Duration = Duration::from_secs(15 * 60);
+
+/// The vocabulary of this backend.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ipvs;
+
+impl Dialect for Ipvs {
+    type Key = Key;
+    type Value = Value;
+
+    /// The scheduler.
+    const RENDER_READS_POLICY: bool = true;
+
+    const SEEN_WHOLE: bool = false;
+
+    /// A virtual server that is there already is refused.
+    const ADDS_OVER: bool = false;
+
+    /// An address is the node's own before the last gate opens, and after the first has closed: meanwhile what comes there is
+    /// refused (`portolan_nftables::companion`).
+    fn rank(key: &Key) -> Rank {
+        match key {
+            Key::Link => Rank::Root,
+            Key::Server(_) => Rank::Container,
+            Key::Destination(..) => Rank::Endpoint,
+            Key::Address(_) => Rank::Gate,
+            Key::Beside(key) => Nft::rank(key),
+        }
+    }
+
+    fn parent(key: &Key) -> Option<Key> {
+        match key {
+            Key::Link | Key::Server(_) => None,
+            Key::Address(_) => Some(Key::Link),
+            Key::Destination(vip, _) => Some(Key::Server(*vip)),
+            Key::Beside(key) => Nft::parent(key).map(Key::Beside),
+        }
+    }
+
+    fn capacity(value: &Value) -> Option<usize> {
+        match value {
+            Value::Beside(value) => Nft::capacity(value),
+            _ => None,
+        }
+    }
+
+    fn grown(value: &Value, need: usize) -> Option<Value> {
+        match value {
+            Value::Beside(value) => Nft::grown(value, need).map(Value::Beside),
+            _ => None,
+        }
+    }
+
+    fn writable(key: &Key, value: &Value) -> bool {
+        match (key, value) {
+            (Key::Beside(key), Value::Beside(value)) => Nft::writable(key, value),
+            (_, Value::Strange) => false,
+            _ => true,
+        }
+    }
+
+    fn references(key: &Key, value: &Value, visit: &mut dyn FnMut(Key)) {
+        match (key, value) {
+            (Key::Beside(key), Value::Beside(value)) => {
+                Nft::references(key, value, &mut |named| visit(Key::Beside(named)));
+            }
+            (Key::Address(address), _) => visit(Key::Beside(companion::address(*address))),
+            (Key::Destination(vip, _), Value::Destination { weight: 0 }) => visit(Key::Address(vip.addr)),
+            _ => {}
+        }
+    }
+
+    fn serves(key: &Key, live: &Value, wanted: &Value) -> bool {
+        match (key, live, wanted) {
+            (Key::Beside(key), Value::Beside(live), Value::Beside(wanted)) => Nft::serves(key, live, wanted),
+            _ => live == wanted,
+        }
+    }
+
+    fn replaceable(key: &Key) -> bool {
+        match key {
+            Key::Beside(key) => Nft::replaceable(key),
+            Key::Link | Key::Address(_) => false,
+            Key::Server(_) | Key::Destination(..) => true,
+        }
+    }
+
+    /// A datagram has nothing that could be finished, so its clients are sent elsewhere at once.
+    fn unclaimed(key: &Key, live: &Value) -> Unclaimed<Value> {
+        match (key, live) {
+            (Key::Beside(key), Value::Beside(live)) => match Nft::unclaimed(key, live) {
+                Unclaimed::Remove => Unclaimed::Remove,
+                Unclaimed::UntilNextLook => Unclaimed::UntilNextLook,
+                Unclaimed::Retire(value) => Unclaimed::Retire(Value::Beside(value)),
+                Unclaimed::Draining { at_most } => Unclaimed::Draining { at_most },
+            },
+            (Key::Destination(vip, _), _) if vip.protocol == Protocol::Udp => Unclaimed::Remove,
+            (_, Value::Destination { weight: 0 }) => Unclaimed::Draining { at_most: DRAINS },
+            (_, Value::Destination { .. }) => Unclaimed::Retire(Value::Destination { weight: 0 }),
+            _ => Unclaimed::Remove,
+        }
+    }
+
+    fn weight(key: &Key, value: &Value) -> usize {
+        match (key, value) {
+            (Key::Beside(key), Value::Beside(value)) => Nft::weight(key, value),
+            // A request has headers, the server's address, and what a destination or server needs, at their largest.
+            _ => 256,
+        }
+    }
+
+    fn base(&self, policy: &NodePolicy, need: &dyn Fn(&Key) -> usize) -> Vec<(Key, Value)> {
+        let beside = companion::base(policy, &|key| need(&Key::Beside(key.clone())));
+        let beside = beside.into_iter().map(|(key, value)| (Key::Beside(key), Value::Beside(value)));
+        [(Key::Link, Value::Link)].into_iter().chain(beside).collect()
+    }
+
+    fn render(&self, policy: &NodePolicy, port: &DesiredPort, objects: &mut Vec<(Key, Value)>) {
+        let mut beside = Vec::new();
+        companion::render(port, &mut beside);
+        objects.extend(beside.into_iter().map(|(key, value)| (Key::Beside(key), Value::Beside(value))));
+        let mut addresses = Vec::new();
+        for frontend in port.frontends.iter().filter(|frontend| Sender::Ipvs.has_address(frontend)) {
+            let vip = frontend.vip;
+            addresses.push(vip.addr);
+            let endpoints = port.endpoints_for(frontend.policy);
+            if endpoints.is_empty() || !Sender::Ipvs.schedules(port, frontend) {
+                continue;
+            }
+            objects.push((Key::Server(vip), Value::Server(policy.scheduler)));
+            let destination = |addr, number| Key::Destination(vip, SocketAddr::new(addr, number));
+            objects.extend(
+                endpoints
+                    .iter()
+                    .map(|endpoint| (destination(endpoint.addr, endpoint.port), Value::Destination { weight: 1 })),
+            );
+        }
+        // Frontends are sorted by their addresses.
+        addresses.dedup();
+        objects.extend(addresses.into_iter().map(|address| (Key::Address(address), Value::Address)));
+    }
+
+    fn keep_places<'kernel>(objects: &mut [(Key, Value)], present: &dyn Fn(usize) -> Option<&'kernel Value>) {
+        // The objects beside come first (`render`).
+        let (numbers, mut beside): (Vec<_>, Vec<_>) = objects
+            .iter()
+            .enumerate()
+            .filter_map(|(number, object)| match object {
+                (Key::Beside(key), Value::Beside(value)) => Some((number, (key.clone(), value.clone()))),
+                _ => None,
+            })
+            .unzip();
+        let present = |number: usize| match present(*numbers.get(number)?)? {
+            Value::Beside(value) => Some(value),
+            _ => None,
+        };
+        Nft::keep_places(&mut beside, &present);
+        for (number, (_, value)) in numbers.iter().zip(beside) {
+            if let Some((_, place)) = objects.get_mut(*number) {
+                *place = Value::Beside(value);
+            }
+        }
+    }
+}

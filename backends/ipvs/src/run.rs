@@ -1,0 +1,189 @@
+//! Operations of a batch that go to one part of the kernel together, as that part's requests; and its refusals as the batch's.
+
+use std::{net::SocketAddr, ops::Range};
+
+use portolan_core::{
+    desired::Vip,
+    object::{Batch, CarriedOut, Cause, Op, Refusal},
+};
+use portolan_netlink::{
+    Errno,
+    ipvs::{self, Forwarding, ServerId, VirtualServer},
+    links::{Address, AddressChange},
+};
+use portolan_nftables::Nft;
+
+use crate::{dialect::Ipvs, key::Key, value::Value};
+
+/// To which part of the kernel an operation goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The link itself.
+    Link,
+    /// Its addresses.
+    Addresses,
+    /// Virtual servers and their destinations.
+    Servers,
+    /// The tables beside.
+    Tables,
+}
+
+/// Operations of one kind, which follow each other in their batch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Run<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) ops: &'a [Op<Ipvs>],
+    /// The number of the first in the batch.
+    first: usize,
+}
+
+/// The runs of a batch, in its order.
+pub(crate) fn runs(batch: &Batch<Ipvs>) -> impl Iterator<Item = Run<'_>> {
+    let mut first = 0;
+    batch.ops.chunk_by(|one, other| kind(one.key()) == kind(other.key())).filter_map(move |ops| {
+        let run = Run { kind: kind(ops.first()?.key()), ops, first };
+        first += ops.len();
+        Some(run)
+    })
+}
+
+const fn kind(key: &Key) -> Kind {
+    match key {
+        Key::Link => Kind::Link,
+        Key::Address(_) => Kind::Addresses,
+        Key::Server(_) | Key::Destination(..) => Kind::Servers,
+        Key::Beside(_) => Kind::Tables,
+    }
+}
+
+impl Run<'_> {
+    /// Its numbers in the batch.
+    pub(crate) const fn numbers(&self) -> Range<usize> {
+        self.first..self.first + self.ops.len()
+    }
+
+    /// A refusal of one of its operations as one of the batch's.
+    pub(crate) fn numbered(&self, refusal: Refusal) -> Refusal {
+        Refusal { op: refusal.op.map(|op| self.first + op), ..refusal }
+    }
+
+    /// Which operations of the batch were done.
+    pub(crate) fn carried_out(&self, refusals: &[Refusal], carried_out: &CarriedOut) -> Vec<usize> {
+        let refused = |number: &usize| refusals.iter().any(|refusal| refusal.op == Some(*number));
+        let done: Vec<_> = match carried_out {
+            CarriedOut::Nothing => Vec::new(),
+            CarriedOut::Others => (0..self.ops.len()).filter(|number| !refused(number)).collect(),
+            CarriedOut::These(numbers) => numbers.clone(),
+        };
+        done.into_iter().map(|number| self.first + number).collect()
+    }
+
+    /// As a batch for the tables.
+    pub(crate) fn tables(&self) -> Batch<Nft> {
+        let op = |op: &Op<Ipvs>| {
+            Some(match op {
+                Op::Add(Key::Beside(key), Value::Beside(value)) => Op::Add(key.clone(), value.clone()),
+                Op::Replace(Key::Beside(key), Value::Beside(value), before) => match &**before {
+                    Value::Beside(before) => Op::Replace(key.clone(), value.clone(), Box::new(before.clone())),
+                    _ => return None,
+                },
+                Op::Remove(Key::Beside(key), Value::Beside(value)) => Op::Remove(key.clone(), value.clone()),
+                Op::Rebuild(Key::Beside(key)) => Op::Rebuild(key.clone()),
+                _ => return None,
+            })
+        };
+        Batch { ops: self.ops.iter().filter_map(op).collect() }
+    }
+
+    /// As changes of the link's addresses.
+    pub(crate) fn address_changes(&self) -> impl Iterator<Item = AddressChange> {
+        self.ops.iter().filter_map(|op| match op {
+            Op::Add(Key::Address(address), _) => Some(AddressChange::Add(Address::alone(*address))),
+            Op::Remove(Key::Address(address), _) => Some(AddressChange::Delete(Address::alone(*address))),
+            _ => None,
+        })
+    }
+
+    /// As changes of virtual servers and destinations.
+    pub(crate) fn server_changes(&self) -> Vec<Change> {
+        self.ops.iter().filter_map(Change::of).collect()
+    }
+
+    /// What of the refusals counts, as refusals of its operations. Where others may have come first, it is no refusal that
+    /// something is as it was to become.
+    pub(crate) fn refusals(&self, refusals: Vec<portolan_netlink::Refusal>, beside: bool) -> Vec<Refusal> {
+        let is_removal = |op: Option<usize>| matches!(op.and_then(|op| self.ops.get(op)), Some(Op::Remove(..)));
+        let counted = refusals.into_iter().map(|refusal| (refusal.op, cause(refusal.errno)));
+        counted
+            .filter(|(op, cause)| !(beside && is_removal(*op) && *cause == Cause::Missing))
+            .map(|(op, cause)| Refusal { op, cause })
+            .collect()
+    }
+}
+
+/// A change of a virtual server or of a destination, with all that is said of it.
+#[derive(Debug)]
+pub(crate) enum Change {
+    AddServer(VirtualServer),
+    SetServer(VirtualServer),
+    DeleteServer(ServerId),
+    AddDestination(ServerId, ipvs::Destination),
+    SetDestination(ServerId, ipvs::Destination),
+    DeleteDestination(ServerId, SocketAddr),
+}
+
+impl Change {
+    fn of(op: &Op<Ipvs>) -> Option<Self> {
+        Some(match op {
+            Op::Add(Key::Server(vip), Value::Server(scheduler)) => Self::AddServer(server(vip, scheduler.as_str())),
+            Op::Replace(Key::Server(vip), Value::Server(scheduler), _) => {
+                Self::SetServer(server(vip, scheduler.as_str()))
+            }
+            Op::Remove(Key::Server(vip), _) => Self::DeleteServer(id(vip)),
+            Op::Add(Key::Destination(vip, to), Value::Destination { weight }) => {
+                Self::AddDestination(id(vip), destination(*to, *weight))
+            }
+            Op::Replace(Key::Destination(vip, to), Value::Destination { weight }, _) => {
+                Self::SetDestination(id(vip), destination(*to, *weight))
+            }
+            Op::Remove(Key::Destination(vip, to), _) => Self::DeleteDestination(id(vip), *to),
+            _ => return None,
+        })
+    }
+
+    /// As the kernel is asked.
+    pub(crate) const fn request(&self) -> ipvs::Change<'_> {
+        match self {
+            Self::AddServer(server) => ipvs::Change::AddServer(server),
+            Self::SetServer(server) => ipvs::Change::SetServer(server),
+            Self::DeleteServer(id) => ipvs::Change::DeleteServer(id),
+            Self::AddDestination(id, destination) => ipvs::Change::AddDestination(id, destination),
+            Self::SetDestination(id, destination) => ipvs::Change::SetDestination(id, destination),
+            Self::DeleteDestination(id, socket) => ipvs::Change::DeleteDestination(id, *socket),
+        }
+    }
+}
+
+/// What tells a virtual server from others.
+pub(crate) fn id(vip: &Vip) -> ServerId {
+    ServerId::Address { protocol: vip.protocol.number().into(), socket: SocketAddr::new(vip.addr, vip.port) }
+}
+
+fn server(vip: &Vip, scheduler: &str) -> VirtualServer {
+    let netmask = VirtualServer::each_client(vip.addr);
+    VirtualServer { id: id(vip), scheduler: scheduler.to_owned(), flags: 0, timeout: 0, netmask, engine: None }
+}
+
+/// A destination of ours.
+pub(crate) const fn destination(socket: SocketAddr, weight: u32) -> ipvs::Destination {
+    ipvs::Destination { socket, forwarding: Forwarding::Masquerade, weight, upper: 0, lower: 0 }
+}
+
+/// ESRCH is said of virtual servers, EADDRNOTAVAIL of addresses.
+fn cause(errno: Errno) -> Cause {
+    match errno {
+        Errno::EEXIST => Cause::Exists,
+        Errno::ENOENT | Errno::ESRCH | Errno::EADDRNOTAVAIL => Cause::Missing,
+        errno => Cause::Other(errno.desc().to_owned()),
+    }
+}

@@ -19,7 +19,6 @@ use portolan_core::{
 use crate::{
     names::{ChainName, Hash, Part},
     parse::units,
-    render::fitting,
     rule::{AddressSide, Condition, Is, Rule, Target},
 };
 
@@ -36,7 +35,7 @@ pub(crate) fn hash(port: &DesiredPort, list: TrafficPolicy, endpoint: &Endpoint)
 pub(crate) fn choose(port: &DesiredPort, list: TrafficPolicy, is_large: bool) -> impl Iterator<Item = Rule> {
     let endpoints = port.endpoints_for(list);
     let to = move |endpoint: &Endpoint, condition: Option<Condition>| {
-        let comment = (!is_large).then(|| comment(&format!("{} -> {}", port.name, at(endpoint))));
+        let comment = (!is_large).then(|| Condition::comment(&format!("{} -> {}", port.name, at(endpoint))));
         let chain = ChainName::Of(Part::Endpoint, hash(port, list, endpoint));
         Rule::new(comment.into_iter().chain(condition), Target::Jump(chain))
     };
@@ -56,7 +55,7 @@ fn chance(left: usize) -> Option<Condition> {
 
 /// The rules of an endpoint's own chain.
 pub(crate) fn rules(port: &DesiredPort, list: TrafficPolicy, endpoint: &Endpoint, is_large: bool) -> Vec<Rule> {
-    let name = || (!is_large).then(|| comment(&port.name.to_string()));
+    let name = || (!is_large).then(|| Condition::comment(&port.name.to_string()));
     let itself = Condition::Within(AddressSide::Source, Is::In, endpoint.addr.into());
     let remember = port.affinity.map(|_| Condition::Remember(hash(port, list, endpoint)));
     let protocol = port.name.protocol;
@@ -73,8 +72,4 @@ pub(crate) fn rules(port: &DesiredPort, list: TrafficPolicy, endpoint: &Endpoint
 
 const fn at(endpoint: &Endpoint) -> SocketAddr {
     SocketAddr::new(endpoint.addr, endpoint.port)
-}
-
-fn comment(text: &str) -> Condition {
-    Condition::Comment(fitting(text))
 }

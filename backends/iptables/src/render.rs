@@ -10,7 +10,7 @@
 //!  filter  whatever of it has no endpoint to go to
 //! ```
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use portolan_core::{
     addr::Protocol,
@@ -26,7 +26,7 @@ use crate::{
     names::{ChainName, Hash, Level, Part, Table, Tree},
     rule::{
         AddressSide::{Destination, Source},
-        Condition, Is, Link, Rule, Target,
+        Condition, Is, Link, Rule, Target, fitting,
     },
     value::Value,
 };
@@ -178,7 +178,7 @@ impl Rendering<'_> {
     fn external_chain(&mut self) {
         let Some(frontend) = self.port.frontends.iter().find(|frontend| frontend.is_external()) else { return };
         let (cluster, local) = (self.chain(Part::Cluster), self.chain(Part::Local));
-        let about = |what: &str| comment(&format!("{what} {} external destinations", self.port.name));
+        let about = |what: &str| Condition::comment(&format!("{what} {} external destinations", self.port.name));
         let mark = Target::Jump(ChainName::MarkMasquerade);
         let mut rules = Vec::new();
         match frontend.policy {
@@ -245,7 +245,7 @@ impl Rendering<'_> {
             rules.extend(self.for_sources(None, &Target::Jump(self.chain(Part::External))));
         }
         let kept_out = format!("other traffic to {} will be dropped by KUBE-PROXY-FIREWALL", self.port.name);
-        rules.push(Rule::new([comment(&kept_out)], Target::Accept));
+        rules.push(Rule::new([Condition::comment(&kept_out)], Target::Accept));
         self.put_chain(Table::Nat, self.chain(Part::Sources), rules);
     }
 
@@ -269,7 +269,7 @@ impl Rendering<'_> {
     }
 
     fn for_sources<'a>(&'a self, to: Option<&'a Condition>, target: &'a Target) -> impl Iterator<Item = Rule> + 'a {
-        let comment = comment(&self.named("loadbalancer IP"));
+        let comment = Condition::comment(&self.named("loadbalancer IP"));
         self.port.sources.iter().map(move |net| {
             let from = Condition::Within(Source, Is::In, *net);
             Rule::new([from].into_iter().chain(to.cloned()).chain([comment.clone()]), target.clone())
@@ -306,7 +306,7 @@ impl Rendering<'_> {
         let conditions =
             source.into_iter().chain([Condition::Within(Destination, Is::In, vip.addr.into())]).chain(link).chain([
                 Condition::Protocol(Is::In, vip.protocol),
-                comment(&self.named("cluster IP")),
+                Condition::comment(&self.named("cluster IP")),
                 Condition::Port(vip.protocol, Some(vip.port)),
             ]);
         Some(Rule::new(conditions, Target::Jump(ChainName::MarkMasquerade)))
@@ -383,18 +383,4 @@ fn from_pods(detector: &LocalDetector, is: Is) -> Condition {
 
 fn commented(text: &str, target: Target) -> Value {
     Value::Rule(Some(fitting(text)), target)
-}
-
-fn comment(text: &str) -> Condition {
-    Condition::Comment(fitting(text))
-}
-
-/// Text as a comment can have it: at most 255 bytes (`XT_MAX_COMMENT_LEN`), none of which ends a line.
-pub(crate) fn fitting(text: &str) -> Arc<str> {
-    let mut end = text.len().min(255);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    let shown = |character: char| if character.is_control() { '?' } else { character };
-    text.get(..end).unwrap_or_default().chars().map(shown).collect::<String>().into()
 }

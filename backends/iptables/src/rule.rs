@@ -123,6 +123,23 @@ pub enum RejectWith {
     Reset,
 }
 
+impl Condition {
+    /// A comment as near to this text as one can be.
+    pub(crate) fn comment(text: &str) -> Self {
+        Self::Comment(fitting(text))
+    }
+}
+
+/// Text as a comment can have it: at most 255 bytes (`XT_MAX_COMMENT_LEN`), none of which ends a line.
+pub(crate) fn fitting(text: &str) -> Arc<str> {
+    let mut end = text.len().min(255);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let shown = |character: char| if character.is_control() { '?' } else { character };
+    text.get(..end).unwrap_or_default().chars().map(shown).collect::<String>().into()
+}
+
 impl Rule {
     /// A rule with these conditions. One that every address meets is left out, as the kernel does.
     #[must_use]

@@ -6,11 +6,11 @@ use portolan_core::{
 };
 
 use super::{
-    Key, Value,
-    companion::Sender,
-    layout,
+    Key, Value, layout,
     names::{ChainName, PortName, SetName},
-    places, render, sets,
+    places, render,
+    sender::Sender,
+    sets,
 };
 use crate::table::{layout::Layout, shape::Shape};
 

@@ -18,9 +18,10 @@ use portolan_core::{
 };
 
 use super::{
-    Key, Rule, Statement, Value,
-    companion::{self, Sender},
+    Key, Rule, Statement, Value, commented,
     names::{ChainName, DIRECT, PortName, SetName},
+    rule,
+    sender::{self, Sender},
     sets::{self, Counts},
 };
 use crate::table::{
@@ -272,7 +273,7 @@ impl View<'_> {
     fn translated(&self) -> Vec<Rule> {
         // A pod that is sent to itself would answer itself directly, and drop the answer.
         let mut rules = vec![rule([In(vec![Source, Destination], SetName::Hairpin), Masquerade])];
-        rules.extend(self.companion(companion::masquerade));
+        rules.extend(self.companion(sender::masquerade));
         // A pod of another node takes the short-cut past policy Local too, since its address does not tell it from a pod of
         // this node; an endpoint elsewhere would answer it past this node. The link does tell: its packet leaves by the one
         // by which it came. Cluster IPs are left out, because a pod's own node translates those. Endpoints of this node are
@@ -291,7 +292,7 @@ impl View<'_> {
 
     /// What says of a packet that a frontend sent it on, and changed where to: each is asked by a rule of its own.
     fn sent_on(&self) -> impl Iterator<Item = Statement> {
-        iter::once(Translated).chain((self.sender == Sender::Ipvs).then(companion::scheduled))
+        iter::once(Translated).chain((self.sender == Sender::Ipvs).then(sender::scheduled))
     }
 
     /// Rules for what IPVS sends on, where it does.
@@ -310,12 +311,12 @@ impl View<'_> {
 
     fn reject_input(&self) -> Vec<Rule> {
         let mut rules = vec![rule([NotNew, Return]), rule([Translated, Return])];
-        rules.extend(self.companion(companion::on_its_way));
+        rules.extend(self.companion(sender::on_its_way));
         rules.extend([
             rule([Is(Protocol::Tcp), In(VIP.to_vec(), SetName::NoEndpoints(Scope::Vip)), RejectWithReset]),
             rule([In(VIP.to_vec(), SetName::NoEndpoints(Scope::Vip)), Reject]),
         ]);
-        rules.extend(self.companion(companion::refuse));
+        rules.extend(self.companion(sender::refuse));
         // It counts, so it is asked last.
         let node_port = || In(frontend(Scope::NodePort), SetName::NoEndpoints(Scope::NodePort));
         // What a VIP sent on to its own address is not for a NodePort.
@@ -341,7 +342,7 @@ impl View<'_> {
         let not_refused =
             [rule([no_cluster_ip(), served(), Return]), rule([no_cluster_ip(), Local(Destination), Return])];
         let mut rules = Vec::from(unless_on_its_way());
-        rules.extend(self.companion(companion::on_its_way));
+        rules.extend(self.companion(sender::on_its_way));
         rules.extend(self.no_such_cluster_ip(&[no_cluster_ip(), served()]));
         rules.extend(not_refused);
         rules.extend(refuse());
@@ -395,12 +396,4 @@ fn loopback(family: Family) -> IpNet {
         Family::V4 => ipnet::Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8).into(),
         Family::V6 => ipnet::Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128).into(),
     }
-}
-
-pub(crate) fn rule<const N: usize>(statements: [Statement; N]) -> Rule {
-    Rule { statements: Vec::from(statements), comment: None }
-}
-
-pub(super) fn commented<const N: usize>(comment: &'static str, statements: [Statement; N]) -> Rule {
-    Rule { comment: Some(comment), ..rule(statements) }
 }

@@ -6,7 +6,7 @@
 //! | `names`, `sets` | what sets and chains are called, and what is in the sets |
 //! | `layout` | the ruleset that is there whatever the Services are |
 //! | `render`, `affinity`, `places` | what a ServicePort adds |
-//! | `companion` | what is otherwise where IPVS sends connections on |
+//! | `sender`, `companion` | what is otherwise where IPVS sends connections on |
 //! | `dialect` | in which order things come and go |
 //! | `predecessor` | what others have left in tables of theirs |
 //! | `inspect`: `listing`, `counters`, `trace` | what the objects of a kernel say: Frontends, counts, a packet's way |
@@ -22,6 +22,7 @@ pub(crate) mod names;
 pub(crate) mod places;
 pub(crate) mod predecessor;
 pub(crate) mod render;
+pub(crate) mod sender;
 pub(crate) mod sets;
 pub(crate) mod trace;
 
@@ -39,3 +40,13 @@ pub type Data = table::value::Data<Nft>;
 pub type Nftables = table::backend::Tables<Nft>;
 pub(crate) type Rule = table::rule::Rule<Nft>;
 pub(crate) type Statement = table::rule::Statement<Nft>;
+
+/// A rule without a comment.
+pub(crate) fn rule<const N: usize>(statements: [Statement; N]) -> Rule {
+    Rule { statements: Vec::from(statements), comment: None }
+}
+
+/// One with a comment, which tells people what it is for.
+pub(crate) fn commented<const N: usize>(comment: &'static str, statements: [Statement; N]) -> Rule {
+    Rule { comment: Some(comment), ..rule(statements) }
+}

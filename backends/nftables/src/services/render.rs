@@ -18,10 +18,9 @@ use portolan_core::{
 };
 
 use super::{
-    Data, Key, Value, affinity,
-    companion::Sender,
-    layout,
+    Data, Key, Value, affinity, layout,
     names::{ChainName, DIRECT, PortName, SetName},
+    sender::Sender,
 };
 use crate::table::{element::ElementKey, field::Scope, value::Comment};
 

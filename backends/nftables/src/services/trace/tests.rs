@@ -16,8 +16,8 @@ use super::*;
 use crate::{
     services::{
         Data, Rule, Value,
-        layout::rule,
         names::{PortName, SetName},
+        rule,
     },
     table::{
         element::ElementKey,

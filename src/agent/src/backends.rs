@@ -98,14 +98,18 @@ pub fn dataplane(mode: Mode, policy: &NodePolicy) -> Result<Box<dyn Dataplane>, 
     (entry(mode)?.program)(policy)
 }
 
-/// Has the kernel load IPVS, whose settings can be made only then, and makes those that are no files. That it is missing is
-/// told by [`dataplane`].
-pub fn prepare_ipvs(settings: &IpvsSettings) {
+/// Has the kernel load IPVS, whose settings can be made only then, and makes those that are no files. Nothing else is touched
+/// before, so that a node without IPVS stays as it is.
+///
+/// # Errors
+/// When IPVS or nf_tables cannot be used on this node.
+pub fn prepare_ipvs(settings: &IpvsSettings) -> Result<(), BackendError> {
     let IpvsSettings { tcp, tcp_fin, udp, .. } = *settings;
-    let made = portolan_ipvs::Kernel::open().and_then(|mut kernel| kernel.set_timeouts(tcp, tcp_fin, udp));
-    if let Err(error) = made {
-        tracing::warn!("the timeouts of IPVS are as before: {}", BackendError::new(error));
+    let mut kernel = failing(portolan_ipvs::Kernel::open())?;
+    if let Err(error) = kernel.set_timeouts(tcp, tcp_fin, udp) {
+        tracing::warn!("the timeouts of IPVS are as before: {error}");
     }
+    Ok(())
 }
 
 /// What a mode would program, without a kernel.

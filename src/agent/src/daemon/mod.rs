@@ -148,7 +148,7 @@ pub fn run(flags: &Flags) -> Result<Exit, DaemonError> {
     let settings = Settings::new(&resolved, &configuration::host_name())?;
     let verbosity = logging::start(settings.logging);
     configuration::log(&resolved, &settings);
-    settings.ipvs.iter().for_each(backends::prepare_ipvs);
+    settings.ipvs.iter().try_for_each(backends::prepare_ipvs)?;
     if let (true, Some(manifests)) = (resolved.run.once, &resolved.run.manifests) {
         sysctl::apply(None, configuration::served_by(&settings), Path::new("/"));
         return Ok(crate::commands::once(manifests.as_ref(), settings).map_err(Box::new)?);

@@ -11,13 +11,13 @@ use portolan_netlink::{
 use crate::support::Test;
 
 pub(crate) const TESTS: &[Test] = &[
-    ("virtual_servers_read_back_equal", virtual_servers_read_back_equal),
-    ("destinations_read_back_equal", destinations_read_back_equal),
-    ("each_change_of_ipvs_is_refused_by_itself", each_change_is_refused_by_itself),
-    ("ten_thousand_servers_in_one_call", ten_thousand_servers_in_one_call),
-    ("addresses_of_a_dummy_link_are_the_nodes", addresses_of_a_dummy_link_are_the_nodes),
-    ("timeouts_that_are_0_stay", timeouts_that_are_0_stay),
-    ("the_kernel_tells_its_version", the_kernel_tells_its_version),
+    ("ipvs_virtual_servers_read_back_equal", virtual_servers_read_back_equal),
+    ("ipvs_destinations_read_back_equal", destinations_read_back_equal),
+    ("ipvs_each_change_is_refused_by_itself", each_change_is_refused_by_itself),
+    ("ipvs_ten_thousand_servers_in_one_call", ten_thousand_servers_in_one_call),
+    ("ipvs_addresses_of_a_dummy_link_are_the_nodes", addresses_of_a_dummy_link_are_the_nodes),
+    ("ipvs_timeouts_that_are_0_stay", timeouts_that_are_0_stay),
+    ("ipvs_the_kernel_tells_its_version", the_kernel_tells_its_version),
 ];
 
 const TCP: u16 = 6;

@@ -13,7 +13,7 @@ use crate::{
     channel::{Answer, Answers},
     error::{DumpError, Malformed},
     message,
-    uapi::{chain, elem, msg, rule, set, table},
+    uapi::{NFGEN_HEADER, chain, elem, msg, rule, set, table},
     wire::{Chain, ListedElement, Rule, Set, Table},
 };
 
@@ -57,16 +57,18 @@ impl Connection {
         mut read: impl FnMut(Attrs<'_>) -> Result<(), Malformed>,
     ) -> Result<Pass, DumpError> {
         let head = message::nfgen(family, 0);
-        let (mut changed, mut unreadable, mut generation, mut end) = (false, None, None, None);
+        let (mut changed, mut generation, mut end) = (false, None, None);
+        // The kernel reads on when we do: what it has listed is understood when it has listed all, or others would change
+        // something meanwhile all the time.
+        let (mut listed, mut ends) = (Vec::new(), Vec::new());
         self.channel.ask(
             |requests| requests.add(message::nftables(msg_type), 0, Answers::List, &head, request),
             |answer| match answer {
                 Answer::Object(object) => {
                     let this = object.generation();
                     changed |= this.is_some_and(|this| *generation.get_or_insert(this) != this);
-                    if !changed && unreadable.is_none() {
-                        unreadable = read(object.attrs()).err();
-                    }
+                    listed.extend_from_slice(object.payload);
+                    ends.push(listed.len());
                 }
                 Answer::Done => end = Some(Ok(Pass::Complete)),
                 Answer::Interrupted => end = Some(Ok(Pass::Interrupted)),
@@ -74,12 +76,19 @@ impl Connection {
                 Answer::Lost => {}
             },
         )?;
-        match (end, unreadable) {
-            (None, _) => Err(DumpError::Io(io::ErrorKind::UnexpectedEof.into())),
-            (Some(Err(error)), _) => Err(error),
-            (Some(Ok(_)), _) if changed => Ok(Pass::Interrupted),
-            (Some(Ok(Pass::Complete)), Some(malformed)) => Err(DumpError::Malformed(malformed)),
-            (Some(Ok(pass)), _) => Ok(pass),
+        match end {
+            None => Err(DumpError::Io(io::ErrorKind::UnexpectedEof.into())),
+            Some(Ok(Pass::Complete)) if !changed => {
+                let mut start = 0;
+                for end in ends {
+                    let payload = listed.get(start..end).unwrap_or_default();
+                    read(Attrs::new(payload.get(NFGEN_HEADER..).unwrap_or_default()))?;
+                    start = end;
+                }
+                Ok(Pass::Complete)
+            }
+            Some(Ok(_)) => Ok(Pass::Interrupted),
+            Some(Err(error)) => Err(error),
         }
     }
 

@@ -210,8 +210,9 @@ impl View<'_> {
             let guard = |cidr: &IpNet| cidr.contains(&loopback).then(not_loopback);
             outside.map(|cidr| iter::once(Within(Destination, *cidr)).chain(guard(cidr)).collect()).collect()
         };
+        let no_cluster_ip = Vec::from_iter((self.sender == Sender::Ipvs).then(sender::not_scheduled));
         let whole = |case: Vec<Statement>| Rule {
-            statements: [first, &case, &[Local(Destination)], last].concat(),
+            statements: [first, &no_cluster_ip, &case, &[Local(Destination)], last].concat(),
             comment: None,
         };
         cases.into_iter().map(whole).collect()

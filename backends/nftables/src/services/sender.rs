@@ -43,9 +43,14 @@ pub(super) fn scheduled() -> Statement {
     In(vec![Asked], SetName::Scheduled)
 }
 
+/// The address is not one of those, which are the node's own as well.
+pub(super) fn not_scheduled() -> Statement {
+    NotIn(vec![Destination], SetName::Scheduled)
+}
+
 /// What IPVS has given an endpoint's address, which may be somebody's frontend too.
 pub(super) fn on_its_way() -> [Rule; 1] {
-    [rule([scheduled(), NotIn(vec![Destination], SetName::Scheduled), Return])]
+    [rule([scheduled(), not_scheduled(), Return])]
 }
 
 /// The addresses are the node's own, so without this its processes that listen at all addresses would answer there. While

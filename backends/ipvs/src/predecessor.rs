@@ -127,10 +127,8 @@ impl Predecessor for Leftovers {
     }
 
     fn is_present(&mut self) -> Result<bool, BackendError> {
-        if self.running != Running::Own {
-            return Ok(if_nametoindex(LINK).is_ok());
-        }
-        self.find().map(|parts| !parts.is_empty()).map_err(BackendError::new)
+        // In ipvs mode the link is ours. A kube-proxy that comes back shows by its chains of iptables.
+        Ok(self.running != Running::Own && if_nametoindex(LINK).is_ok())
     }
 }
 

@@ -116,16 +116,13 @@ fn beside<'a>(objects: &Objects<'a, Ipvs>) -> Objects<'a, Nft> {
     beside.collect()
 }
 
-/// The destinations of each virtual server that get new connections.
+/// The destinations of each virtual server that get new connections. One without any refuses them, as rules do where there
+/// is none (`ip_vs_leave`).
 fn servers(objects: &Objects<'_, Ipvs>) -> BTreeMap<Vip, Vec<SocketAddr>> {
     let mut servers: BTreeMap<Vip, Vec<SocketAddr>> = BTreeMap::new();
     for (key, value) in objects {
-        match (*key, *value) {
-            (Key::Server(vip), _) => drop(servers.entry(*vip).or_default()),
-            (Key::Destination(vip, endpoint), Value::Destination { weight: 1.. }) => {
-                servers.entry(*vip).or_default().push(*endpoint);
-            }
-            _ => {}
+        if let (Key::Destination(vip, endpoint), Value::Destination { weight: 1.. }) = (*key, *value) {
+            servers.entry(*vip).or_default().push(*endpoint);
         }
     }
     servers

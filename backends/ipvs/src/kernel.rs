@@ -5,7 +5,7 @@
 //!            IPVS, each alone     a transaction    rtnetlink, each alone
 //! ```
 //!
-//! A virtual server carries no name. Ours are those whose address the link has, or had when we last looked; no others are ever
+//! A virtual server carries no name. Ours are those whose address the link has, or had while they were there; no others are ever
 //! read for what is in them, changed or removed.
 
 use std::{collections::BTreeSet, net::IpAddr, os::fd::BorrowedFd};
@@ -39,7 +39,7 @@ pub struct Kernel {
     pub(crate) tables: Nftables,
     /// The number of the link, where it is there.
     pub(crate) link: Option<u32>,
-    /// Of our virtual servers.
+    /// Those of the link, and those of virtual servers that are ours because it had them: it loses an address before they go.
     addresses: BTreeSet<IpAddr>,
 }
 
@@ -116,28 +116,30 @@ impl Kernel {
     }
 
     fn observe_servers(&mut self) -> Result<Vec<(Key, Value)>, Error> {
-        let mut objects = Vec::new();
+        let (mut objects, mut addresses) = (Vec::new(), BTreeSet::new());
         let link = self.links.link(LINK)?;
         self.link = link.as_ref().map(|link| link.index);
         if let Some(link) = link {
             let is_ours = link.kind.as_deref() == Some(DUMMY);
             objects.push((Key::Link, if is_ours { Value::Link } else { Value::Strange }));
-            let addresses = self.links.addresses(link.index)?;
-            let single = addresses.into_iter().filter(|address| *address == Address::alone(address.addr));
+            let listed = self.links.addresses(link.index)?;
+            let single = listed.into_iter().filter(|address| *address == Address::alone(address.addr));
             for Address { addr, .. } in single {
-                self.addresses.insert(addr);
+                addresses.insert(addr);
                 objects.push((Key::Address(addr), Value::Address));
             }
         }
         let servers = self.ipvs.servers()?;
         let ours = servers.iter().filter_map(|server| Some((vip(server)?, server)));
         let (vips, ids): (Vec<_>, Vec<_>) = ours
-            .filter(|(vip, _)| self.addresses.contains(&vip.addr))
+            .filter(|(vip, _)| addresses.contains(&vip.addr) || self.addresses.contains(&vip.addr))
             .map(|(vip, server)| {
                 objects.push((Key::Server(vip), server_value(server)));
                 (vip, server.server.id)
             })
             .unzip();
+        addresses.extend(vips.iter().map(|vip| vip.addr));
+        self.addresses = addresses;
         for (vip, destinations) in vips.iter().zip(self.ipvs.destinations(&ids)?) {
             objects.extend(
                 destinations
@@ -202,13 +204,6 @@ impl Kernel {
             error @ LinkError::Denied => failed(error),
             error => unknown(error),
         })?;
-        for op in run.ops {
-            match op {
-                Op::Add(Key::Address(address), _) => drop(self.addresses.insert(*address)),
-                Op::Remove(Key::Address(address), _) => drop(self.addresses.remove(address)),
-                _ => {}
-            }
-        }
         refused(run.refusals(refusals, beside))
     }
 

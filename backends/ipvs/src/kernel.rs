@@ -190,7 +190,7 @@ impl Kernel {
                 }
             };
             let link = result.and_then(|()| self.links.link(LINK)).map_err(|error| match error {
-                error @ (LinkError::Unknown(_) | LinkError::Malformed(_)) => unknown(error),
+                LinkError::Request(ref request) if request.leaves_doubt() => unknown(error),
                 error => failed(error),
             })?;
             self.link = link.map(|link| link.index);
@@ -201,8 +201,8 @@ impl Kernel {
     fn change_addresses(&mut self, run: &Run<'_>, beside: bool) -> Result<(), ApplyError> {
         let Some(index) = self.link else { return Err(ApplyError::Moved) };
         let refusals = self.links.change_addresses(index, run.address_changes()).map_err(|error| match error {
-            error @ LinkError::Denied => failed(error),
-            error => unknown(error),
+            LinkError::Request(ref request) if request.leaves_doubt() => unknown(error),
+            error => failed(error),
         })?;
         refused(run.refusals(refusals, beside))
     }
@@ -215,8 +215,8 @@ impl Kernel {
         }));
         let words = run.server_changes();
         let refusals = self.ipvs.change(words.iter().map(run::Change::request)).map_err(|error| match error {
-            error @ (IpvsError::Denied | IpvsError::Encode(_)) => failed(error),
-            error => unknown(error),
+            IpvsError::Request(ref request) if request.leaves_doubt() => unknown(error),
+            error => failed(error),
         })?;
         refused(run.refusals(refusals, beside))
     }

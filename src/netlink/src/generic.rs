@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 
 use crate::{
-    channel::{Answers, Channel, ReadError, Requests},
+    channel::{Answers, Channel, RequestError, Requests},
     fields::Fields,
 };
 
@@ -22,7 +22,7 @@ pub(crate) const fn head(command: u8, version: u8) -> [u8; HEADER] {
 }
 
 /// The number of a family: ENOENT where no module has added it, after the kernel has tried to load one.
-pub(crate) fn family(channel: &mut Channel, name: &str) -> Result<u16, ReadError> {
+pub(crate) fn family(channel: &mut Channel, name: &str) -> Result<u16, RequestError> {
     let mut requests = Requests::default();
     requests.add(CONTROL, 0, Answers::One, &head(CTRL_CMD_GETFAMILY, 1), |w| w.str(CTRL_ATTR_FAMILY_NAME, name));
     let mut family = None;
@@ -31,5 +31,5 @@ pub(crate) fn family(channel: &mut Channel, name: &str) -> Result<u16, ReadError
         family = Some(fields.read(CTRL_ATTR_FAMILY_ID, "number", |id| id.u16())?);
         Ok(())
     })?;
-    family.ok_or(ReadError::Channel(Errno::ENOBUFS.into()))
+    family.ok_or(RequestError::Channel(Errno::ENOBUFS.into()))
 }

@@ -86,7 +86,7 @@ pub mod uapi;
 mod watch;
 pub mod wire;
 
-pub use channel::{Answer, Answers, Channel, ChannelError, Requests};
+pub use channel::{Answer, Answers, Channel, ChannelError, RequestError, Requests};
 pub use connection::Connection;
 pub use error::{CommitError, DumpError, Malformed, OpenError, Refusal, WatchError};
 pub use message::Message;

@@ -85,17 +85,25 @@ pub enum Listing {
     Interrupted,
 }
 
-/// Why something could not be read.
-#[derive(Debug)]
-pub(crate) enum ReadError {
-    Channel(ChannelError),
+/// Why something could not be read, or be done as a whole.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// The kernel answered with an error.
+    #[error("the kernel refused the request: {0}")]
     Refused(Errno),
-    Malformed(Malformed),
+    /// It could not be asked, or its answer is lost.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// The answer is not what the kernel sends.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
 }
 
-impl From<ChannelError> for ReadError {
-    fn from(error: ChannelError) -> Self {
-        Self::Channel(error)
+impl RequestError {
+    /// Whether what was asked for may have been done all the same.
+    #[must_use]
+    pub const fn leaves_doubt(&self) -> bool {
+        matches!(self, Self::Channel(ChannelError::Io(_)) | Self::Malformed(_))
     }
 }
 
@@ -191,13 +199,13 @@ impl Channel {
         &mut self,
         requests: &mut Requests,
         mut read: impl FnMut(usize, Message<'_>) -> Result<(), Malformed>,
-    ) -> Result<Listing, ReadError> {
+    ) -> Result<Listing, RequestError> {
         let (mut listing, mut failed) = (Listing::Complete, None);
         self.run(requests, |number, answer| {
             let error = match answer {
-                Answer::Object(object) => read(number, object).err().map(ReadError::Malformed),
-                Answer::Refused(errno, _) => Some(ReadError::Refused(errno)),
-                Answer::Lost => Some(ReadError::Channel(Errno::ENOBUFS.into())),
+                Answer::Object(object) => read(number, object).err().map(RequestError::Malformed),
+                Answer::Refused(errno, _) => Some(RequestError::Refused(errno)),
+                Answer::Lost => Some(RequestError::Channel(Errno::ENOBUFS.into())),
                 Answer::Interrupted => {
                     listing = Listing::Interrupted;
                     None

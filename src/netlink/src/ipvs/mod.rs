@@ -50,7 +50,7 @@ pub use self::{
 };
 use crate::{
     attr::{Attrs, Writer},
-    channel::{Answers, Channel, ReadError, Requests},
+    channel::{Answers, Channel, ChannelError, RequestError, Requests},
     error::{Malformed, Refusal},
     generic,
 };
@@ -83,12 +83,12 @@ impl Ipvs {
     /// Opens a socket and looks for IPVS, for which kernels since 6.1 load the module; before, `modprobe ip_vs` does.
     ///
     /// # Errors
-    /// [`IpvsError::Unsupported`] where the kernel has no IPVS; see there for others.
+    /// [`IpvsError::Unsupported`] where the kernel has no IPVS; see [`LinkError`] for others.
     pub fn open() -> Result<Self, IpvsError> {
-        let mut channel = Channel::open(NETLINK_GENERIC).map_err(IpvsError::Io)?;
+        let mut channel = Channel::open(NETLINK_GENERIC).map_err(ChannelError::Io)?;
         match generic::family(&mut channel, uapi::FAMILY) {
             Ok(family) => Ok(Self { channel, family }),
-            Err(ReadError::Refused(Errno::ENOENT)) => Err(IpvsError::Unsupported),
+            Err(RequestError::Refused(Errno::ENOENT)) => Err(IpvsError::Unsupported),
             Err(error) => Err(error.into()),
         }
     }
@@ -97,7 +97,7 @@ impl Ipvs {
     /// refusal with the number `n`.
     ///
     /// # Errors
-    /// [`IpvsError::Unknown`] where answers are lost; [`IpvsError::Denied`]. After any error some may have been made.
+    /// See [`IpvsError`]. After any error some may have been made.
     pub fn change<'a>(&mut self, changes: impl IntoIterator<Item = Change<'a>>) -> Result<Vec<Refusal>, IpvsError> {
         let mut requests = Requests::default();
         for change in changes {
@@ -135,7 +135,7 @@ impl Ipvs {
             Ok(())
         });
         match read {
-            Err(IpvsError::Refused(Errno::ESRCH)) => Ok(None),
+            Err(IpvsError::Request(RequestError::Refused(Errno::ESRCH))) => Ok(None),
             read => read.map(|()| server),
         }
     }
@@ -203,7 +203,7 @@ impl Ipvs {
             found = Some(parse(attrs)?);
             Ok(())
         })?;
-        found.ok_or(IpvsError::Unknown(io::ErrorKind::UnexpectedEof.into()))
+        found.ok_or(ChannelError::Io(io::ErrorKind::UnexpectedEof.into()).into())
     }
 
     fn add(&self, requests: &mut Requests, command: u8, answers: Answers, content: impl FnOnce(&mut Writer<'_>)) {

@@ -19,7 +19,7 @@ use nix::errno::Errno;
 pub use self::{address::Address, error::LinkError};
 use crate::{
     attr::{Attrs, Writer},
-    channel::{Answers, Channel, Listing, ReadError, Requests},
+    channel::{Answers, Channel, ChannelError, Listing, RequestError, Requests},
     error::{Malformed, Refusal},
     fields::Fields,
     message::Message,
@@ -74,7 +74,7 @@ impl Links {
     /// # Errors
     /// No netlink socket.
     pub fn open() -> Result<Self, LinkError> {
-        Ok(Self { channel: Channel::open(NETLINK_ROUTE).map_err(LinkError::Io)? })
+        Ok(Self { channel: Channel::open(NETLINK_ROUTE).map_err(ChannelError::Io)? })
     }
 
     /// The link of a name; `None` where there is none.
@@ -90,7 +90,7 @@ impl Links {
             Ok(())
         });
         match listing {
-            Err(ReadError::Refused(Errno::ENODEV)) => Ok(None),
+            Err(RequestError::Refused(Errno::ENODEV)) => Ok(None),
             listing => Ok(listing.map(|_| link)?),
         }
     }
@@ -98,7 +98,7 @@ impl Links {
     /// Makes a link of a kind, which is down and has no address.
     ///
     /// # Errors
-    /// [`LinkError::Refused`] with EEXIST where there is one of this name; see there for others.
+    /// EEXIST where there is one of this name; see [`LinkError`] for others.
     pub fn add(&mut self, name: &str, kind: &str) -> Result<(), LinkError> {
         let mut requests = Requests::default();
         let content = |w: &mut Writer<'_>| {
@@ -107,7 +107,7 @@ impl Links {
         };
         requests.add(RTM_NEWLINK, flag::CREATE | flag::EXCL, Answers::None, &link_header(0), content);
         match self.channel.read(&mut requests, |_, _| Ok(())) {
-            Err(ReadError::Refused(Errno::EOPNOTSUPP)) => Err(LinkError::Unsupported { kind: kind.to_owned() }),
+            Err(RequestError::Refused(Errno::EOPNOTSUPP)) => Err(LinkError::Unsupported { kind: kind.to_owned() }),
             result => Ok(result.map(drop)?),
         }
     }
@@ -115,7 +115,7 @@ impl Links {
     /// Deletes a link with its addresses.
     ///
     /// # Errors
-    /// [`LinkError::Refused`] with ENODEV where it is not there; see there for others.
+    /// ENODEV where it is not there; see [`LinkError`] for others.
     pub fn delete(&mut self, index: u32) -> Result<(), LinkError> {
         let mut requests = Requests::default();
         requests.add(RTM_DELLINK, 0, Answers::None, &link_header(index), |_| {});
@@ -146,7 +146,7 @@ impl Links {
     /// does not make is a refusal with the number `n`.
     ///
     /// # Errors
-    /// [`LinkError::Unknown`] where answers are lost; [`LinkError::Denied`]. After any error some may have been made.
+    /// See [`LinkError`]. After any error some may have been made.
     pub fn change_addresses(
         &mut self,
         index: u32,

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use portolan_netlink::{
-    Errno, Refusal,
+    Errno, Refusal, RequestError,
     ipvs::{Change, Destination, Forwarding, Ipvs, IpvsError, ListedDestination, ServerId, Timeouts, VirtualServer},
     links::{Address, AddressChange, Links},
 };
@@ -228,7 +228,7 @@ fn timeouts_that_are_0_stay() {
     ipvs.set_timeouts(Timeouts { tcp: 0, tcp_fin: 200, udp: 0 }).expect("set");
     assert_eq!(ipvs.timeouts().expect("asked"), Timeouts { tcp: 1_000, tcp_fin: 200, udp: 10 });
     let too_long = ipvs.set_timeouts(Timeouts { tcp: u32::MAX, ..Timeouts::default() });
-    assert!(matches!(too_long, Err(IpvsError::Refused(Errno::EINVAL))), "{too_long:?}");
+    assert!(matches!(too_long, Err(IpvsError::Request(RequestError::Refused(Errno::EINVAL)))), "{too_long:?}");
 }
 
 fn the_kernel_tells_its_version() {

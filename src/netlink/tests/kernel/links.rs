@@ -1,7 +1,7 @@
 //! Links and their addresses.
 
 use portolan_netlink::{
-    Errno,
+    Errno, RequestError,
     links::{Address, AddressChange, LinkError, Links},
 };
 
@@ -26,7 +26,7 @@ fn a_link_comes_and_goes() {
     assert_eq!(links.link("kube-ipvs0").expect("asked"), None);
     links.add("kube-ipvs0", "bridge").expect("made");
     let again = links.add("kube-ipvs0", "bridge");
-    assert!(matches!(again, Err(LinkError::Refused(Errno::EEXIST))), "{again:?}");
+    assert!(matches!(again, Err(LinkError::Request(RequestError::Refused(Errno::EEXIST)))), "{again:?}");
     let link = links.link("kube-ipvs0").expect("asked").expect("there");
     assert_eq!(link.kind.as_deref(), Some("bridge"));
     links.change_addresses(link.index, [AddressChange::Add(address(1))]).expect("added");
@@ -34,7 +34,7 @@ fn a_link_comes_and_goes() {
     assert_eq!(links.link("kube-ipvs0").expect("asked"), None);
     assert_eq!(links.addresses(link.index).expect("listed"), []);
     let gone = links.delete(link.index);
-    assert!(matches!(gone, Err(LinkError::Refused(Errno::ENODEV))), "{gone:?}");
+    assert!(matches!(gone, Err(LinkError::Request(RequestError::Refused(Errno::ENODEV)))), "{gone:?}");
 }
 
 /// Of both families, and of this link alone.

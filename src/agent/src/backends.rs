@@ -60,6 +60,9 @@ fn xtables(policy: &NodePolicy) -> Result<Xtables, BackendError> {
     Ok(kernel)
 }
 
+/// The link that has the addresses of Services, in ipvs mode.
+pub const LINK_OF_SERVICES: &str = portolan_ipvs::LINK;
+
 struct Entry {
     mode: Mode,
     /// By what is known of the node at the start.

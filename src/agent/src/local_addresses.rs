@@ -1,13 +1,18 @@
 //! Which addresses are this node's own: those that its routes deliver to itself, which is what rules ask for
-//! (`fib daddr type local`). Addresses of interfaces are among them, loopback, and what is routed to it by hand.
+//! (`fib daddr type local`). Addresses of interfaces are among them, loopback, and what is routed to it by hand; but for the
+//! addresses that Services have on a link of theirs in ipvs mode, where no NodePort is.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     net::{IpAddr, Ipv6Addr},
 };
 
 use ipnet::{IpNet, Ipv6Net};
 use portolan_core::addr::Family;
+use portolan_netlink::links::{LinkError, Links};
+
+use crate::backends;
 
 /// The node's own addresses in the network namespace of the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +30,13 @@ impl LocalAddresses {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             read => read?,
         };
-        Ok(Self(ipv4(&v4).into_iter().chain(ipv6(&v6)).collect()))
+        let all = Self(ipv4(&v4).into_iter().chain(ipv6(&v6)).collect());
+        Ok(all.without(&of_services().map_err(io::Error::other)?))
+    }
+
+    fn without(mut self, others: &BTreeSet<IpNet>) -> Self {
+        self.0.retain(|net| !others.contains(net));
+        self
     }
 
     /// The addresses that stand alone: those of interfaces, as a rule.
@@ -39,6 +50,14 @@ impl LocalAddresses {
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|net| net.contains(&address))
     }
+}
+
+/// The addresses of the link of Services, where it is there.
+fn of_services() -> Result<BTreeSet<IpNet>, LinkError> {
+    let mut links = Links::open()?;
+    let Some(link) = links.link(backends::LINK_OF_SERVICES)? else { return Ok(BTreeSet::new()) };
+    let addresses = links.addresses(link.index)?.into_iter();
+    Ok(addresses.filter_map(|address| IpNet::new(address.addr, address.prefix).ok()).collect())
 }
 
 /// Addresses in the tree have their routes below them:
@@ -121,6 +140,10 @@ fd000100000000000000000000000000 40 00000000000000000000000000000000 00 00000000
         }
         let single: Vec<_> = Family::ALL.into_iter().flat_map(|family| local.single(family)).collect();
         assert_eq!(single, ["127.0.0.1", "192.168.100.11", "::1"].map(|addr| addr.parse::<IpAddr>().unwrap()));
+        let services = ["192.168.100.11/32", "203.0.113.77/32"].map(|net| net.parse().unwrap());
+        let local = local.without(&BTreeSet::from(services));
+        let own = ["192.168.100.11", "203.0.113.77"].map(|addr| local.contains(addr.parse().unwrap()));
+        assert_eq!(own, [false, true], "a Service's address is none, unless it is the node's own as well");
         for odd in ["|-- a\n/8 host LOCAL", "/8 host LOCAL", "|-- 1.2.3.4\n/33 host LOCAL\n/x LOCAL\n/"] {
             assert_eq!(ipv4(odd), [], "{odd}");
         }

@@ -18,6 +18,7 @@
 //! becomes pending, and only that is sent. A full sync is the same with the kernel observed first.
 
 mod backend;
+mod batch;
 mod claims;
 mod dataplane;
 mod dialect;
@@ -40,12 +41,13 @@ pub use backend::{
     ApplyError, Backend, BackendError, CarriedOut, Cause, Editor, FrontendCounts, FrontendNote, LiveFrontend, Moved,
     Object, Refusal,
 };
+pub use batch::{Batch, Op};
 pub use claims::Claimant;
 pub use dataplane::Dataplane;
 pub use dialect::{Dialect, Rank, Unclaimed};
 pub use figure::{Figure, FigureKind};
 pub use moment::Moment;
-pub use plan::{Batch, Limits, Op, Plan};
+pub use plan::{Limits, Plan};
 pub use report::{Drift, Quarantined, Stats, Stuck, SyncError, SyncReport};
 pub use syncer::Syncer;
 pub use tracker::{Difference, Pending, Tracker};

@@ -15,61 +15,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Claimant, Dialect, Difference, Rank, Tracker,
+    Batch, Claimant, Dialect, Difference, Op, Rank, Tracker,
+    batch::KEY_WEIGHT,
     removal::removals,
     tracker::{Pending, containers_of, place},
 };
-
-/// Bytes of a removal, which names a key: no dialect writes one in more.
-const KEY_WEIGHT: usize = 256;
-
-/// One change to one object.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Op<D: Dialect> {
-    /// Create an object that is not there.
-    Add(D::Key, D::Value),
-    /// Give an object that is there this value. The last value is what it has, for backends that can only name an object by all
-    /// of it. Apart, since few operations have it.
-    Replace(D::Key, D::Value, Box<D::Value>),
-    /// Remove an object and all that it holds. The value is what it has.
-    Remove(D::Key, D::Value),
-    /// Remove a container and all it holds, to be made anew by the operations that follow in the same batch: a root whole,
-    /// any other together with the rules that read it.
-    Rebuild(D::Key),
-}
-
-impl<D: Dialect> Op<D> {
-    /// The object that is changed.
-    pub const fn key(&self) -> &D::Key {
-        match self {
-            Self::Add(key, _) | Self::Replace(key, ..) | Self::Remove(key, _) | Self::Rebuild(key) => key,
-        }
-    }
-}
-
-/// Operations that are applied together or not at all.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Batch<D: Dialect> {
-    /// In the order in which they have to be carried out.
-    pub ops: Vec<Op<D>>,
-}
-
-impl<D: Dialect> Batch<D> {
-    /// The container that it makes larger, if it does nothing else.
-    #[must_use]
-    pub fn grown(&self) -> Option<&D::Key> {
-        match self.ops.first() {
-            Some(Op::Rebuild(key)) if D::parent(key).is_some() => Some(key),
-            _ => None,
-        }
-    }
-
-    /// Whether it makes a container anew.
-    #[must_use]
-    pub fn is_rebuild(&self) -> bool {
-        matches!(self.ops.first(), Some(Op::Rebuild(_)))
-    }
-}
 
 /// All that has to be done, batch after batch. Empty when the kernel holds what is wanted.
 #[derive(Debug, Clone, PartialEq)]
@@ -183,7 +133,7 @@ impl<D: Dialect> Plan<D> {
     pub(super) fn joined(self, limits: Limits) -> Self {
         let (mut batches, mut bytes, mut additions, mut new): (Vec<Batch<D>>, _, _, _) = (Vec::new(), 0, 0, 0);
         for (index, mut batch) in self.batches.into_iter().enumerate() {
-            let weight: usize = batch.ops.iter().map(op_weight).sum();
+            let weight: usize = batch.ops.iter().map(Op::weight).sum();
             match batches.last_mut().filter(|_| bytes + weight <= limits.bytes) {
                 Some(last) => {
                     last.ops.append(&mut batch.ops);
@@ -320,15 +270,6 @@ impl<D: Dialect> Addition<'_, D> {
 
     fn weight(&self) -> usize {
         D::weight(self.key, self.value) + if self.replaces.is_some() { KEY_WEIGHT } else { 0 }
-    }
-}
-
-/// Bytes of an operation, at most.
-pub(super) fn op_weight<D: Dialect>(op: &Op<D>) -> usize {
-    match op {
-        Op::Add(key, value) => D::weight(key, value),
-        Op::Replace(key, value, _) => D::weight(key, value) + KEY_WEIGHT,
-        Op::Remove(..) | Op::Rebuild(_) => KEY_WEIGHT,
     }
 }
 

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Batch, Dialect, Limits, Op, Rank, Tracker, Unclaimed, plan::op_weight, tracker::containers_of};
+use super::{Batch, Dialect, Limits, Op, Rank, Tracker, Unclaimed, tracker::containers_of};
 
 /// The batches that remove what is unwanted, a step of its own in each.
 pub(super) fn removals<D: Dialect>(tracker: &Tracker<D>, unwanted: &[&D::Key], limits: Limits) -> Vec<Batch<D>> {
@@ -116,7 +116,7 @@ fn goes_with_its_container<D: Dialect>(tracker: &Tracker<D>, key: &D::Key, kept:
 fn in_batches<D: Dialect>(ops: impl Iterator<Item = Op<D>>, limits: Limits, batches: &mut Vec<Batch<D>>) {
     let (mut batch, mut bytes) = (Vec::new(), 0);
     for op in ops {
-        let weight = op_weight(&op);
+        let weight = op.weight();
         if !batch.is_empty() && (batch.len() >= limits.ports || bytes + weight > limits.bytes) {
             batches.push(Batch { ops: std::mem::take(&mut batch) });
             bytes = 0;

@@ -83,7 +83,7 @@ impl Ipvs {
     /// Opens a socket and looks for IPVS, for which kernels since 6.1 load the module; before, `modprobe ip_vs` does.
     ///
     /// # Errors
-    /// [`IpvsError::Unsupported`] where the kernel has no IPVS; see [`LinkError`] for others.
+    /// [`IpvsError::Unsupported`] where the kernel has no IPVS; see [`IpvsError`] for others.
     pub fn open() -> Result<Self, IpvsError> {
         let mut channel = Channel::open(NETLINK_GENERIC).map_err(ChannelError::Io)?;
         match generic::family(&mut channel, uapi::FAMILY) {

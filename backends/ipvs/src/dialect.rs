@@ -152,7 +152,7 @@ impl Dialect for Ipvs {
             if endpoints.is_empty() || !Sender::Ipvs.schedules(port, frontend) {
                 continue;
             }
-            objects.push((Key::Server(vip), Value::Server(policy.scheduler)));
+            objects.push((Key::Server(vip), Value::Server(policy.scheduler.into())));
             let destination = |addr, number| Key::Destination(vip, SocketAddr::new(addr, number));
             objects.extend(
                 endpoints

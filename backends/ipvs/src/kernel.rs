@@ -292,11 +292,7 @@ fn vip(listed: &ListedServer) -> Option<Vip> {
 }
 
 fn server_value(listed: &ListedServer) -> Value {
-    let server = &listed.server;
-    match server.scheduler.parse() {
-        Ok(scheduler) if server.flags == 0 && server.engine.is_none() => Value::Server(scheduler),
-        _ => Value::Strange,
-    }
+    run::scheduling(&listed.server).map_or(Value::Strange, Value::Server)
 }
 
 fn destination_value(listed: &ListedDestination) -> Value {

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, ops::Range};
 
 use portolan_core::{
-    desired::Vip,
+    desired::{HashFlags, Scheduling, Vip},
     object::{Batch, CarriedOut, Cause, Op, Refusal},
 };
 use portolan_netlink::{
@@ -135,10 +135,8 @@ pub(crate) enum Change {
 impl Change {
     fn of(op: &Op<Ipvs>) -> Option<Self> {
         Some(match op {
-            Op::Add(Key::Server(vip), Value::Server(scheduler)) => Self::AddServer(server(vip, scheduler.as_str())),
-            Op::Replace(Key::Server(vip), Value::Server(scheduler), _) => {
-                Self::SetServer(server(vip, scheduler.as_str()))
-            }
+            Op::Add(Key::Server(vip), Value::Server(scheduling)) => Self::AddServer(server(vip, *scheduling)),
+            Op::Replace(Key::Server(vip), Value::Server(scheduling), _) => Self::SetServer(server(vip, *scheduling)),
             Op::Remove(Key::Server(vip), _) => Self::DeleteServer(id(vip)),
             Op::Add(Key::Destination(vip, to), Value::Destination { weight }) => {
                 Self::AddDestination(id(vip), destination(*to, *weight))
@@ -169,9 +167,26 @@ pub(crate) fn id(vip: &Vip) -> ServerId {
     ServerId::Address { protocol: vip.protocol.number().into(), socket: SocketAddr::new(vip.addr, vip.port) }
 }
 
-fn server(vip: &Vip, scheduler: &str) -> VirtualServer {
-    let netmask = VirtualServer::each_client(vip.addr);
-    VirtualServer { id: id(vip), scheduler: scheduler.to_owned(), flags: 0, timeout: 0, netmask, engine: None }
+fn server(vip: &Vip, scheduling: Scheduling) -> VirtualServer {
+    let HashFlags { fallback, port } = scheduling.flags();
+    let flag = |is_set, flag| if is_set { flag } else { 0 };
+    VirtualServer {
+        id: id(vip),
+        scheduler: scheduling.scheduler().as_str().to_owned(),
+        flags: flag(fallback, VirtualServer::HASH_FALLBACK) | flag(port, VirtualServer::HASH_PORT),
+        timeout: 0,
+        netmask: VirtualServer::each_client(vip.addr),
+        engine: None,
+    }
+}
+
+/// How a virtual server schedules; `None` for one that we would never make.
+pub(crate) fn scheduling(server: &VirtualServer) -> Option<Scheduling> {
+    const KNOWN: u32 = VirtualServer::HASH_FALLBACK | VirtualServer::HASH_PORT;
+    let has = |flag| server.flags & flag != 0;
+    let flags = HashFlags { fallback: has(VirtualServer::HASH_FALLBACK), port: has(VirtualServer::HASH_PORT) };
+    let is_ours = server.flags & !KNOWN == 0 && server.engine.is_none();
+    Scheduling::new(server.scheduler.parse().ok()?, flags).filter(|_| is_ours)
 }
 
 /// A destination of ours.
@@ -185,5 +200,33 @@ fn cause(errno: Errno) -> Cause {
         Errno::EEXIST => Cause::Exists,
         Errno::ENOENT | Errno::ESRCH | Errno::EADDRNOTAVAIL => Cause::Missing,
         errno => Cause::Other(errno.desc().to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portolan_core::{addr::Protocol, desired::Scheduler};
+
+    use super::*;
+
+    #[test]
+    fn how_a_virtual_server_schedules_is_read_as_it_is_written() {
+        let vip = Vip { addr: [10, 96, 0, 10].into(), protocol: Protocol::Tcp, port: 80 };
+        let flags = [(false, false), (false, true), (true, false), (true, true)];
+        let flags = flags.map(|(fallback, port)| HashFlags { fallback, port });
+        let all = Scheduler::ALL.into_iter().flat_map(|scheduler| flags.map(|flags| Scheduling::new(scheduler, flags)));
+        let mut seen = Vec::new();
+        for each in all.flatten() {
+            let server = server(&vip, each);
+            assert_eq!(scheduling(&server), Some(each));
+            assert!(!seen.contains(&server), "{server:?}");
+            seen.push(server);
+        }
+        let plain = server(&vip, Scheduler::RoundRobin.into());
+        for flags in [VirtualServer::PERSISTENT, VirtualServer::ONE_PACKET, VirtualServer::HASH_PORT, 0x20] {
+            assert_eq!(scheduling(&VirtualServer { flags, ..plain.clone() }), None, "{flags}");
+        }
+        assert_eq!(scheduling(&VirtualServer { scheduler: "twos".to_owned(), ..plain.clone() }), None);
+        assert_eq!(scheduling(&VirtualServer { engine: Some("sip".to_owned()), ..plain }), None);
     }
 }

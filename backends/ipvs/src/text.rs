@@ -5,7 +5,11 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use portolan_core::{addr::Protocol, desired::Vip, inspect::Objects};
+use portolan_core::{
+    addr::Protocol,
+    desired::{Scheduling, Vip},
+    inspect::Objects,
+};
 use portolan_nftables::text as nft_text;
 
 use crate::{
@@ -25,7 +29,9 @@ pub(crate) fn text(objects: &Objects<'_, Ipvs>) -> String {
                 writeln!(addresses, "address add {address} dev {LINK} nodad preferred_lft 0")
             }
             (Key::Address(address), _) => writeln!(addresses, "address add {address} dev {LINK}"),
-            (Key::Server(vip), Value::Server(scheduler)) => writeln!(servers, "-A {} -s {scheduler}", Of(vip)),
+            (Key::Server(vip), Value::Server(scheduling)) => {
+                writeln!(servers, "-A {} {}", Of(vip), Options(*scheduling))
+            }
             (Key::Destination(vip, endpoint), Value::Destination { weight }) => {
                 writeln!(servers, "-a {} -r {endpoint} -m -w {weight}", Of(vip))
             }
@@ -40,6 +46,17 @@ pub(crate) fn text(objects: &Objects<'_, Ipvs>) -> String {
     format!("# ip -batch -\n{addresses}# ipvsadm --restore\n{servers}# nft -f -\n{beside}")
 }
 
+/// How a virtual server schedules, as `ipvsadm` is told.
+struct Options(Scheduling);
+
+impl fmt::Display for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "-s {}", self.0.scheduler())?;
+        let flags: Vec<_> = self.0.flag_names().collect();
+        if flags.is_empty() { Ok(()) } else { write!(f, " -b {}", flags.join(",")) }
+    }
+}
+
 /// A virtual server, as `ipvsadm` names one.
 struct Of<'a>(&'a Vip);
 
@@ -52,5 +69,22 @@ impl fmt::Display for Of<'_> {
             Protocol::Sctp => "--sctp-service",
         };
         write!(f, "{option} {}", SocketAddr::new(*addr, *port))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portolan_core::desired::{HashFlags, Scheduler};
+
+    use super::*;
+
+    #[test]
+    fn flags_are_written_as_ipvsadm_takes_them() {
+        let options = |scheduler, fallback, port| {
+            Options(Scheduling::new(scheduler, HashFlags { fallback, port }).unwrap()).to_string()
+        };
+        assert_eq!(options(Scheduler::RoundRobin, false, false), "-s rr");
+        assert_eq!(options(Scheduler::SourceHashing, true, true), "-s sh -b sh-fallback,sh-port");
+        assert_eq!(options(Scheduler::Maglev, false, true), "-s mh -b mh-port");
     }
 }

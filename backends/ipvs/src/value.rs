@@ -1,6 +1,6 @@
 //! What an object is, apart from its name.
 
-use portolan_core::desired::Scheduler;
+use portolan_core::desired::Scheduling;
 use portolan_nftables as nft;
 
 /// The value of a [`Key`](crate::Key).
@@ -11,7 +11,7 @@ pub enum Value {
     /// An address of it, with the longest prefix.
     Address,
     /// A virtual server without persistence.
-    Server(Scheduler),
+    Server(Scheduling),
     /// A destination that is masqueraded (`ipvsadm -m`).
     Destination {
         /// Its share of new connections. With 0 it gets none, and those that it has go on.

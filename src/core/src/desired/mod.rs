@@ -25,7 +25,7 @@ use crate::{
 pub use decide::{Viewpoint, claimed, decide};
 pub use loopback::{LoopbackNodePort, at_loopback};
 pub use node_policy::{BadInterfaceName, InterfaceName, LocalDetector, NodePolicy, NodePortsAt};
-pub use scheduler::{NoSuchScheduler, Scheduler};
+pub use scheduler::{HashFlags, NoSuchScheduler, Scheduler, Scheduling};
 
 /// One (address, protocol, port) that clients connect to.
 ///

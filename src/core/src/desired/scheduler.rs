@@ -99,6 +99,70 @@ impl fmt::Display for Scheduler {
     }
 }
 
+/// A scheduler with its flags. Only sh and mh have any.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Scheduling {
+    scheduler: Scheduler,
+    flags: HashFlags,
+}
+
+/// The flags of sh and mh.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HashFlags {
+    /// Where the destination by the hash is not to be used, because it has weight 0 or too many connections, another one is
+    /// taken; else the connection is refused.
+    pub fallback: bool,
+    /// The client's port is hashed, too.
+    pub port: bool,
+}
+
+impl Scheduling {
+    /// `None` for flags of a scheduler that has none.
+    #[must_use]
+    pub fn new(scheduler: Scheduler, flags: HashFlags) -> Option<Self> {
+        let has_flags = matches!(scheduler, Scheduler::SourceHashing | Scheduler::Maglev);
+        (has_flags || flags == HashFlags::default()).then_some(Self { scheduler, flags })
+    }
+
+    /// The scheduler.
+    #[must_use]
+    pub const fn scheduler(self) -> Scheduler {
+        self.scheduler
+    }
+
+    /// Its flags.
+    #[must_use]
+    pub const fn flags(self) -> HashFlags {
+        self.flags
+    }
+
+    /// The names of its flags, as `ipvsadm` takes them after commas.
+    pub fn flag_names(self) -> impl Iterator<Item = &'static str> {
+        let [fallback, port] = match self.scheduler {
+            Scheduler::Maglev => ["mh-fallback", "mh-port"],
+            _ => ["sh-fallback", "sh-port"],
+        };
+        [(self.flags.fallback, fallback), (self.flags.port, port)]
+            .into_iter()
+            .filter_map(|(set, name)| set.then_some(name))
+    }
+}
+
+/// Without flags.
+impl From<Scheduler> for Scheduling {
+    fn from(scheduler: Scheduler) -> Self {
+        Self { scheduler, flags: HashFlags::default() }
+    }
+}
+
+/// `wlc`, `sh,sh-fallback,sh-port`
+impl fmt::Display for Scheduling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.scheduler.as_str())?;
+        self.flag_names().try_for_each(|name| write!(f, ",{name}"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,5 +174,17 @@ mod tests {
         }
         let error = "maglev".parse::<Scheduler>().unwrap_err();
         assert!(error.to_string().starts_with("\"maglev\" is no scheduler of IPVS"), "{error}");
+    }
+    #[test]
+    fn flags_belong_to_the_schedulers_that_hash_clients() {
+        let all = HashFlags { fallback: true, port: true };
+        let shown = |scheduler, flags| Scheduling::new(scheduler, flags).map(|scheduling| scheduling.to_string());
+        assert_eq!(shown(Scheduler::SourceHashing, all).unwrap(), "sh,sh-fallback,sh-port");
+        assert_eq!(shown(Scheduler::Maglev, HashFlags { fallback: false, ..all }).unwrap(), "mh,mh-port");
+        for scheduler in Scheduler::ALL {
+            assert_eq!(shown(scheduler, HashFlags::default()).unwrap(), scheduler.as_str());
+            let has_flags = ["sh", "mh"].contains(&scheduler.as_str());
+            assert_eq!(shown(scheduler, all).is_some(), has_flags, "{scheduler}");
+        }
     }
 }

@@ -11,7 +11,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use portolan_core::{
     addr::Protocol,
-    desired::{DesiredPort, NodePolicy},
+    desired::{DesiredPort, Endpoint, Frontend, NodePolicy},
+    model::TrafficPolicy,
     object::{Dialect, Rank, Unclaimed},
 };
 use portolan_nftables::{
@@ -19,7 +20,10 @@ use portolan_nftables::{
     companion::{self, Sender},
 };
 
-use crate::{key::Key, value::Value};
+use crate::{
+    key::Key,
+    value::{Server, Value},
+};
 
 /// After so much time a destination that nobody wants any more loses the connections that it still has, as in kube-proxy
 /// (pkg/proxy/ipvs/graceful_termination.go, rsGracefulDeletePeriod).
@@ -144,25 +148,17 @@ impl Dialect for Ipvs {
         let mut beside = Vec::new();
         companion::render(port, &mut beside);
         objects.extend(beside.into_iter().map(|(key, value)| (Key::Beside(key), Value::Beside(value))));
-        let mut addresses = Vec::new();
-        for frontend in port.frontends.iter().filter(|frontend| Sender::Ipvs.has_address(frontend)) {
-            let vip = frontend.vip;
-            addresses.push(vip.addr);
-            let endpoints = port.endpoints_for(frontend.policy);
-            if endpoints.is_empty() || !Sender::Ipvs.schedules(port, frontend) {
-                continue;
-            }
-            objects.push((Key::Server(vip), Value::Server(policy.scheduler.into())));
-            let destination = |addr, number| Key::Destination(vip, SocketAddr::new(addr, number));
-            objects.extend(
-                endpoints
-                    .iter()
-                    .map(|endpoint| (destination(endpoint.addr, endpoint.port), Value::Destination { weight: 1 })),
-            );
+        let with_address = port.frontends.iter().filter(|frontend| Sender::Ipvs.has_address(frontend));
+        objects.extend(with_address.map(|frontend| (Key::Address(frontend.vip.addr), Value::Address)));
+        for list in [TrafficPolicy::Cluster, TrafficPolicy::Local] {
+            let Some(&Frontend { vip, .. }) = Sender::Ipvs.server(port, list) else { continue };
+            let server = Server { scheduling: policy.scheduler.into(), affinity: port.affinity };
+            objects.push((Key::Server(vip), Value::Server(server)));
+            let destination =
+                |endpoint: &Endpoint| Key::Destination(vip, SocketAddr::new(endpoint.addr, endpoint.port));
+            let endpoints = port.endpoints_for(list).iter();
+            objects.extend(endpoints.map(|endpoint| (destination(endpoint), Value::Destination { weight: 1 })));
         }
-        // Frontends are sorted by their addresses.
-        addresses.dedup();
-        objects.extend(addresses.into_iter().map(|address| (Key::Address(address), Value::Address)));
     }
 
     fn keep_places<'kernel>(objects: &mut [(Key, Value)], present: &dyn Fn(usize) -> Option<&'kernel Value>) {

@@ -30,9 +30,18 @@ impl Legible for Ipvs {
 
     fn frontends(&self, objects: &Objects<'_, Self>) -> Vec<LiveFrontend> {
         let mut frontends = Nft.frontends(&beside(objects));
-        let mut servers = servers(objects);
+        let servers = servers(objects);
         for frontend in &mut frontends {
-            frontend.endpoints.extend(servers.remove(&frontend.vip).unwrap_or_default());
+            let Vip { protocol, .. } = frontend.vip;
+            // By rules it leads to endpoints, or to the cluster IP of its ServicePort.
+            let led_to = std::mem::take(&mut frontend.endpoints);
+            frontend.endpoints.extend(servers.get(&frontend.vip).into_iter().flatten());
+            for to in led_to {
+                match servers.get(&Vip { addr: to.ip(), protocol, port: to.port() }) {
+                    Some(endpoints) => frontend.endpoints.extend(endpoints),
+                    None => frontend.endpoints.push(to),
+                }
+            }
         }
         frontends
     }

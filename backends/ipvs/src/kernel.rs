@@ -134,7 +134,8 @@ impl Kernel {
         let (vips, ids): (Vec<_>, Vec<_>) = ours
             .filter(|(vip, _)| addresses.contains(&vip.addr) || self.addresses.contains(&vip.addr))
             .map(|(vip, server)| {
-                objects.push((Key::Server(vip), server_value(server)));
+                objects
+                    .push((Key::Server(vip), run::known(&vip, &server.server).map_or(Value::Strange, Value::Server)));
                 (vip, server.server.id)
             })
             .unzip();
@@ -289,10 +290,6 @@ fn vip(listed: &ListedServer) -> Option<Vip> {
     let ServerId::Address { protocol, socket } = listed.server.id else { return None };
     let protocol = Protocol::ALL.into_iter().find(|known| u16::from(known.number()) == protocol)?;
     (socket.port() != 0).then(|| Vip { addr: socket.ip(), protocol, port: socket.port() })
-}
-
-fn server_value(listed: &ListedServer) -> Value {
-    run::scheduling(&listed.server).map_or(Value::Strange, Value::Server)
 }
 
 fn destination_value(listed: &ListedDestination) -> Value {

@@ -27,4 +27,4 @@ pub use inspect::Own;
 pub use kernel::{Error, Kernel};
 pub use key::{Key, LINK};
 pub use predecessor::Leftovers;
-pub use value::Value;
+pub use value::{Server, Value};

@@ -13,7 +13,11 @@ use portolan_netlink::{
 };
 use portolan_nftables::Nft;
 
-use crate::{dialect::Ipvs, key::Key, value::Value};
+use crate::{
+    dialect::Ipvs,
+    key::Key,
+    value::{Server, Value},
+};
 
 /// To which part of the kernel an operation goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,8 +139,8 @@ pub(crate) enum Change {
 impl Change {
     fn of(op: &Op<Ipvs>) -> Option<Self> {
         Some(match op {
-            Op::Add(Key::Server(vip), Value::Server(scheduling)) => Self::AddServer(server(vip, *scheduling)),
-            Op::Replace(Key::Server(vip), Value::Server(scheduling), _) => Self::SetServer(server(vip, *scheduling)),
+            Op::Add(Key::Server(vip), Value::Server(wanted)) => Self::AddServer(server(vip, *wanted)),
+            Op::Replace(Key::Server(vip), Value::Server(wanted), _) => Self::SetServer(server(vip, *wanted)),
             Op::Remove(Key::Server(vip), _) => Self::DeleteServer(id(vip)),
             Op::Add(Key::Destination(vip, to), Value::Destination { weight }) => {
                 Self::AddDestination(id(vip), destination(*to, *weight))
@@ -167,26 +171,28 @@ pub(crate) fn id(vip: &Vip) -> ServerId {
     ServerId::Address { protocol: vip.protocol.number().into(), socket: SocketAddr::new(vip.addr, vip.port) }
 }
 
-fn server(vip: &Vip, scheduling: Scheduling) -> VirtualServer {
+fn server(vip: &Vip, Server { scheduling, affinity }: Server) -> VirtualServer {
     let HashFlags { fallback, port } = scheduling.flags();
     let flag = |is_set, flag| if is_set { flag } else { 0 };
     VirtualServer {
         id: id(vip),
         scheduler: scheduling.scheduler().as_str().to_owned(),
-        flags: flag(fallback, VirtualServer::HASH_FALLBACK) | flag(port, VirtualServer::HASH_PORT),
-        timeout: 0,
+        flags: flag(affinity.is_some(), VirtualServer::PERSISTENT)
+            | flag(fallback, VirtualServer::HASH_FALLBACK)
+            | flag(port, VirtualServer::HASH_PORT),
+        timeout: affinity.unwrap_or(0),
         netmask: VirtualServer::each_client(vip.addr),
         engine: None,
     }
 }
 
-/// How a virtual server schedules; `None` for one that we would never make.
-pub(crate) fn scheduling(server: &VirtualServer) -> Option<Scheduling> {
-    const KNOWN: u32 = VirtualServer::HASH_FALLBACK | VirtualServer::HASH_PORT;
-    let has = |flag| server.flags & flag != 0;
+/// What the virtual server of a VIP is to us; `None` for one that we would never make.
+pub(crate) fn known(vip: &Vip, listed: &VirtualServer) -> Option<Server> {
+    let has = |flag| listed.flags & flag != 0;
     let flags = HashFlags { fallback: has(VirtualServer::HASH_FALLBACK), port: has(VirtualServer::HASH_PORT) };
-    let is_ours = server.flags & !KNOWN == 0 && server.engine.is_none();
-    Scheduling::new(server.scheduler.parse().ok()?, flags).filter(|_| is_ours)
+    let scheduling = Scheduling::new(listed.scheduler.parse().ok()?, flags)?;
+    let known = Server { scheduling, affinity: has(VirtualServer::PERSISTENT).then_some(listed.timeout) };
+    (server(vip, known) == *listed).then_some(known)
 }
 
 /// A destination of ours.
@@ -216,17 +222,21 @@ mod tests {
         let flags = flags.map(|(fallback, port)| HashFlags { fallback, port });
         let all = Scheduler::ALL.into_iter().flat_map(|scheduler| flags.map(|flags| Scheduling::new(scheduler, flags)));
         let mut seen = Vec::new();
-        for each in all.flatten() {
+        let all =
+            all.flatten().flat_map(|scheduling| [None, Some(10_800)].map(|affinity| Server { scheduling, affinity }));
+        for each in all {
             let server = server(&vip, each);
-            assert_eq!(scheduling(&server), Some(each));
+            assert_eq!(known(&vip, &server), Some(each));
             assert!(!seen.contains(&server), "{server:?}");
             seen.push(server);
         }
-        let plain = server(&vip, Scheduler::RoundRobin.into());
-        for flags in [VirtualServer::PERSISTENT, VirtualServer::ONE_PACKET, VirtualServer::HASH_PORT, 0x20] {
-            assert_eq!(scheduling(&VirtualServer { flags, ..plain.clone() }), None, "{flags}");
+        let plain = server(&vip, Server::default());
+        for flags in [VirtualServer::ONE_PACKET, VirtualServer::HASH_PORT, 0x20] {
+            assert_eq!(known(&vip, &VirtualServer { flags, ..plain.clone() }), None, "{flags}");
         }
-        assert_eq!(scheduling(&VirtualServer { scheduler: "twos".to_owned(), ..plain.clone() }), None);
-        assert_eq!(scheduling(&VirtualServer { engine: Some("sip".to_owned()), ..plain }), None);
+        assert_eq!(known(&vip, &VirtualServer { scheduler: "twos".to_owned(), ..plain.clone() }), None);
+        assert_eq!(known(&vip, &VirtualServer { engine: Some("sip".to_owned()), ..plain.clone() }), None);
+        // Clients whose addresses begin alike are one.
+        assert_eq!(known(&vip, &VirtualServer { netmask: 0xffff_ff00, ..plain }), None);
     }
 }

@@ -5,17 +5,13 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use portolan_core::{
-    addr::Protocol,
-    desired::{Scheduling, Vip},
-    inspect::Objects,
-};
+use portolan_core::{addr::Protocol, desired::Vip, inspect::Objects};
 use portolan_nftables::text as nft_text;
 
 use crate::{
     dialect::Ipvs,
     key::{Key, LINK},
-    value::Value,
+    value::{Server, Value},
 };
 
 /// Three parts, each headed by the program that takes it.
@@ -29,9 +25,7 @@ pub(crate) fn text(objects: &Objects<'_, Ipvs>) -> String {
                 writeln!(addresses, "address add {address} dev {LINK} nodad preferred_lft 0")
             }
             (Key::Address(address), _) => writeln!(addresses, "address add {address} dev {LINK}"),
-            (Key::Server(vip), Value::Server(scheduling)) => {
-                writeln!(servers, "-A {} {}", Of(vip), Options(*scheduling))
-            }
+            (Key::Server(vip), Value::Server(server)) => writeln!(servers, "-A {} {}", Of(vip), Options(*server)),
             (Key::Destination(vip, endpoint), Value::Destination { weight }) => {
                 writeln!(servers, "-a {} -r {endpoint} -m -w {weight}", Of(vip))
             }
@@ -46,13 +40,17 @@ pub(crate) fn text(objects: &Objects<'_, Ipvs>) -> String {
     format!("# ip -batch -\n{addresses}# ipvsadm --restore\n{servers}# nft -f -\n{beside}")
 }
 
-/// How a virtual server schedules, as `ipvsadm` is told.
-struct Options(Scheduling);
+/// How a virtual server picks destinations, as `ipvsadm` is told.
+struct Options(Server);
 
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "-s {}", self.0.scheduler())?;
-        let flags: Vec<_> = self.0.flag_names().collect();
+        let Server { scheduling, affinity } = self.0;
+        write!(f, "-s {}", scheduling.scheduler())?;
+        if let Some(seconds) = affinity {
+            write!(f, " -p {seconds}")?;
+        }
+        let flags: Vec<_> = scheduling.flag_names().collect();
         if flags.is_empty() { Ok(()) } else { write!(f, " -b {}", flags.join(",")) }
     }
 }
@@ -74,17 +72,19 @@ impl fmt::Display for Of<'_> {
 
 #[cfg(test)]
 mod tests {
-    use portolan_core::desired::{HashFlags, Scheduler};
+    use portolan_core::desired::{HashFlags, Scheduler, Scheduling};
 
     use super::*;
 
     #[test]
     fn flags_are_written_as_ipvsadm_takes_them() {
         let options = |scheduler, fallback, port| {
-            Options(Scheduling::new(scheduler, HashFlags { fallback, port }).unwrap()).to_string()
+            let scheduling = Scheduling::new(scheduler, HashFlags { fallback, port }).unwrap();
+            Options(Server { scheduling, affinity: None }).to_string()
         };
         assert_eq!(options(Scheduler::RoundRobin, false, false), "-s rr");
         assert_eq!(options(Scheduler::SourceHashing, true, true), "-s sh -b sh-fallback,sh-port");
         assert_eq!(options(Scheduler::Maglev, false, true), "-s mh -b mh-port");
+        assert_eq!(Options(Server { affinity: Some(10_800), ..Server::default() }).to_string(), "-s rr -p 10800");
     }
 }

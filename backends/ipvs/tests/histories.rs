@@ -104,8 +104,8 @@ fn history(manner: Manner, number: u64) {
 }
 
 #[test]
-fn virtual_servers_serve_cluster_ips_and_the_rules_all_else() {
-    let port = DesiredPort { affinity: None, ..port(3, Family::V4, 2) };
+fn a_service_port_has_one_virtual_server_and_that_is_at_its_cluster_ip() {
+    let port = port(3, Family::V4, 2);
     let rendered = |port: &DesiredPort| {
         let mut objects = Vec::new();
         Ipvs.render(&policy(), port, &mut objects);
@@ -124,7 +124,6 @@ fn virtual_servers_serve_cluster_ips_and_the_rules_all_else() {
         ]
     );
     let address_alone = ["address 10.0.0.3 of link kube-ipvs0".to_owned()];
-    assert_eq!(Vec::from_iter(rendered(&DesiredPort { affinity: Some(60), ..port.clone() })), address_alone);
     assert_eq!(Vec::from_iter(rendered(&DesiredPort { endpoints: Vec::new(), ..port.clone() })), address_alone);
     let mut local = port;
     local.frontends.iter_mut().for_each(|frontend| frontend.policy = TrafficPolicy::Local);

@@ -1,5 +1,5 @@
 //! Kernel settings, as kube-proxy makes them at its start: those of connection tracking, in iptables mode the one that
-//! NodePorts at 127.0.0.1 need, and in ipvs mode those of IPVS. A list of twelve files, and no other is ever written.
+//! NodePorts at 127.0.0.1 need, and in ipvs mode those of IPVS. A list of thirteen files, and no other is ever written.
 //!
 //! Each is read first and written only where it differs. What cannot be written is a warning: in a container the limit of
 //! the table belongs to the host (0444 in every network namespace but the first), /sys may be read-only, and Services work
@@ -52,6 +52,7 @@ fn wanted(settings: Option<&ConntrackSettings>, served_by: ServedBy, processors:
         at_loopback.then(|| exactly(Setting::RouteLocalnet, 1)),
         ipvs.then(|| exactly(Setting::VsConntrack, 1)),
         ipvs.then(|| exactly(Setting::VsExpireNodest, 1)),
+        ipvs.then(|| exactly(Setting::VsExpireQuiescent, 1)),
         strict_arp.then(|| exactly(Setting::ArpIgnore, 1)),
         strict_arp.then(|| exactly(Setting::ArpAnnounce, 2)),
     ]
@@ -155,7 +156,7 @@ mod tests {
 
     const MAX: &str = Setting::Max.path();
     const HASH: &str = Setting::HashSize.path();
-    const ALL: [Setting; 12] = [
+    const ALL: [Setting; 13] = [
         Setting::Max,
         Setting::HashSize,
         Setting::TcpEstablished,
@@ -166,6 +167,7 @@ mod tests {
         Setting::RouteLocalnet,
         Setting::VsConntrack,
         Setting::VsExpireNodest,
+        Setting::VsExpireQuiescent,
         Setting::ArpIgnore,
         Setting::ArpAnnounce,
     ];

@@ -45,8 +45,6 @@ const DNAT_PRIORITY: i32 = -99;
 const SNAT_PRIORITY: i32 = 100;
 /// Before every other firewall, so that a packet for nobody is answered rather than dropped by a policy.
 const FILTER_PRIORITY: i32 = -110;
-/// After `nat-output`, which must have had its chance to send the packet to an endpoint.
-const FILTER_OUTPUT_PRIORITY: i32 = -90;
 
 /// Elements that the sets of ordinary Services have room for at least. The kernel allocates and clears a hash table for
 /// them at once, 16 KiB each at this size. What needs more gets a larger set, without anybody noticing.
@@ -73,7 +71,7 @@ pub(crate) fn objects(policy: &NodePolicy, sender: Sender, need: &dyn Fn(&Key) -
         }
         for chain in ChainName::BASE.into_iter().filter(|chain| in_use(chain.scope())) {
             let rules = view.rules(&chain);
-            objects.push((Key::Chain(family, chain.clone()), Value::Chain(hook(&chain))));
+            objects.push((Key::Chain(family, chain.clone()), Value::Chain(hook(&chain, sender))));
             objects.push((Key::Rules(family, chain), Value::Rules(rules.into())));
         }
     }
@@ -135,7 +133,7 @@ pub(crate) fn sources(port: &DesiredPort) -> [(Key, Value); 2] {
     ]
 }
 
-pub(crate) fn hook(chain: &ChainName) -> Option<Hook> {
+fn hook(chain: &ChainName, sender: Sender) -> Option<Hook> {
     use HookKind::{Filter, Nat};
     let (kind, point, priority) = match chain {
         ChainName::NatPrerouting => (Nat, HookPoint::Prerouting, DNAT_PRIORITY),
@@ -143,7 +141,7 @@ pub(crate) fn hook(chain: &ChainName) -> Option<Hook> {
         ChainName::NatPostrouting => (Nat, HookPoint::Postrouting, SNAT_PRIORITY),
         ChainName::FilterInput => (Filter, HookPoint::Input, FILTER_PRIORITY),
         ChainName::FilterForward => (Filter, HookPoint::Forward, FILTER_PRIORITY),
-        ChainName::FilterOutput => (Filter, HookPoint::Output, FILTER_OUTPUT_PRIORITY),
+        ChainName::FilterOutput => (Filter, HookPoint::Output, sender.filter_output_priority()),
         _ => return None,
     };
     Some(Hook { kind, point, priority })
@@ -346,7 +344,10 @@ impl View<'_> {
         rules.extend(self.companion(sender::on_its_way));
         rules.extend(self.no_such_cluster_ip(&[no_cluster_ip(), served()]));
         rules.extend(not_refused);
-        rules.extend(refuse());
+        match self.sender {
+            Sender::Rules => rules.extend(refuse()),
+            Sender::Ipvs => rules.extend(sender::refuse_sent()),
+        }
         rules
     }
 

@@ -10,7 +10,7 @@
 //!     source ranges                         its chain of sources -> one of these in restricted-policies
 //! ```
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use portolan_core::{
     desired::{DesiredPort, Endpoint, Frontend, FrontendKind, Vip},
@@ -53,7 +53,7 @@ enum Shared {
     Hairpin(TrafficPolicy),
 }
 
-impl Rendering<'_> {
+impl<'a> Rendering<'a> {
     fn frontend(&mut self, frontend: &Frontend) {
         let (vip, scope) = (frontend.vip, scope(frontend.vip));
         if frontend.kind == FrontendKind::ClusterIp {
@@ -81,11 +81,7 @@ impl Rendering<'_> {
         }
         // Behind the short-cut of an external frontend the whole list is asked too.
         let list = if frontend.is_external() { TrafficPolicy::Cluster } else { frontend.policy };
-        if self.sender.schedules(self.port, frontend) {
-            self.shared.insert(Shared::Hairpin(list));
-        } else {
-            self.endpoints(vip, list);
-        }
+        self.endpoints(vip, list);
         if frontend.is_external() && frontend.policy == TrafficPolicy::Local {
             self.local_endpoints(vip);
         }
@@ -101,11 +97,12 @@ impl Rendering<'_> {
             }
             return self.affinity(frontend.policy).map(ChainName::OfPort);
         }
-        if let Some(chain) = self.affinity(TrafficPolicy::Cluster) {
+        let affinity = self.affinity(TrafficPolicy::Cluster);
+        if let Some(chain) = affinity.clone() {
             let key = ElementKey::frontend(scope, frontend.vip);
             self.add(SetName::Affinities(scope), key, Data::Jump(ChainName::OfPort(chain)));
         }
-        Some(match (frontend.policy, self.port.affinity) {
+        Some(match (frontend.policy, affinity) {
             (TrafficPolicy::Local, _) => ChainName::ExternalLocal(scope),
             (TrafficPolicy::Cluster, None) => ChainName::MasqueradeAlways,
             (TrafficPolicy::Cluster, Some(_)) => ChainName::MasqueradeAffinity(scope),
@@ -113,7 +110,9 @@ impl Rendering<'_> {
     }
 
     fn endpoints(&mut self, vip: Vip, list: TrafficPolicy) {
-        let endpoints = self.port.endpoints_for(list);
+        self.shared.insert(Shared::Hairpin(list));
+        let Some(endpoints) = self.sent_to(vip, list) else { return };
+        let endpoints = &*endpoints;
         let scope = scope(vip);
         let (set, large) = endpoints_set(scope, endpoints.len());
         if let Some(count) = large {
@@ -125,16 +124,16 @@ impl Rendering<'_> {
             self.shared.insert(Shared::Pick(scope, count));
         }
         self.slots(set, vip, endpoints);
-        self.shared.insert(Shared::Hairpin(list));
     }
 
     fn local_endpoints(&mut self, vip: Vip) {
         let scope = scope(vip);
-        let endpoints = &*self.port.local_endpoints;
-        if endpoints.is_empty() {
+        if self.port.local_endpoints.is_empty() {
             self.add_named(SetName::NoLocalEndpoints(scope), vip);
             return;
         }
+        let Some(endpoints) = self.sent_to(vip, TrafficPolicy::Local) else { return };
+        let endpoints = &*endpoints;
         let key = ElementKey::frontend(scope, vip);
         if let Some(chain) = self.affinity(TrafficPolicy::Local) {
             self.add(SetName::LocalAffinities(scope), key, Data::Jump(ChainName::OfPort(chain)));
@@ -162,9 +161,22 @@ impl Rendering<'_> {
         self.shared.insert(Shared::Sources);
     }
 
-    /// The affinity chain of a list, if the ServicePort has affinity.
+    /// Where rules send the clients of a VIP that may use a list: to its endpoints, or to the virtual server that has them;
+    /// `None` where the VIP is that server's.
+    fn sent_to(&self, vip: Vip, list: TrafficPolicy) -> Option<Cow<'a, [Endpoint]>> {
+        match self.sender.server(self.port, list).map(|frontend| frontend.vip) {
+            None => Some(Cow::Borrowed(self.port.endpoints_for(list))),
+            Some(server) if server == vip => None,
+            Some(Vip { addr, port, .. }) => Some(Cow::Owned(vec![Endpoint { addr, port, local: false }])),
+        }
+    }
+
+    /// The affinity chain of a list, if the ServicePort has affinity and rules see to it.
     fn affinity(&mut self, list: TrafficPolicy) -> Option<PortName> {
         self.port.affinity?;
+        if self.sender.server(self.port, list).is_some() {
+            return None;
+        }
         self.shared.insert(Shared::Affinity(list));
         Some(PortName::affinity(&self.port.name, list))
     }

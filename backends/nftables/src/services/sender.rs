@@ -3,6 +3,7 @@
 use portolan_core::{
     addr::Protocol,
     desired::{DesiredPort, Frontend, FrontendKind},
+    model::TrafficPolicy,
 };
 
 use super::{Rule, Statement, commented, names::SetName, rule};
@@ -19,7 +20,8 @@ use crate::table::{
 pub enum Sender {
     /// The rules of our tables, all of them.
     Rules,
-    /// IPVS those that a virtual server [can serve](Self::schedules), and the rules all others.
+    /// A virtual server of IPVS for each ServicePort, at its cluster IP. Rules lead the other frontends to it, and serve those
+    /// that may use [other endpoints](Self::server).
     Ipvs,
 }
 
@@ -30,11 +32,25 @@ impl Sender {
         self == Self::Ipvs && frontend.kind == FrontendKind::ClusterIp
     }
 
-    /// Whether a virtual server serves a frontend. Session affinity lasts longer than a connection and is the same at all
-    /// frontends (S9.4), as IPVS has none, so rules serve those that have it.
+    /// The frontend whose virtual server sends connections to the endpoints of a list: the cluster IP, if that is its list.
     #[must_use]
-    pub fn schedules(self, port: &DesiredPort, frontend: &Frontend) -> bool {
-        self.has_address(frontend) && port.affinity.is_none()
+    pub fn server(self, port: &DesiredPort, list: TrafficPolicy) -> Option<&Frontend> {
+        if port.endpoints_for(list).is_empty() {
+            return None;
+        }
+        port.frontends.iter().find(|frontend| self.has_address(frontend) && frontend.policy == list)
+    }
+}
+
+impl Sender {
+    /// After `nat-output`, which must have had its chance to send the packet on: all chains of the type `nat` are run by one
+    /// hook at -100 (`nf_nat_ipv4_ops`). And before IPVS (`ip_vs_local_request4` at -98), since a process of the node that IPVS
+    /// itself turns away waits for its answer in IPv6.
+    pub(super) const fn filter_output_priority(self) -> i32 {
+        match self {
+            Self::Rules => -90,
+            Self::Ipvs => -99,
+        }
     }
 }
 
@@ -51,6 +67,19 @@ pub(super) fn not_scheduled() -> Statement {
 /// What IPVS has given an endpoint's address, which may be somebody's frontend too.
 pub(super) fn on_its_way() -> [Rule; 1] {
     [rule([scheduled(), not_scheduled(), Return])]
+}
+
+/// What the node sends to a cluster IP. What IPVS is to send on passes.
+pub(super) fn refuse_sent() -> [Rule; 4] {
+    let no_endpoints = || In(VIP.to_vec(), SetName::NoEndpoints(Scope::Vip));
+    let cluster_ip = || In(vec![Destination], SetName::ClusterIps);
+    let no_such_port = || NotIn(VIP.to_vec(), SetName::Services(Scope::Vip));
+    [
+        rule([Is(Protocol::Tcp), no_endpoints(), RejectWithReset]),
+        rule([no_endpoints(), Reject]),
+        commented("no such port", [Is(Protocol::Tcp), cluster_ip(), no_such_port(), RejectWithReset]),
+        commented("no such port", [cluster_ip(), no_such_port(), Reject]),
+    ]
 }
 
 /// The addresses are the node's own, so without this its processes that listen at all addresses would answer there. While

@@ -13,6 +13,7 @@ pub(super) enum Setting {
     RouteLocalnet,
     VsConntrack,
     VsExpireNodest,
+    VsExpireQuiescent,
     ArpIgnore,
     ArpAnnounce,
 }
@@ -31,6 +32,7 @@ impl Setting {
             Self::RouteLocalnet => "proc/sys/net/ipv4/conf/all/route_localnet",
             Self::VsConntrack => "proc/sys/net/ipv4/vs/conntrack",
             Self::VsExpireNodest => "proc/sys/net/ipv4/vs/expire_nodest_conn",
+            Self::VsExpireQuiescent => "proc/sys/net/ipv4/vs/expire_quiescent_template",
             Self::ArpIgnore => "proc/sys/net/ipv4/conf/all/arp_ignore",
             Self::ArpAnnounce => "proc/sys/net/ipv4/conf/all/arp_announce",
         }
@@ -59,6 +61,10 @@ impl Setting {
             Self::VsExpireNodest => {
                 ("UDP clients of an endpoint that is gone are silent until their flow expires", "mode: nftables")
             }
+            Self::VsExpireQuiescent => (
+                "clients with session affinity stay with an endpoint that is to get no more connections",
+                "mode: nftables",
+            ),
             Self::ArpIgnore | Self::ArpAnnounce => {
                 ("the node answers ARP for the addresses of Services", "--ipvs-strict-arp=false")
             }

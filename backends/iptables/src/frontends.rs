@@ -153,7 +153,7 @@ pub(crate) fn count(counts: &mut BTreeMap<Vip, FrontendCounts>, key: &Key, value
     let Some((vip, says)) = of_rule(key, value) else { return };
     let of_frontend = counts.entry(vip).or_default();
     match says {
-        Says::SentTo(_) => of_frontend.connections += packets,
+        Says::SentTo(_) => of_frontend.add_connections(Some(packets)),
         Says::KeptApart => {}
         Says::Rejected => of_frontend.no_endpoints += packets,
         // Without endpoints those come here as well who are not kept out.
@@ -163,7 +163,7 @@ pub(crate) fn count(counts: &mut BTreeMap<Vip, FrontendCounts>, key: &Key, value
             of_frontend.no_local_endpoints += packets;
             // At a cluster IP nothing else counts them.
             if matches!(key, Key::Rule(_, _, ChainName::Level(Tree::Services, _), _)) {
-                of_frontend.connections += packets;
+                of_frontend.add_connections(Some(packets));
             }
         }
     }
@@ -263,6 +263,7 @@ COMMIT
             .iter()
             .map(|(vip, counts)| {
                 let FrontendCounts { connections, no_endpoints, no_local_endpoints, source_ranges } = counts;
+                let connections = connections.unwrap();
                 format!("{vip} {connections} {no_endpoints} {no_local_endpoints} {source_ranges}")
             })
             .collect();

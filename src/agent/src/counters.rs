@@ -29,7 +29,7 @@ pub fn counted(mode: Mode) -> Vec<Counted> {
     for (frontend, more) in &counted {
         let Some(port) = port(frontend) else { continue };
         let sum = ports.entry(port).or_default();
-        sum.connections += more.connections;
+        sum.add_connections(more.connections);
         sum.no_endpoints += more.no_endpoints;
         sum.no_local_endpoints += more.no_local_endpoints;
         sum.source_ranges += more.source_ranges;

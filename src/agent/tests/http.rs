@@ -315,7 +315,10 @@ fn metrics() {
     metrics.count_with(|| {
         let service = ServiceName { namespace: "default".into(), name: "web".into() };
         let port = ServicePortName { service, port: "http".into(), protocol: Protocol::Tcp };
-        vec![Counted { port, counts: FrontendCounts { connections: 7, source_ranges: 2, ..FrontendCounts::default() } }]
+        vec![Counted {
+            port,
+            counts: FrontendCounts { connections: Some(7), source_ranges: 2, ..FrontendCounts::default() },
+        }]
     });
     let figure = |name: &'static str, kind, labels: &[(&'static str, &str)]| {
         let labels = labels.iter().map(|(label, value)| (*label, (*value).to_owned())).collect();

@@ -31,8 +31,7 @@ impl Nftables {
             for set in SetName::ALL.into_iter().filter(|set| sets::counts(*set).is_some()) {
                 for name in [set.as_str(), &second::<Nft>(set)] {
                     for (vip, packets) in self.counted(family, set, name)? {
-                        let of_frontend = counts.entry(vip).or_default();
-                        *count(of_frontend, set) += packets;
+                        count(counts.entry(vip).or_default(), set, packets);
                     }
                 }
             }
@@ -40,10 +39,10 @@ impl Nftables {
         Ok(counts)
     }
 
-    fn counted(&mut self, family: Family, set: SetName, name: &str) -> Result<Vec<(Vip, u64)>, Error> {
+    fn counted(&mut self, family: Family, set: SetName, name: &str) -> Result<Vec<(Vip, Option<u64>)>, Error> {
         let key = sets::shape(set).key;
         let read = self.connection().elements(protocol_family(family), TABLE, name, |all: &mut Vec<_>, found| {
-            let packets = found.counter.map_or(0, |counter| counter.packets);
+            let packets = found.counter.map(|counter| counter.packets);
             if let Fields::Vip(vip) = ElementKey::found(found.key).read(family, &key) {
                 all.push((vip, packets));
             }
@@ -57,11 +56,13 @@ impl Nftables {
 }
 
 /// What a set's lookups mean.
-const fn count(counts: &mut FrontendCounts, set: SetName) -> &mut u64 {
-    match set {
+fn count(counts: &mut FrontendCounts, set: SetName, packets: Option<u64>) {
+    let refusals = match set {
         SetName::NoEndpoints(_) => &mut counts.no_endpoints,
         SetName::NoLocalEndpoints(_) => &mut counts.no_local_endpoints,
         SetName::Restricted => &mut counts.source_ranges,
-        _ => &mut counts.connections,
-    }
+        _ => return counts.add_connections(packets),
+    };
+    // These are always counted.
+    *refusals += packets.unwrap_or_default();
 }

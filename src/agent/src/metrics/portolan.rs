@@ -185,7 +185,7 @@ impl Metrics {
         counted.truncate(MOST_COUNTED);
         let (mut connections, mut refusals) = (Vec::new(), Vec::new());
         for Counted { port, counts } in &counted {
-            connections.push(sample(port, None, counts.connections));
+            connections.extend(counts.connections.map(|connections| sample(port, None, connections)));
             let reasons = [
                 ("no-endpoints", counts.no_endpoints),
                 ("no-local-endpoints", counts.no_local_endpoints),

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::{frontends::address, table::table};
 
-/// One line for each frontend.
+/// One line for each frontend; `-` for connections that nobody counts.
 ///
 /// # Errors
 /// When `out` cannot be written to.
@@ -23,7 +23,7 @@ pub fn counters_table(out: &mut dyn Write, counted: &[(LiveFrontend, FrontendCou
             address(frontend),
             frontend.vip.protocol.to_string(),
             printable(&frontend.port),
-            counts.connections.to_string(),
+            counts.connections.map_or_else(|| "-".to_owned(), |connections| connections.to_string()),
             counts.no_endpoints.to_string(),
             counts.no_local_endpoints.to_string(),
             counts.source_ranges.to_string(),
@@ -36,8 +36,8 @@ pub fn counters_table(out: &mut dyn Write, counted: &[(LiveFrontend, FrontendCou
 }
 
 /// A JSON array with an object for each frontend: `address` (`null` for a NodePort at all of the node's), `port`,
-/// `protocol`, `service` (namespace/name:port), `connections`, and the packets that were refused: `noEndpoints`,
-/// `noLocalEndpoints`, `sourceRanges`.
+/// `protocol`, `service` (namespace/name:port), `connections` (`null` where nobody counts them), and the packets that were refused:
+/// `noEndpoints`, `noLocalEndpoints`, `sourceRanges`.
 ///
 /// # Errors
 /// When `out` cannot be written to.
@@ -49,7 +49,7 @@ pub fn counters_json(out: &mut dyn Write, counted: &[(LiveFrontend, FrontendCoun
         port: u16,
         protocol: String,
         service: &'a str,
-        connections: u64,
+        connections: Option<u64>,
         no_endpoints: u64,
         no_local_endpoints: u64,
         source_ranges: u64,
@@ -86,10 +86,11 @@ mod tests {
             local_endpoints: None,
             notes: BTreeSet::new(),
         };
-        let counts = FrontendCounts { connections: 1234, no_endpoints: 0, no_local_endpoints: 5, source_ranges: 67 };
+        let counts =
+            FrontendCounts { connections: Some(1234), no_endpoints: 0, no_local_endpoints: 5, source_ranges: 67 };
         [
             (frontend("10.96.0.1", "default/web:http"), counts),
-            (frontend("0.0.0.0", "default/np"), FrontendCounts::default()),
+            (frontend("0.0.0.0", "default/np"), FrontendCounts { connections: None, ..FrontendCounts::default() }),
         ]
     }
 
@@ -100,7 +101,7 @@ mod tests {
         let expected = "\
 FRONTEND      PROTO  SERVICE           CONNECTIONS  NO ENDPOINTS  NO LOCAL ENDPOINTS  SOURCE RANGES
 10.96.0.1:80  tcp    default/web:http  1234         0             5                   67
-*:80          tcp    default/np        0            0             0                   0
+*:80          tcp    default/np        -            0             0                   0
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
@@ -111,6 +112,9 @@ FRONTEND      PROTO  SERVICE           CONNECTIONS  NO ENDPOINTS  NO LOCAL ENDPO
         counters_json(&mut out, &cluster()).unwrap();
         let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!((&json[0]["connections"], &json[0]["sourceRanges"]), (&1234.into(), &67.into()));
-        assert_eq!((&json[1]["address"], &json[1]["connections"]), (&serde_json::Value::Null, &0.into()));
+        assert_eq!(
+            (&json[1]["address"], &json[1]["connections"]),
+            (&serde_json::Value::Null, &serde_json::Value::Null)
+        );
     }
 }

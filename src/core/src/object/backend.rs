@@ -245,14 +245,29 @@ pub enum FrontendNote {
 }
 
 /// New connections that came to a Frontend, and those of them that came to nothing, by the reason.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrontendCounts {
-    /// All that had an endpoint to go to or were dropped, and at a restricted Frontend those that were rejected too.
-    pub connections: u64,
+    /// All that had an endpoint to go to or were dropped, and at a restricted Frontend those that were rejected too; `None` where
+    /// nobody counts them.
+    pub connections: Option<u64>,
     /// Rejected packets: there was no endpoint.
     pub no_endpoints: u64,
     /// Dropped packets: there were endpoints, but none on this node, and no other could be used.
     pub no_local_endpoints: u64,
     /// Dropped packets: their source is in none of the ranges that may connect.
     pub source_ranges: u64,
+}
+
+impl FrontendCounts {
+    /// So many connections more; `None` for a part that nobody counts, so that the sum is not known either.
+    pub fn add_connections(&mut self, more: Option<u64>) {
+        self.connections = self.connections.zip(more).map(|(connections, more)| connections + more);
+    }
+}
+
+/// Nothing came.
+impl Default for FrontendCounts {
+    fn default() -> Self {
+        Self { connections: Some(0), no_endpoints: 0, no_local_endpoints: 0, source_ranges: 0 }
+    }
 }

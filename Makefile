@@ -55,6 +55,8 @@ test-vm: kernel ## What needs a kernel with IPVS and SCTP: all scenarios of ipvs
 	$(CARGO) build --locked -p portolan
 	$(IN_VM) $(CARGO) test --locked -p portolan-netlink --test kernel ipvs
 	$(IN_VM) $(CARGO) test --locked -p portolan-ipvs --test kernel
+	$(IN_VM) $(CARGO) test --locked -p portolan-e2e --test counters -- ipvs
+	$(IN_VM) $(CARGO) test --locked -p portolan-e2e --test daemon -- 'each mode has its own families'
 	$(IN_VM) $(CARGO) test --locked -p portolan-e2e --test scenarios -- sctp
 	$(IN_VM) $(CARGO) test --locked -p portolan-e2e --test scenarios -- ipvs/
 

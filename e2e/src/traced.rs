@@ -230,7 +230,7 @@ pub fn mismatch(flow: &Flow, mode: Mode, trace: &Trace) -> Option<String> {
             let each = |Outcome { chance, verdict, .. }: &Outcome| {
                 let Verdict::Endpoint { to, masqueraded, sticky: remembered } = verdict else { return false };
                 answer.insert(*to);
-                chances.insert(chance.to_string());
+                chances.insert(chance.map(|chance| chance.to_string()));
                 // A node sees itself, masqueraded or not.
                 let sees_client = sources.get(to).is_some_and(|seen| *seen == client(flow));
                 (flow.from.is_node() || sees_client == masqueraded.is_none()) && (remembered.is_some() || !*sticky)

@@ -1,5 +1,6 @@
 //! What the kernel counts of each frontend, by real connections: `portolan list --counters` names the Service, and has each
-//! connection once, in every mode and with each kind of iptables.
+//! connection once, in every mode and with each kind of iptables. In ipvs mode `portolan list` has the virtual servers, and what
+//! drains.
 
 #![allow(clippy::indexing_slicing, reason = "test code as a whole: what is missing fails it")]
 
@@ -19,20 +20,25 @@ use portolan_e2e::{
     cast::{Target, named},
     daemon::test,
     harness::{self, Failure},
+    has_kernel_for,
     host::Host,
     objects::{NODE_A, service, tcp_targets},
-    probe::Outcome,
+    probe::{Outcome, still_echoes},
     product::Portolan,
     server::Listener,
 };
 use serde_json::Value;
 
 fn main() -> ExitCode {
-    let tests = vec![
+    let mut tests = vec![
         test("nftables/each connection is counted once and named", || counted(Mode::Nftables, None)),
         test("iptables-nft/each connection is counted once and named", || counted(Mode::Iptables, Some("nft"))),
         test("iptables-legacy/each connection is counted once and named", || counted(Mode::Iptables, Some("legacy"))),
     ];
+    if has_kernel_for(Mode::Ipvs) {
+        tests.push(test("ipvs/each connection is counted once and named", || counted(Mode::Ipvs, None)));
+        tests.push(test("ipvs/draining is listed", draining_is_listed));
+    }
     harness::run(|| Ok::<_, Failure>(tests), || ())
 }
 
@@ -194,5 +200,57 @@ fn invalid_packets_are_counted(lab: &Lab, node: &Host, variant: &str) -> Result<
         listed += rule.split_whitespace().next().context("no count")?.parse::<u64>()?;
     }
     ensure!(listed >= before, "{before} of {listed} packets");
+    Ok(())
+}
+
+/// A connection goes on to an endpoint that its Service has no more, and then without a Service.
+fn draining_is_listed() -> Result<()> {
+    let lab = Lab::new(&Options::default())?;
+    let (here, there) = ((named("pod-a2")?, 8080), (named("pod-b1")?, 8080));
+    let _servers = lab.serve(tcp_targets(&[here, there]))?;
+    let (node, portolan) = (lab.host("node-a")?, Portolan::find()?.in_mode(Mode::Ipvs));
+    let folder = tempfile::tempdir()?;
+    let program = |services: &str| -> Result<()> {
+        fs::write(folder.path().join("all.yaml"), format!("{NODE_A}---\n{services}"))?;
+        portolan.once(folder.path(), node).expect_exit(0)?;
+        Ok(())
+    };
+    // What is listed of the frontend: its Service, and each destination with its weight and active connections.
+    let listed = || -> Result<(String, Vec<(String, u64, bool, u64)>)> {
+        let text = portolan.on(node).args(["list", "--output", "json"]).expect_exit(0)?;
+        let rows: Vec<Value> = serde_json::from_str(&text)?;
+        let [row] = &*rows else { anyhow::bail!("no single frontend: {text}") };
+        ensure!(row["virtualServer"]["scheduler"] == "rr", "{row:#}");
+        let destination = |destination: &Value| {
+            ensure!(destination["forwarding"] == "Masq", "{destination:#}");
+            let endpoint = destination["endpoint"].as_str().context("no endpoint")?.to_owned();
+            let number = |name: &str| destination[name].as_u64().with_context(|| format!("no {name}"));
+            let draining = destination["draining"].as_bool().context("unknown")?;
+            Ok((endpoint, number("weight")?, draining, number("activeConnections")?))
+        };
+        let destinations = row["virtualServer"]["destinations"].as_array().context("no destinations")?;
+        let service = row["service"].as_str().context("no service")?.to_owned();
+        Ok((service, destinations.iter().map(destination).collect::<Result<_>>()?))
+    };
+    let is = |service: &str, destinations: &[(&str, u64, bool, u64)]| -> Result<()> {
+        let told = destinations
+            .iter()
+            .map(|(endpoint, weight, draining, active)| ((*endpoint).to_owned(), *weight, *draining, *active));
+        let (expected, found) = ((service.to_owned(), told.collect::<Vec<_>>()), listed()?);
+        ensure!(found == expected, "{found:#?}");
+        Ok(())
+    };
+    program(&service("web", "10.96.0.1", &[here]))?;
+    is("default/web:http", &[("10.244.1.12:8080", 1, false, 0)])?;
+    let stream = lab.host("pod-a1")?.open("10.96.0.1:80".parse()?, SILENCE)??;
+    is("default/web:http", &[("10.244.1.12:8080", 1, false, 1)])?;
+    program(&service("web", "10.96.0.1", &[there]))?;
+    is("default/web:http", &[("10.244.1.12:8080", 0, true, 1), ("10.244.2.11:8080", 1, false, 0)])?;
+    program("")?;
+    is("", &[("10.244.1.12:8080", 0, true, 1)])?;
+    let table = portolan.on(node).arg("list").expect_exit(0)?;
+    let row = ["10.96.0.1:80", "tcp", "rr", "10.244.1.12:8080", "(draining)", "Masq", "0", "1", "0"];
+    ensure!(table.lines().any(|line| line.split_whitespace().take(row.len()).eq(row)), "{table}");
+    still_echoes(&stream)?;
     Ok(())
 }

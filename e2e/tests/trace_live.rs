@@ -1,7 +1,7 @@
 //! `portolan trace` on nodes: every scenario's flows against what real kernels hold, with the nodes' real addresses, say
 //! what the rendered rules say; and what only a kernel knows, such as which clients are remembered.
 
-use std::{fs, path::Path, process::ExitCode, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use portolan::output::{Traced, trace_json};
@@ -58,6 +58,7 @@ fn check(scenario: &Scenario, mode: Mode) -> Result<()> {
                 trace,
                 other_tables: Vec::new(),
                 frontends: Vec::new(),
+                servers: BTreeMap::new(),
             })?;
             let found = by_portolan(&portolan, stage.lab().host(hop.node.name)?, &hop)?;
             ensure!(found == wanted, "{flow} on {}: {found:#} is not {wanted:#}", hop.node.name);

@@ -1,17 +1,13 @@
 //! What virtual servers and the tables beside them hold, for people who ask.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use portolan_core::{
     addr::Family,
     desired::{LocalDetector, Vip},
-    inspect::{Held, Inspect, Legible, Objects, Predecessor, Removal, Ruleset},
+    inspect::{Held, Inspect, Legible, LiveServer, Objects, Predecessor, Removal, Ruleset},
     object::{BackendError, FrontendCounts, LiveFrontend},
-    trace::{Packet, Trace, World},
+    trace::{Packet, Trace, VirtualServer, World},
 };
 use portolan_nftables::{Nft, companion};
 
@@ -19,7 +15,7 @@ use crate::{
     dialect::Ipvs,
     kernel::{Error, Kernel},
     key::{Key, LINK},
-    text,
+    listed, text,
     value::Value,
 };
 
@@ -33,11 +29,15 @@ impl Legible for Ipvs {
         let servers = servers(objects);
         for frontend in &mut frontends {
             let Vip { protocol, .. } = frontend.vip;
+            let open = |vip: &Vip| {
+                let destinations = &servers.get(vip)?.destinations;
+                Some(destinations.iter().filter(|(_, weight)| *weight > 0).map(|(to, _)| *to))
+            };
             // By rules it leads to endpoints, or to the cluster IP of its ServicePort.
             let led_to = std::mem::take(&mut frontend.endpoints);
-            frontend.endpoints.extend(servers.get(&frontend.vip).into_iter().flatten());
+            frontend.endpoints.extend(open(&frontend.vip).into_iter().flatten());
             for to in led_to {
-                match servers.get(&Vip { addr: to.ip(), protocol, port: to.port() }) {
+                match open(&Vip { addr: to.ip(), protocol, port: to.port() }) {
                     Some(endpoints) => frontend.endpoints.extend(endpoints),
                     None => frontend.endpoints.push(to),
                 }
@@ -69,6 +69,11 @@ impl Inspect for Kernel {
 
     fn counts(&mut self) -> Result<BTreeMap<Vip, FrontendCounts>, BackendError> {
         self.tables.counts()
+    }
+
+    fn servers(&mut self) -> Result<BTreeMap<Vip, LiveServer>, BackendError> {
+        let listed = self.listed().map_err(BackendError::new)?;
+        Ok(listed.into_iter().map(|ours| (ours.vip, listed::server(ours))).collect())
     }
 
     fn remembered(&mut self, client: IpAddr, trace: &Trace) -> Result<BTreeMap<String, Duration>, BackendError> {
@@ -125,13 +130,19 @@ fn beside<'a>(objects: &Objects<'a, Ipvs>) -> Objects<'a, Nft> {
     beside.collect()
 }
 
-/// The destinations of each virtual server that get new connections. One without any refuses them, as rules do where there
-/// is none (`ip_vs_leave`).
-fn servers(objects: &Objects<'_, Ipvs>) -> BTreeMap<Vip, Vec<SocketAddr>> {
-    let mut servers: BTreeMap<Vip, Vec<SocketAddr>> = BTreeMap::new();
+/// The virtual servers.
+fn servers(objects: &Objects<'_, Ipvs>) -> BTreeMap<Vip, VirtualServer> {
+    let mut servers: BTreeMap<Vip, VirtualServer> = BTreeMap::new();
     for (key, value) in objects {
-        if let (Key::Destination(vip, endpoint), Value::Destination { weight: 1.. }) = (*key, *value) {
-            servers.entry(*vip).or_default().push(*endpoint);
+        match (*key, *value) {
+            (Key::Server(vip), Value::Server(scheduler)) => {
+                servers.entry(*vip).or_default().scheduler = Some(*scheduler);
+            }
+            (Key::Server(vip), _) => drop(servers.entry(*vip).or_default()),
+            (Key::Destination(vip, to), Value::Destination { weight }) => {
+                servers.entry(*vip).or_default().destinations.push((*to, *weight));
+            }
+            _ => {}
         }
     }
     servers

@@ -43,6 +43,14 @@ pub struct Kernel {
     addresses: BTreeSet<IpAddr>,
 }
 
+/// A virtual server of ours, as the kernel has it.
+#[derive(Debug)]
+pub(crate) struct Ours {
+    pub(crate) vip: Vip,
+    pub(crate) server: ListedServer,
+    pub(crate) destinations: Vec<ListedDestination>,
+}
+
 /// IPVS cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -116,7 +124,26 @@ impl Kernel {
     }
 
     fn observe_servers(&mut self) -> Result<Vec<(Key, Value)>, Error> {
-        let (mut objects, mut addresses) = (Vec::new(), BTreeSet::new());
+        let mut objects = self.observe_link()?;
+        for Ours { vip, server, destinations } in self.ours_at(&objects)? {
+            objects.push((Key::Server(vip), run::known(&vip, &server.server).map_or(Value::Strange, Value::Server)));
+            objects.extend(
+                destinations
+                    .iter()
+                    .map(|listed| (Key::Destination(vip, listed.destination.socket), destination_value(listed))),
+            );
+        }
+        Ok(objects)
+    }
+
+    /// The virtual servers of ours.
+    pub(crate) fn listed(&mut self) -> Result<Vec<Ours>, Error> {
+        let link = self.observe_link()?;
+        self.ours_at(&link)
+    }
+
+    fn observe_link(&mut self) -> Result<Vec<(Key, Value)>, Error> {
+        let mut objects = Vec::new();
         let link = self.links.link(LINK)?;
         self.link = link.as_ref().map(|link| link.index);
         if let Some(link) = link {
@@ -124,31 +151,29 @@ impl Kernel {
             objects.push((Key::Link, if is_ours { Value::Link } else { Value::Strange }));
             let listed = self.links.addresses(link.index)?;
             let single = listed.into_iter().filter(|address| *address == Address::alone(address.addr));
-            for Address { addr, .. } in single {
-                addresses.insert(addr);
-                objects.push((Key::Address(addr), Value::Address));
-            }
-        }
-        let servers = self.ipvs.servers()?;
-        let ours = servers.iter().filter_map(|server| Some((vip(server)?, server)));
-        let (vips, ids): (Vec<_>, Vec<_>) = ours
-            .filter(|(vip, _)| addresses.contains(&vip.addr) || self.addresses.contains(&vip.addr))
-            .map(|(vip, server)| {
-                objects
-                    .push((Key::Server(vip), run::known(&vip, &server.server).map_or(Value::Strange, Value::Server)));
-                (vip, server.server.id)
-            })
-            .unzip();
-        addresses.extend(vips.iter().map(|vip| vip.addr));
-        self.addresses = addresses;
-        for (vip, destinations) in vips.iter().zip(self.ipvs.destinations(&ids)?) {
-            objects.extend(
-                destinations
-                    .iter()
-                    .map(|listed| (Key::Destination(*vip, listed.destination.socket), destination_value(listed))),
-            );
+            objects.extend(single.map(|address| (Key::Address(address.addr), Value::Address)));
         }
         Ok(objects)
+    }
+
+    /// Those at these addresses of the link, and at those that it had.
+    fn ours_at(&mut self, link: &[(Key, Value)]) -> Result<Vec<Ours>, Error> {
+        let of_link = link.iter().filter_map(|(key, _)| match key {
+            Key::Address(address) => Some(*address),
+            _ => None,
+        });
+        let mut addresses: BTreeSet<_> = of_link.collect();
+        let servers = self.ipvs.servers()?;
+        let ours: Vec<_> = servers
+            .into_iter()
+            .filter_map(|server| Some((vip(&server)?, server)))
+            .filter(|(vip, _)| addresses.contains(&vip.addr) || self.addresses.contains(&vip.addr))
+            .collect();
+        let ids: Vec<_> = ours.iter().map(|(_, server)| server.server.id).collect();
+        addresses.extend(ours.iter().map(|(vip, _)| vip.addr));
+        self.addresses = addresses;
+        let with_destinations = ours.into_iter().zip(self.ipvs.destinations(&ids)?);
+        Ok(with_destinations.map(|((vip, server), destinations)| Ours { vip, server, destinations }).collect())
     }
 
     /// Applies run after run, up to the first of which something is refused.

@@ -10,13 +10,14 @@
 //! | `key`, `value` | the objects, as words |
 //! | `dialect` | how Services become such objects, and what depends on what |
 //! | `kernel`, `run` | observing and writing them |
-//! | `text`, `inspect` | as the programs take them; what they say to people |
+//! | `text`, `listed`, `inspect` | as the programs take and list them; what they say to people |
 //! | `predecessor` | what kube-proxy's ipvs mode leaves |
 
 mod dialect;
 mod inspect;
 mod kernel;
 mod key;
+mod listed;
 mod predecessor;
 mod run;
 mod text;

@@ -11,6 +11,8 @@
 
 use std::{
     collections::BTreeMap,
+    io::ErrorKind,
+    net::TcpStream,
     process::{Command, ExitCode},
     thread,
 };
@@ -18,21 +20,25 @@ use std::{
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::sched::{CloneFlags, unshare};
 use portolan_core::{
-    addr::Family,
-    desired::{DesiredPort, PortChange, PortId, Scheduler},
+    addr::{Family, Protocol},
+    desired::{DesiredPort, PortChange, PortId, Scheduler, Vip},
+    inspect::{Inspect as _, LiveDestination},
     object::{Backend as _, Batch, Op, Syncer},
+    trace::{Asks, Origin, Packet, Reason, Verdict, World},
 };
 use portolan_ipvs::{Kernel, Key, Value};
 use portolan_nftables::testing::{policy, port};
 
 type Test = (&'static str, fn());
 
-const TESTS: [Test; 5] = [
+const TESTS: [Test; 7] = [
     ("a_restart_writes_nothing", a_restart_writes_nothing),
     ("what_others_break_is_repaired", what_others_break_is_repaired),
     ("virtual_servers_of_others_are_left_alone", virtual_servers_of_others_are_left_alone),
     ("a_virtual_server_stays_ours_when_its_address_has_gone", a_virtual_server_stays_ours_when_its_address_has_gone),
     ("another_scheduler_changes_virtual_servers_in_their_places", another_scheduler_changes_virtual_servers),
+    ("virtual_servers_are_told_as_ipvsadm_lists_them", virtual_servers_are_told_as_ipvsadm_lists_them),
+    ("a_trace_ends_where_the_kernel_does", a_trace_ends_where_the_kernel_does),
 ];
 
 fn main() -> ExitCode {
@@ -158,4 +164,55 @@ fn another_scheduler_changes_virtual_servers() {
         (changes().len(), 0),
         "{servers}"
     );
+}
+
+fn virtual_servers_are_told_as_ipvsadm_lists_them() {
+    let mut syncer = syncer();
+    syncer.sync().expect("synced");
+    run("ipvsadm", "-E -t 10.0.0.2:80 -s mh -b mh-fallback,mh-port -p 60");
+    run("ipvsadm", "-e -t 10.0.0.2:80 -r 11.0.0.1:8080 -m -w 0");
+    // As another program would add it.
+    run("ipvsadm", "-a -t 10.0.0.2:80 -r 192.0.2.7:80 -g -w 7");
+    let listed = run("ipvsadm", "-Ln");
+    assert!(listed.contains("TCP  10.0.0.2:80 mh (mh-fallback,mh-port) persistent 60\n"), "{listed}");
+    let servers = Kernel::open().expect("IPVS").servers().expect("it is read");
+    assert_eq!(servers.len(), changes().len());
+    let server = servers.get(&vip("10.0.0.2")).expect("it is there");
+    assert_eq!((&*server.scheduler, server.persistence), ("mh", Some(60)));
+    assert_eq!(server.flags, ["mh-fallback", "mh-port"]);
+    for destination in &server.destinations {
+        let LiveDestination { to, forwarding, weight, active, inactive, .. } = destination;
+        let line = format!("-> {to} {forwarding} {weight} {active} {inactive}");
+        let is_listed = |listed: &str| listed.split_whitespace().collect::<Vec<_>>().join(" ") == line;
+        assert!(listed.lines().any(is_listed), "{line} is not in {listed}");
+    }
+    assert_eq!(server.destinations.len(), 3);
+}
+
+/// Others have taken away what took new connections, and no rule knows of it.
+fn a_trace_ends_where_the_kernel_does() {
+    let mut syncer = syncer();
+    syncer.sync().expect("synced");
+    run("ipvsadm", "-d -t 10.0.0.2:80 -r 11.0.0.1:8080");
+    run("ipvsadm", "-e -t 10.0.0.2:80 -r 11.0.0.2:8080 -m -w 0");
+    let asked = vip("10.0.0.2");
+    let is_local = |address| address == asked.addr;
+    let remembered = BTreeMap::new();
+    let packet = Packet {
+        source: "192.168.100.11".parse().expect("an address"),
+        origin: Origin::Node,
+        destination: asked.addr,
+        asks: Asks::Port(asked.protocol, asked.port),
+    };
+    let observed = Kernel::open().expect("IPVS").observed().expect("it is read");
+    let trace = observed.trace(&packet, &World { is_local: &is_local, remembered: &remembered });
+    let [outcome] = &*trace.outcomes else { panic!("{trace:?}") };
+    let Verdict::Rejected(by) = &outcome.verdict else { panic!("{outcome:?}") };
+    assert_eq!((by.reason, &by.rule, &*by.text), (Reason::NoEndpoints, &None, "virtual server 10.0.0.2:80/tcp"));
+    let refused = TcpStream::connect((asked.addr, asked.port)).expect_err("nobody is there");
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+}
+
+fn vip(address: &str) -> Vip {
+    Vip { addr: address.parse().expect("an address"), protocol: Protocol::Tcp, port: 80 }
 }

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use portolan_core::{
     addr::Family,
     trace::{
-        AddressKind, Branch, Ends, Masquerade, Origin, Packet, Policy, Reason, RefusedBy, Trace, TracedFrontend,
-        Verdict, World,
+        AddressKind, Branch, Ends, Masquerade, Origin, Packet, Policy, Reason, RefusedBy, RulePlace, Trace,
+        TracedFrontend, Verdict, World,
     },
 };
 
@@ -205,8 +205,7 @@ impl<'a> Walk<'a> {
     fn refused_by(&self, place: Place, rule: &Rule) -> RefusedBy {
         RefusedBy {
             reason: reason(place.chain, rule),
-            step: place.chain.to_string(),
-            rule: place.rule,
+            rule: Some(RulePlace { step: place.chain.to_string(), number: place.rule }),
             text: Text(self.family, rule).to_string(),
         }
     }

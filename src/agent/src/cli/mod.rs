@@ -46,14 +46,14 @@ manifests was refused and everything else is programmed.
 Examples: portolan run --config=/var/lib/kube-proxy/config.conf --hostname-override=node-a
           portolan run --mode=nftables --manifests /etc/portolan/manifests --cluster-cidr 10.244.0.0/16")]
     Run(Box<Flags>),
-    /// Print the rules for manifests, in nftables mode as nft syntax; the kernel is not asked
+    /// Print the rules for manifests, as the mode's own programs take them; the kernel is not asked
     ///
-    /// It takes the flags and the file of `run`, and the mode that they say. What is refused is reported on stderr and left out.
+    /// In nftables mode that is nft. In ipvs mode there are three parts, each below the program that takes it: ip, ipvsadm and nft. It takes the flags and the file of `run`, and the mode that they say. What is refused is reported on stderr and left out.
     #[command(after_help = "\
 Exit codes: 0 the rules were printed; 1 error; 3 something in the manifests was refused, the rules for everything else
 were printed.
 
-Example: portolan render -f services.yaml | nft -c -f -")]
+Example: portolan render --mode=nftables -f services.yaml | nft -c -f -")]
     Render(Box<Flags>),
     /// Compare the kernel with what manifests want; nothing is changed
     ///
@@ -72,6 +72,8 @@ Exit codes: 0 `run` would start; 1 it would not.
 Example: portolan check-config --config=/var/lib/kube-proxy/config.conf")]
     CheckConfig(Box<Flags>),
     /// Show the frontends and endpoints that the kernel holds, or what in manifests is refused
+    ///
+    /// Of virtual servers of IPVS it shows what `ipvsadm -Ln` does.
     #[command(after_help = "\
 Exit codes: 0 listed; 1 error.
 
@@ -82,7 +84,8 @@ Examples: portolan list -o json
     /// Say what becomes of a packet, by the rules that the kernel holds; none is sent
     ///
     /// The packet is the first one of a connection. Where the kernel draws lots, every endpoint is listed with its exact
-    /// chance. Not asked are routes and the rules of other programs.
+    /// chance. Where a virtual server of IPVS chooses, its scheduler is told; by connections or a hash it may choose each endpoint
+    /// that is listed without a chance. Not asked are routes and the rules of other programs.
     #[command(after_help = "\
 Exit codes: 0 an endpoint gets it, or no rule takes it; 2 it is rejected or dropped, or may be; 1 error.
 
@@ -131,6 +134,7 @@ pub struct List {
     pub output: OutputFormat,
     /// Show how many connections came to each frontend, and how many were refused and why
     ///
+    /// Connections are counted with `run --count-connections`, and in iptables mode always.
     /// A count begins anew when its frontend gets its first endpoint or loses its last one.
     #[arg(long, conflicts_with = "rejected")]
     pub counters: bool,

@@ -5,7 +5,7 @@ use portolan_config::Flags;
 use super::{CommandError, desired, read};
 use crate::{backends, exit::Exit, output::print};
 
-/// Prints the rules of the mode, as its own tool takes them: nft, in nftables mode.
+/// Prints the rules of the mode, as its own programs take them: nft, in nftables mode.
 ///
 /// # Errors
 /// When the flags have mistakes, there are no manifests at the path, or nothing can be printed.

@@ -67,7 +67,8 @@ fn follow(kernel: &mut dyn Inspect, arguments: &Trace, local: &LocalAddresses) -
     let nobody = for_client(&BTreeMap::new());
     let trace = for_client(&kernel.remembered(packet.source, &nobody)?);
     let other_tables = kernel.other_tables(packet.family())?;
-    Ok(Traced { packet, assumed, trace, other_tables, frontends: live.frontends() })
+    let servers = kernel.servers()?;
+    Ok(Traced { packet, assumed, trace, other_tables, frontends: live.frontends(), servers })
 }
 
 /// Where the packet comes from, and why that is thought where nobody says it.

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 pub use counters::{counters_json, counters_table};
 pub use findings::{Problem, findings_table};
-pub use frontends::{frontends_json, frontends_table};
+pub use frontends::{Listed, frontends_json, frontends_table};
 pub use trace::{Traced, trace_json, trace_text};
 
 /// Prints to stdout. A reader that went away, such as `head`, has seen enough: that is no error.

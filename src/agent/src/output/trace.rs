@@ -1,22 +1,25 @@
 //! What becomes of a packet, in the order in which it happens to it.
 
 mod json;
+mod scheduler;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     io::{self, Write},
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
 };
 
 use portolan_core::{
+    desired::Vip,
+    inspect::{LiveDestination, LiveServer},
     object::LiveFrontend,
     text::{Seconds, printable},
     trace::{
-        AddressKind, Chance, Masquerade, Origin, Outcome, Packet, Policy, Reason, RefusedBy, Sticky, Trace,
-        TracedFrontend, Verdict,
+        AddressKind, Chance, ChosenBy, Masquerade, Origin, Outcome, Packet, Policy, Reason, RefusedBy, RulePlace,
+        Sticky, Trace, TracedFrontend, Verdict,
     },
 };
 
@@ -35,6 +38,8 @@ pub struct Traced {
     pub other_tables: Vec<String>,
     /// All frontends that the kernel holds.
     pub frontends: Vec<LiveFrontend>,
+    /// And all virtual servers.
+    pub servers: BTreeMap<Vip, LiveServer>,
 }
 
 /// Lines under words, the word on the first of its lines only.
@@ -61,14 +66,17 @@ fn lines(traced: &Traced) -> Vec<(&'static str, String)> {
     }
     lines.extend(policies(trace).into_iter().map(|met| ("policy", policy(met).1.to_owned())));
     lines.extend(affinity(trace).map(|affinity| ("policy", affinity)));
+    lines.extend(chosen_by(trace).map(|by| ("scheduler", scheduler::told(by))));
     let masquerades: BTreeSet<_> = trace.outcomes.iter().filter_map(|outcome| masqueraded(&outcome.verdict)).collect();
     let differ = masquerades.len() > 1;
-    for Outcome { chance, verdict, .. } in &trace.outcomes {
+    for outcome in &trace.outcomes {
+        let Outcome { chance, verdict, .. } = outcome;
         match verdict {
-            Verdict::Endpoint { to, masqueraded: Some(why), .. } if differ => {
-                lines.push(("endpoints", format!("{to}  {chance}  masqueraded: {}", masquerade(*why).1)));
+            Verdict::Endpoint { to, masqueraded, .. } => {
+                let why = masqueraded.filter(|_| differ).map(|why| format!("masqueraded: {}", masquerade(why).1));
+                let parts = [Some(to.to_string()), likelihood(outcome, *to, &traced.servers), why];
+                lines.push(("endpoints", parts.into_iter().flatten().collect::<Vec<_>>().join("  ")));
             }
-            Verdict::Endpoint { to, .. } => lines.push(("endpoints", format!("{to}  {chance}"))),
             Verdict::Rejected(by) => lines.extend(refused("rejected", *chance, by, traced)),
             Verdict::Dropped(by) => lines.extend(refused("dropped", *chance, by, traced)),
             Verdict::Untouched if packet.destination.is_loopback() => lines.push((
@@ -89,6 +97,22 @@ fn lines(traced: &Traced) -> Vec<(&'static str, String)> {
     lines.extend(trace.doubts.iter().map(|doubt| ("but", doubt.clone())));
     lines.extend(other_tables.iter().map(|table| ("not asked", format!("the rules of table {table}"))));
     lines
+}
+
+/// How likely an endpoint is, or what its virtual server may choose by.
+fn likelihood(outcome: &Outcome, to: SocketAddr, servers: &BTreeMap<Vip, LiveServer>) -> Option<String> {
+    if let Some(chance) = outcome.chance {
+        return Some(chance.to_string());
+    }
+    let server = servers.get(&outcome.chosen_by?.server)?;
+    let LiveDestination { active, inactive, .. } =
+        server.destinations.iter().find(|destination| destination.to == to)?;
+    Some(format!("connections: {active} active, {inactive} inactive"))
+}
+
+/// The virtual server that chooses, if one does.
+fn chosen_by(trace: &Trace) -> Option<&ChosenBy> {
+    trace.outcomes.iter().find_map(|outcome| outcome.chosen_by.as_ref())
 }
 
 /// All outcomes are for the same frontend, if they are for one.
@@ -127,14 +151,21 @@ fn affinity(trace: &Trace) -> Option<String> {
     })
 }
 
-fn refused(word: &'static str, chance: Chance, refused_by: &RefusedBy, traced: &Traced) -> [(&'static str, String); 2] {
-    let RefusedBy { reason, step, rule, text } = refused_by;
-    let chance = if chance == Chance::CERTAIN { String::new() } else { format!("{chance}: ") };
+fn refused(
+    word: &'static str,
+    chance: Option<Chance>,
+    refused_by: &RefusedBy,
+    traced: &Traced,
+) -> [(&'static str, String); 2] {
+    let RefusedBy { reason, rule, text } = refused_by;
+    let chance = chance.filter(|chance| *chance != Chance::CERTAIN).map(|chance| format!("{chance}: "));
+    let chance = chance.unwrap_or_default();
     let Packet { source, destination, .. } = traced.packet;
     let service = service(&traced.trace);
     let because = match reason {
         Reason::NoEndpoints => format!("{service} has no endpoints"),
         Reason::NoLocalEndpoints => format!("{service} has no endpoint on this node, and this client may use no other"),
+        Reason::NotTaken => "where the endpoint that is chosen takes no new connection".to_owned(),
         Reason::SourceRanges => format!("{source} is not in the loadBalancerSourceRanges of {service}"),
         Reason::NoSuchPort => {
             format!("{destination} is a cluster IP, but only of {}", ports(destination, &traced.frontends))
@@ -142,7 +173,11 @@ fn refused(word: &'static str, chance: Chance, refused_by: &RefusedBy, traced: &
         Reason::NoSuchClusterIp => format!("{destination} is in a range of cluster IPs, but no Service has it"),
         Reason::Other => "for no reason that Portolan knows".to_owned(),
     };
-    [(word, format!("{chance}{because}")), ("rule", format!("{rule} of chain {step}: {text}"))]
+    let by = match rule {
+        Some(RulePlace { step, number }) => ("rule", format!("{number} of chain {step}: {text}")),
+        None => ("by", text.clone()),
+    };
+    [(word, format!("{chance}{because}")), by]
 }
 
 /// What an address has.
@@ -202,6 +237,7 @@ const fn reason(reason: Reason) -> &'static str {
     match reason {
         Reason::NoEndpoints => "noEndpoints",
         Reason::NoLocalEndpoints => "noLocalEndpoints",
+        Reason::NotTaken => "notTaken",
         Reason::SourceRanges => "sourceRanges",
         Reason::NoSuchPort => "noSuchPort",
         Reason::NoSuchClusterIp => "noSuchClusterIP",

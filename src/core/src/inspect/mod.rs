@@ -5,19 +5,21 @@
 //!   Inspect ------ observed ------> Ruleset: as text, its Frontends, what becomes of a packet
 //!   (a kernel)                         ^
 //!                                      '---- rendered, without a kernel
-//!      '---------- what else only a kernel knows: counts, remembered clients, others' rules
+//!      '---------- what else only a kernel knows: counts, virtual servers, remembered clients, others' rules
 //! ```
 //!
 //! Both are faces without types of a backend, so that one asks every backend that there is.
 
 mod predecessor;
 mod ruleset;
+mod server;
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 pub use self::{
     predecessor::{Predecessor, Removal, Running, Trouble},
     ruleset::{Held, Legible, Objects, Ruleset},
+    server::{LiveDestination, LiveServer},
 };
 use crate::{
     addr::Family,
@@ -45,6 +47,14 @@ pub trait Inspect: Send {
     /// # Errors
     /// When the kernel cannot be read.
     fn counts(&mut self) -> Result<BTreeMap<Vip, FrontendCounts>, BackendError>;
+
+    /// The virtual servers of ours, where there is such a thing. One may be there for connections to a Frontend that is gone.
+    ///
+    /// # Errors
+    /// When the kernel cannot be read.
+    fn servers(&mut self) -> Result<BTreeMap<Vip, LiveServer>, BackendError> {
+        Ok(BTreeMap::new())
+    }
 
     /// What the kernel counts beside that and only this backend has a word for.
     ///

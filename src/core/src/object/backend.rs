@@ -242,6 +242,8 @@ pub enum FrontendNote {
     MasqueradeAlways,
     /// A client stays with its endpoint.
     Affinity,
+    /// No Service has it any more. It is there for connections that are left.
+    Gone,
 }
 
 /// New connections that came to a Frontend, and those of them that came to nothing, by the reason.

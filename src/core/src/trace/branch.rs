@@ -11,13 +11,13 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use super::{Asks, Chance, Masquerade, Outcome, Packet, Policy, Sticky, Trace, TracedFrontend, Verdict};
+use super::{Asks, Chance, ChosenBy, Masquerade, Outcome, Packet, Policy, Sticky, Trace, TracedFrontend, Verdict};
 
 /// The packet in one of the cases that chance makes.
 #[derive(Debug, Clone)]
 pub struct Branch {
-    /// How likely the case is.
-    pub chance: Chance,
+    /// How likely the case is; `None` where a virtual server chooses by what a trace does not know.
+    pub chance: Option<Chance>,
     /// Where the packet is sent by now.
     pub destination: IpAddr,
     /// To which port; 0 for one that asks none.
@@ -42,6 +42,8 @@ pub struct Branch {
     pub policies: BTreeSet<Policy>,
     /// The steps of its way so far.
     pub steps: Vec<String>,
+    /// The virtual server that has sent it on, if one did.
+    pub chosen_by: Option<ChosenBy>,
 }
 
 impl Branch {
@@ -49,7 +51,7 @@ impl Branch {
     #[must_use]
     pub const fn of(packet: &Packet) -> Self {
         Self {
-            chance: Chance::CERTAIN,
+            chance: Some(Chance::CERTAIN),
             destination: packet.destination,
             port: match packet.asks {
                 Asks::Port(_, port) => port,
@@ -66,13 +68,14 @@ impl Branch {
             frontend: None,
             policies: BTreeSet::new(),
             steps: Vec::new(),
+            chosen_by: None,
         }
     }
 
     /// So many cases of it.
     #[must_use]
     pub fn part(&self, cases: u32, of: u32) -> Self {
-        Self { chance: self.chance.times(cases, of), ..self.clone() }
+        Self { chance: self.chance.map(|chance| chance.times(cases, of)), ..self.clone() }
     }
 
     /// Sends it to an endpoint. The kernel says `ct status dnat` only where that changes something (`nf_nat_setup_info`).
@@ -90,10 +93,12 @@ pub struct Ends(Vec<Outcome>);
 impl Ends {
     /// A branch ends here. The same end is reached in several ways: its chances add up, and the first way is told.
     pub fn end(&mut self, branch: Branch, verdict: Verdict) {
-        let Branch { chance, frontend, policies, steps, .. } = branch;
+        let Branch { chance, frontend, policies, steps, chosen_by, .. } = branch;
         match self.0.iter_mut().find(|outcome| outcome.verdict == verdict) {
-            Some(outcome) => outcome.chance = outcome.chance.plus(chance),
-            None => self.0.push(Outcome { chance, verdict, frontend, policies, steps }),
+            Some(outcome) => {
+                outcome.chance = outcome.chance.zip(chance).map(|(one, other)| one.plus(other));
+            }
+            None => self.0.push(Outcome { chance, verdict, frontend, policies, steps, chosen_by }),
         }
     }
 

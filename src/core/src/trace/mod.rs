@@ -8,13 +8,15 @@
 //! ```
 //!
 //! Where the kernel draws a number the way parts, and every part has its exact chance: the answer is the complete list of
-//! what may happen, not one of them.
+//! what may happen, not one of them. Where a virtual server chooses by what cannot be known here, such as how many connections its
+//! destinations have, each that it may choose is told, without a chance.
 //!
 //! The packet is the first one of a connection. What the kernel remembers of connections is not looked at.
 
 mod branch;
 mod chance;
 mod packet;
+mod server;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,6 +29,7 @@ pub use self::{
     branch::{Branch, Ends},
     chance::Chance,
     packet::{Asks, Origin, Packet},
+    server::{ChosenBy, VirtualServer},
 };
 
 /// What the rules ask of the world outside of them.
@@ -41,7 +44,8 @@ pub struct World<'a> {
 /// What becomes of a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trace {
-    /// Everything that may happen, each once, sorted by verdict; the chances add up to 1.
+    /// Everything that may happen, each once, sorted by verdict. The chances add up to 1; outcomes without one share what the others
+    /// leave.
     pub outcomes: Vec<Outcome>,
     /// Why it may be otherwise: sentences.
     pub doubts: Vec<String>,
@@ -50,8 +54,8 @@ pub struct Trace {
 /// Something that may happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// How likely it is.
-    pub chance: Chance,
+    /// How likely it is, where that can be told.
+    pub chance: Option<Chance>,
     /// What it is.
     pub verdict: Verdict,
     /// What the packet was found to be for, if anything.
@@ -60,6 +64,8 @@ pub struct Outcome {
     pub policies: BTreeSet<Policy>,
     /// The steps of its way, as the backend names them: chains, in nftables mode.
     pub steps: Vec<String>,
+    /// The virtual server that chose the endpoint, where one did.
+    pub chosen_by: Option<ChosenBy>,
 }
 
 /// How it ends.
@@ -123,17 +129,24 @@ pub struct Sticky {
     pub left: Option<Duration>,
 }
 
-/// The rule that ends a packet's way.
+/// What ends a packet's way.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RefusedBy {
     /// Why it does so.
     pub reason: Reason,
+    /// Where the rule is that does it; `None` for a virtual server.
+    pub rule: Option<RulePlace>,
+    /// As the backend writes it.
+    pub text: String,
+}
+
+/// The place of a rule.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RulePlace {
     /// The [step](Outcome::steps) that it is in.
     pub step: String,
     /// Its place there, counted from 1.
-    pub rule: usize,
-    /// As the backend writes it.
-    pub text: String,
+    pub number: usize,
 }
 
 /// Why a packet is rejected or dropped.
@@ -143,6 +156,8 @@ pub enum Reason {
     NoEndpoints,
     /// It has some, but none on this node, and this client may use no other.
     NoLocalEndpoints,
+    /// The endpoint that a virtual server chose takes no new connection.
+    NotTaken,
     /// The client is in none of the ranges that may connect.
     SourceRanges,
     /// The address is a cluster IP, but not with this port and protocol.

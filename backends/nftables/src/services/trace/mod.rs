@@ -31,13 +31,13 @@ mod statement;
 mod tests;
 mod walk;
 
-use std::{fmt, net::SocketAddr};
+use std::fmt;
 
 use portolan_core::{
     addr::Family,
     desired::{LocalDetector, Vip},
     inspect,
-    trace::{Packet, Trace, World},
+    trace::{Packet, Trace, VirtualServer, World},
 };
 
 use crate::{
@@ -74,8 +74,8 @@ pub(super) fn detector(objects: &Objects<'_>, family: Family) -> Option<LocalDet
     })
 }
 
-/// The endpoints to which the virtual server of a VIP sends new connections; `None` where there is no such server.
-pub type Servers<'a> = dyn Fn(&Vip) -> Option<Vec<SocketAddr>> + 'a;
+/// The virtual server of a VIP, if there is one.
+pub type Servers<'a> = dyn Fn(&Vip) -> Option<VirtualServer> + 'a;
 
 /// Follows a packet through objects, and virtual servers where there are any.
 pub(super) fn trace(objects: &Objects<'_>, packet: &Packet, world: &World<'_>, servers: &Servers<'_>) -> Trace {

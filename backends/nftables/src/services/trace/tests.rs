@@ -9,7 +9,7 @@ use std::{
 use portolan_core::{
     addr::Protocol,
     desired::{Endpoint, Vip},
-    trace::{Asks, Chance, Origin, Outcome, RefusedBy, Sticky, Verdict},
+    trace::{Asks, Chance, Origin, Outcome, RefusedBy, RulePlace, Sticky, Verdict},
 };
 
 use super::*;
@@ -55,6 +55,11 @@ fn to(endpoint: &str) -> Data {
 
 fn clients(name: &str) -> PortName {
     PortName::parse(name).unwrap()
+}
+
+fn place(refused: &RefusedBy) -> String {
+    let RulePlace { step, number } = refused.rule.as_ref().unwrap();
+    format!("{step} {number}")
 }
 
 /// Chains with their rules, and elements.
@@ -104,15 +109,16 @@ impl Table {
         assert_eq!(trace.doubts, [""; 0]);
         let mut sum = Chance::CERTAIN.times(0, 1);
         let short = |outcome: &Outcome| {
-            sum = sum.plus(outcome.chance);
+            let chance = outcome.chance.unwrap();
+            sum = sum.plus(chance);
             let what = match &outcome.verdict {
                 Verdict::Endpoint { to, masqueraded: None, .. } => to.to_string(),
                 Verdict::Endpoint { to, masqueraded: Some(why), .. } => format!("{to} {why:?}"),
-                Verdict::Rejected(RefusedBy { step, rule, .. }) => format!("rejected {step} {rule}"),
-                Verdict::Dropped(RefusedBy { step, rule, .. }) => format!("dropped {step} {rule}"),
+                Verdict::Rejected(by) => format!("rejected {}", place(by)),
+                Verdict::Dropped(by) => format!("dropped {}", place(by)),
                 Verdict::Untouched => "untouched".to_owned(),
             };
-            format!("{} {what}", outcome.chance)
+            format!("{chance} {what}")
         };
         let outcomes = trace.outcomes.iter().map(short).collect();
         assert_eq!(sum, Chance::CERTAIN);

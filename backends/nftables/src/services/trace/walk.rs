@@ -10,12 +10,12 @@
 //!                ---> 1/3 no such element: the next rule
 //! ```
 
-use std::{borrow::Cow, collections::BTreeSet, net::SocketAddr};
+use std::{borrow::Cow, collections::BTreeSet};
 
 use portolan_core::{
     addr::Family,
     desired::Vip,
-    trace::{Asks, Branch, Ends, Origin, Packet, Policy, Reason, RefusedBy, Trace, Verdict, World},
+    trace::{Asks, Branch, Ends, Origin, Packet, Policy, Reason, RefusedBy, RulePlace, Trace, Verdict, World},
 };
 
 use super::{Doubt, Objects, Servers};
@@ -158,21 +158,19 @@ impl<'a> Walk<'a> {
     }
 
     /// Has the virtual server that a packet is for pick an endpoint, at the hooks at which IPVS is asked.
-    fn scheduled(&self, point: HookPoint, branch: Branch) -> Vec<Branch> {
+    fn scheduled(&mut self, point: HookPoint, branch: Branch) -> Vec<Branch> {
         let asked = match self.packet.asks {
             Asks::Port(protocol, _) if matches!(point, HookPoint::Input | HookPoint::Output) => {
-                (self.servers)(&Vip { addr: branch.destination, protocol, port: branch.port })
+                let vip = Vip { addr: branch.destination, protocol, port: branch.port };
+                (self.servers)(&vip).map(|server| (vip, server))
             }
             _ => None,
         };
-        let Some(endpoints) = asked else { return vec![branch] };
-        let of = u32::try_from(endpoints.len()).unwrap_or(u32::MAX);
-        let sent_on = |to: SocketAddr| {
-            // That is no translation to conntrack.
-            let (destination, port, endpoint) = (to.ip(), to.port(), Some(to));
-            Branch { destination, port, endpoint, ..branch.part(1, of) }
-        };
-        endpoints.into_iter().map(sent_on).collect()
+        let Some((vip, server)) = asked else { return vec![branch] };
+        if let Some((branch, by)) = server.refuse(vip, &branch) {
+            self.ends.end(branch, Verdict::Rejected(by));
+        }
+        server.pick(vip, &branch)
     }
 
     /// Goes through a chain; gives what comes back from it.
@@ -274,8 +272,7 @@ fn refused_by(place: Place<'_>, family: Family, rule: &Rule) -> RefusedBy {
     };
     RefusedBy {
         reason: reason.unwrap_or(unconditional),
-        step: place.chain.to_string(),
-        rule: place.rule,
+        rule: Some(RulePlace { step: place.chain.to_string(), number: place.rule }),
         // The kernel's rules are read without comments.
         text: Line(family, &Rule { comment: None, ..rule.clone() }).to_string(),
     }

@@ -5,7 +5,10 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use portolan_core::trace::{Outcome, RefusedBy, Sticky, Verdict};
+use portolan_core::{
+    desired::Scheduler,
+    trace::{ChosenBy, Outcome, RefusedBy, Sticky, Verdict},
+};
 use serde::Serialize;
 
 use super::{Traced, address_kind, frontend, masquerade, origin, policy, reason};
@@ -13,9 +16,11 @@ use crate::output::json;
 
 /// A JSON object: `from`, `origin` (`pod`, `node`, `outside`), `assumed` (why that, where nobody said so), `to`, `service`,
 /// `frontend` (`clusterIP`, `external`, `nodePort`), `outcomes`, `doubts`, `otherTables` (whose rules were not asked). An outcome has a `verdict` (`endpoint`,
-/// `rejected`, `dropped`, `untouched`) and a `chance`, such as `1/3`; an endpoint `endpoint` (address:port), `masqueraded`
+/// `rejected`, `dropped`, `untouched`), a `chance`, such as `1/3`, and `virtualServer` (`null` where rules chose, or its `address`
+/// (address:port/protocol) and `scheduler`, which is `null` if it is none that is known). The chance is `null` where the virtual server chooses by
+/// what is not known here. An endpoint `endpoint` (address:port), `masqueraded`
 /// (why, or `null`) and `sessionAffinity` (`null`, or `seconds` and for how many the client is remembered, `left`); a
-/// refusal `reason`, `chain`, `rule` and `text`; all of them the `policies` that it met (`sourceRanges`, `localEndpoints`,
+/// refusal `reason`, `chain` and `rule` (`null` where a virtual server refuses it) and `text`; all of them the `policies` that it met (`sourceRanges`, `localEndpoints`,
 /// `shortCut`) and the `chains` that the packet went through.
 ///
 /// # Errors
@@ -54,8 +59,10 @@ struct Json<'a> {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct JsonOutcome<'a> {
-    chance: String,
+    chance: Option<String>,
+    virtual_server: Option<JsonServer>,
     #[serde(flatten)]
     verdict: JsonVerdict<'a>,
     policies: Vec<&'static str>,
@@ -78,10 +85,16 @@ struct JsonAffinity {
 }
 
 #[derive(Serialize)]
+struct JsonServer {
+    address: String,
+    scheduler: Option<&'static str>,
+}
+
+#[derive(Serialize)]
 struct JsonRefusal<'a> {
     reason: &'static str,
-    chain: &'a str,
-    rule: usize,
+    chain: Option<&'a str>,
+    rule: Option<usize>,
     text: &'a str,
 }
 
@@ -89,8 +102,8 @@ impl<'a> From<&'a Outcome> for JsonOutcome<'a> {
     fn from(outcome: &'a Outcome) -> Self {
         let refusal = |by: &'a RefusedBy| JsonRefusal {
             reason: reason(by.reason),
-            chain: &by.step,
-            rule: by.rule,
+            chain: by.rule.as_ref().map(|place| &*place.step),
+            rule: by.rule.as_ref().map(|place| place.number),
             text: &by.text,
         };
         let affinity = |Sticky { timeout, left, .. }: &Sticky| JsonAffinity {
@@ -108,6 +121,16 @@ impl<'a> From<&'a Outcome> for JsonOutcome<'a> {
             Verdict::Untouched => JsonVerdict::Untouched,
         };
         let policies = outcome.policies.iter().map(|met| policy(*met).0).collect();
-        Self { chance: outcome.chance.to_string(), verdict, policies, chains: &outcome.steps }
+        let server = |by: ChosenBy| JsonServer {
+            address: by.server.to_string(),
+            scheduler: by.scheduler.map(Scheduler::as_str),
+        };
+        Self {
+            chance: outcome.chance.map(|chance| chance.to_string()),
+            virtual_server: outcome.chosen_by.map(server),
+            verdict,
+            policies,
+            chains: &outcome.steps,
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use portolan_config::Mode;
 use portolan_core::{
     addr::{Family, PerFamily, Protocol},
-    desired::{DesiredPort, Endpoint, Frontend, FrontendKind, LocalDetector, NodePolicy, Vip},
+    desired::{DesiredPort, Endpoint, Frontend, FrontendKind, LocalDetector, NodePolicy, Scheduler, Vip},
     model::TrafficPolicy,
     name::{ServiceName, ServicePortName},
     trace::{Asks, Origin, Packet, World},
@@ -47,13 +47,18 @@ const BOTH: [&str; 2] = ["10.244.1.11", "10.244.2.11"];
 
 /// What a packet to a port of these meets; `client` is remembered by the sets that it would be entered into.
 fn traced(port: &DesiredPort, from: &str, to: &str, left: Option<u64>) -> [String; 2] {
+    print(&trace(Mode::Nftables, Scheduler::default(), port, from, to, left))
+}
+
+fn trace(mode: Mode, scheduler: Scheduler, port: &DesiredPort, from: &str, to: &str, left: Option<u64>) -> Traced {
     let pods = Some(LocalDetector::Cidr("10.244.0.0/16".parse().unwrap()));
     let policy = NodePolicy {
         detector: PerFamily { v4: pods, v6: None },
         service_cidrs: PerFamily { v4: vec!["10.96.0.0/16".parse().unwrap()], v6: Vec::new() },
+        scheduler,
         ..NodePolicy::default()
     };
-    let rendered = backends::rendered(Mode::Nftables, &policy, std::slice::from_ref(port)).unwrap();
+    let rendered = backends::rendered(mode, &policy, std::slice::from_ref(port)).unwrap();
     let source = from.parse().unwrap();
     let origin = if from.starts_with("10.") { Origin::Pod } else { Origin::Outside };
     let (address, number) = to.split_once(':').unwrap();
@@ -65,16 +70,21 @@ fn traced(port: &DesiredPort, from: &str, to: &str, left: Option<u64>) -> [Strin
         _ => None,
     });
     let remembered = stays.zip(left).map(|(sticky, left)| (sticky.clients, Duration::from_secs(left)));
-    let traced = Traced {
+    Traced {
         packet,
         assumed: None,
         trace: by(&remembered.into_iter().collect()),
         other_tables: vec!["inet fw".into()],
         frontends: rendered.frontends(),
-    };
+        servers: BTreeMap::new(),
+    }
+}
+
+/// For people, and for programs.
+fn print(traced: &Traced) -> [String; 2] {
     let print = |write: fn(&mut dyn Write, &Traced) -> io::Result<()>| {
         let mut out = Vec::new();
-        write(&mut out, &traced).unwrap();
+        write(&mut out, traced).unwrap();
         String::from_utf8(out).unwrap()
     };
     [print(trace_text), print(trace_json)]
@@ -215,6 +225,84 @@ fn a_client_that_stays_with_its_endpoint() {
     );
 }
 
+/// A packet to a cluster IP with two endpoints, which a virtual server chooses.
+fn scheduled(scheduler: Scheduler) -> Traced {
+    trace(Mode::Ipvs, scheduler, &web(&BOTH, TrafficPolicy::Cluster), "10.244.1.12", "10.96.0.10:80", None)
+}
+
+#[test]
+fn a_virtual_server_that_takes_turns() {
+    let [text, json] = print(&scheduled(Scheduler::RoundRobin));
+    let expected = [
+        "scheduler   rr of virtual server 10.96.0.10:80/tcp: one after the other",
+        "endpoints   10.244.1.11:8080  1/2",
+        "            10.244.2.11:8080  1/2",
+        "masquerade  no: the endpoint sees 10.244.1.12",
+    ];
+    assert_eq!(body(&text, 3), expected);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let server = serde_json::json!({"address": "10.96.0.10:80/tcp", "scheduler": "rr"});
+    assert_eq!((&json["outcomes"][1]["chance"], &json["outcomes"][1]["virtualServer"]), (&"1/2".into(), &server));
+}
+
+/// Which one it will be nobody can tell; how many connections each has the kernel tells, where it is asked.
+#[test]
+fn a_virtual_server_that_chooses_by_connections() {
+    let mut traced = scheduled(Scheduler::LeastConnection);
+    let [text, json] = print(&traced);
+    let line = "scheduler   lc of virtual server 10.96.0.10:80/tcp: the one with the fewest connections";
+    assert_eq!(body(&text, 3)[..3], [line, "endpoints   10.244.1.11:8080", "            10.244.2.11:8080"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["outcomes"][0]["chance"], serde_json::Value::Null);
+    let vip = Vip { addr: "10.96.0.10".parse().unwrap(), protocol: Protocol::Tcp, port: 80 };
+    let destination = |addr: &str, active| LiveDestination {
+        to: SocketAddr::new(addr.parse().unwrap(), 8080),
+        forwarding: "Masq",
+        weight: 1,
+        active,
+        inactive: 5,
+        connections: 99,
+    };
+    let destinations = vec![destination(BOTH[0], 3), destination(BOTH[1], 0)];
+    let server = LiveServer { scheduler: "lc".to_owned(), flags: Vec::new(), persistence: None, destinations };
+    traced.servers.insert(vip, server);
+    let [text, _] = print(&traced);
+    let expected = [
+        "endpoints   10.244.1.11:8080  connections: 3 active, 5 inactive",
+        "            10.244.2.11:8080  connections: 0 active, 5 inactive",
+    ];
+    assert_eq!(body(&text, 3)[1..3], expected);
+}
+
+/// One endpoint is certain, however it is chosen.
+#[test]
+fn a_virtual_server_without_a_choice() {
+    for scheduler in Scheduler::ALL.into_iter().filter(|scheduler| *scheduler != Scheduler::WeightedOverflow) {
+        let one = web(&["10.244.1.11"], TrafficPolicy::Cluster);
+        let [text, _] = print(&trace(Mode::Ipvs, scheduler, &one, "10.244.1.12", "10.96.0.10:80", None));
+        let lines = body(&text, 3);
+        assert!(lines[0].starts_with(&format!("scheduler   {scheduler} of virtual server 10.96.0.10:80/tcp: ")));
+        assert_eq!(lines[1], "endpoints   10.244.1.11:8080  1");
+    }
+}
+
+#[test]
+fn a_virtual_server_that_may_refuse() {
+    let [text, json] = print(&scheduled(Scheduler::WeightedOverflow));
+    let expected = [
+        "endpoints   10.244.1.11:8080",
+        "            10.244.2.11:8080",
+        "rejected    where the endpoint that is chosen takes no new connection",
+        "by          virtual server 10.96.0.10:80/tcp",
+        "masquerade  no: the endpoint sees 10.244.1.12",
+    ];
+    assert_eq!(body(&text, 3)[1..], expected);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let refused = &json["outcomes"][2];
+    assert_eq!((&refused["reason"], &refused["chain"]), (&"notTaken".into(), &serde_json::Value::Null));
+    assert_eq!(refused["text"], "virtual server 10.96.0.10:80/tcp");
+}
+
 #[test]
 fn as_json() {
     let web = DesiredPort { affinity: Some(60), ..web(&BOTH, TrafficPolicy::Cluster) };
@@ -229,6 +317,7 @@ fn as_json() {
         "frontend": "clusterIP",
         "outcomes": [{
             "chance": "1",
+            "virtualServer": null,
             "verdict": "endpoint",
             "endpoint": "10.244.1.11:8080",
             "masqueraded": "notFromPod",

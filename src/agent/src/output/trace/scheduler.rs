@@ -1,0 +1,44 @@
+//! How a virtual server chooses (net/netfilter/ipvs).
+
+use portolan_core::{desired::Scheduler, trace::ChosenBy};
+
+/// A line for people.
+pub(super) fn told(by: &ChosenBy) -> String {
+    let ChosenBy { server, scheduler } = by;
+    match scheduler {
+        Some(scheduler) => format!("{scheduler} of virtual server {server}: {}", chooses(*scheduler)),
+        None => format!("virtual server {server} chooses in a way that Portolan does not know"),
+    }
+}
+
+/// What it does with a new connection.
+const fn chooses(scheduler: Scheduler) -> &'static str {
+    match scheduler {
+        Scheduler::RoundRobin => "one after the other",
+        Scheduler::WeightedRoundRobin => "one after the other, by weight",
+        Scheduler::LeastConnection => "the one with the fewest connections",
+        Scheduler::WeightedLeastConnection => "the one with the fewest connections for its weight",
+        Scheduler::LocalityBasedLeastConnection => {
+            "the one that the address was last sent to, or the one with the fewest connections for its weight"
+        }
+        Scheduler::LocalityBasedLeastConnectionWithReplication => {
+            "one of those that the address was sent to, or the one with the fewest connections for its weight"
+        }
+        Scheduler::SourceHashing | Scheduler::Maglev => {
+            "by a hash of the client's address, so that a client comes to the same one each time"
+        }
+        Scheduler::DestinationHashing => {
+            "by a hash of the address that is asked, so that everybody comes to the same one"
+        }
+        Scheduler::ShortestExpectedDelay => {
+            "the one with the fewest active connections for its weight, the new one included"
+        }
+        Scheduler::NeverQueue => {
+            "one without active connections, or else the one with the fewest for its weight, the new one included"
+        }
+        Scheduler::WeightedFailover => "the one with the highest weight; of several it is always the same",
+        Scheduler::WeightedOverflow => {
+            "the one with the highest weight of those with no more active connections than their weight"
+        }
+    }
+}

@@ -8,7 +8,7 @@
 //!
 //! Portolan's servers run in this process, in the state that kube-proxy is in: how the daemon comes to that state is for
 //! other tests. Configuration and flags are kube-proxy's own, as it shows them; what only one mode counts is told by that mode's
-//! own dataplane, on a node beside. All of that in each mode that both have.
+//! own dataplane, on a node beside. All of that in each mode that both have and the kernel has what it takes for.
 
 #![allow(clippy::indexing_slicing, reason = "test code as a whole: fields that are missing fail it")]
 
@@ -44,10 +44,11 @@ use portolan_core::{
     name::ServiceName,
 };
 use portolan_e2e::{
-    MODES, Mode,
+    Mode, RENDERED_MODES,
     controlplane::{Binary, Cluster, ControlPlane},
     daemon::lone,
     harness::{self, Test},
+    has_kernel_for,
     host::Host,
     http::{Request, Response},
     scenario::{Scenario, ServiceProxy},
@@ -85,7 +86,7 @@ fn main() -> ExitCode {
                 };
                 Test::new(format!("{mode}/answers_and_metrics"), compare)
             };
-            Ok(MODES.into_iter().map(of_mode).collect())
+            Ok(RENDERED_MODES.into_iter().filter(|mode| has_kernel_for(*mode)).map(of_mode).collect())
         }
         Ok(None) => Ok(Vec::new()),
         Err(missing) => Err(missing),
@@ -241,8 +242,8 @@ fn primary_addresses() -> PerFamily<Vec<IpAddr>> {
 fn all_metrics(mode: Mode) -> Result<Arc<Metrics>> {
     let feature = Feature { name: "NFTablesProxyMode".into(), stage: String::new(), enabled: true };
     let at_loopback = match mode {
-        Mode::Nftables => AtLoopback::Listener,
-        Mode::Iptables | Mode::Ipvs => AtLoopback::Rules,
+        Mode::Nftables | Mode::Ipvs => AtLoopback::Listener,
+        Mode::Iptables => AtLoopback::Rules,
     };
     let metrics = Metrics::new(vec![feature], at_loopback)?;
     let figures = lone()?.enter(|| -> Result<_> {

@@ -13,7 +13,7 @@ use std::{collections::BTreeSet, net::IpAddr, os::fd::BorrowedFd};
 use portolan_core::{
     addr::Protocol,
     desired::Vip,
-    object::{ApplyError, Backend, BackendError, Batch, CarriedOut, Editor, Moved, Op, Refusal},
+    object::{ApplyError, Backend, BackendError, Batch, CarriedOut, Editor, Figure, Moved, Op, Refusal, Stats},
 };
 use portolan_netlink::{
     ipvs::{self, IpvsError, ListedDestination, ListedServer, ServerId},
@@ -23,6 +23,7 @@ use portolan_nftables::{Error as TablesError, Nftables, companion};
 
 use crate::{
     dialect::Ipvs,
+    figures::figures,
     key::{Key, LINK},
     run::{self, Kind, Run},
     value::Value,
@@ -294,6 +295,10 @@ impl Backend for Kernel {
 
     fn editor(&mut self) -> Option<Editor> {
         self.tables.editor()
+    }
+
+    fn figures(&self, stats: &Stats) -> Vec<Figure> {
+        figures(stats)
     }
 
     fn batch_bytes(&self) -> usize {

@@ -11,9 +11,11 @@
 //! | `dialect` | how Services become such objects, and what depends on what |
 //! | `kernel`, `run` | observing and writing them |
 //! | `text`, `listed`, `inspect` | as the programs take and list them; what they say to people |
+//! | `figures` | what is counted for this backend alone |
 //! | `predecessor` | what kube-proxy's ipvs mode leaves |
 
 mod dialect;
+mod figures;
 mod inspect;
 mod kernel;
 mod key;

@@ -18,6 +18,10 @@ const NOT_OURS: [(&str, &str); 7] = [
     ("node_collector_", "kube-controller-manager, which is in the same program here"),
 ];
 
+/// Words of families that are there in ipvs mode, too: kube-proxy runs iptables-restore there, and Portolan listens at loopback
+/// addresses.
+const IN_IPVS_MODE: [&str; 2] = ["_iptables_restore_failures_", "_nftables_localhost_nodeport_"];
+
 /// What is comparable about a family.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Family {
@@ -50,6 +54,8 @@ pub(crate) fn compare(mode: Mode, real: &str, ours: &str) -> Vec<String> {
     let others = [("iptables", Mode::Iptables), ("nftables", Mode::Nftables)].into_iter().filter(|(_, of)| *of != mode);
     for (word, _) in others {
         let of_another = ours.keys().filter(|name| name.starts_with("kubeproxy_") && name.contains(word));
+        let of_another =
+            of_another.filter(|name| mode != Mode::Ipvs || !IN_IPVS_MODE.iter().any(|in_it| name.contains(in_it)));
         differences.extend(of_another.map(|name| format!("{name} is of another mode")));
     }
     println!("of kube-proxy's, it had no sample of {}", alone.join(", "));

@@ -135,8 +135,8 @@ fn servers(objects: &Objects<'_, Ipvs>) -> BTreeMap<Vip, VirtualServer> {
     let mut servers: BTreeMap<Vip, VirtualServer> = BTreeMap::new();
     for (key, value) in objects {
         match (*key, *value) {
-            (Key::Server(vip), Value::Server(scheduler)) => {
-                servers.entry(*vip).or_default().scheduler = Some(*scheduler);
+            (Key::Server(vip), Value::Server(scheduling)) => {
+                servers.entry(*vip).or_default().scheduling = Some(*scheduling);
             }
             (Key::Server(vip), _) => drop(servers.entry(*vip).or_default()),
             (Key::Destination(vip, to), Value::Destination { weight }) => {

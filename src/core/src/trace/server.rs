@@ -3,13 +3,13 @@
 //! ```text
 //!   rr, wrr       in turn: from outside a destination looks as likely as its share
 //!   others        by connections, or by a hash: which one it is cannot be told here, so no destination has a chance
-//!   sh, dh, ovf   may choose one that takes no new connection, or none: then it is refused (`ip_vs_leave`)
+//!   a hash, ovf   may choose one that takes no new connection, or none: then it is refused (`ip_vs_leave`)
 //! ```
 
 use std::net::SocketAddr;
 
 use super::{Branch, Reason, RefusedBy};
-use crate::desired::{Scheduler, Vip};
+use crate::desired::{Scheduler, Scheduling, Vip};
 
 /// What chose an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,14 +17,14 @@ pub struct ChosenBy {
     /// The virtual server.
     pub server: Vip,
     /// How it chooses; `None` for a way that is not known.
-    pub scheduler: Option<Scheduler>,
+    pub scheduling: Option<Scheduling>,
 }
 
 /// A virtual server and its destinations.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VirtualServer {
     /// How it chooses; `None` for a way that is not known.
-    pub scheduler: Option<Scheduler>,
+    pub scheduling: Option<Scheduling>,
     /// Where it sends connections, each with its weight. With 0 it gets no new one.
     pub destinations: Vec<(SocketAddr, u32)>,
 }
@@ -36,7 +36,7 @@ impl VirtualServer {
         let open: Vec<_> = self.open().collect();
         let count = u32::try_from(open.len()).unwrap_or(u32::MAX);
         let weights = open.iter().fold(0_u32, |sum, (_, weight)| sum.saturating_add(*weight));
-        let chance = |weight| match (self.scheduler, branch.chance) {
+        let chance = |weight| match (self.scheduler(), branch.chance) {
             (_, chance) if count == 1 && !self.refuses_some() => chance,
             (Some(Scheduler::RoundRobin), Some(chance)) => Some(chance.times(1, count)),
             (Some(Scheduler::WeightedRoundRobin), Some(chance)) => Some(chance.times(weight, weights)),
@@ -64,8 +64,12 @@ impl VirtualServer {
         self.refuses_some().then(some)
     }
 
+    fn scheduler(&self) -> Option<Scheduler> {
+        self.scheduling.map(Scheduling::scheduler)
+    }
+
     fn chosen(&self, server: Vip, branch: &Branch) -> Branch {
-        Branch { chosen_by: Some(ChosenBy { server, scheduler: self.scheduler }), ..branch.clone() }
+        Branch { chosen_by: Some(ChosenBy { server, scheduling: self.scheduling }), ..branch.clone() }
     }
 
     /// Those that take new connections.
@@ -75,10 +79,11 @@ impl VirtualServer {
 
     /// Whether there are connections that it refuses although a destination takes new ones.
     fn refuses_some(&self) -> bool {
-        match self.scheduler {
-            // The hash has a place for each destination.
-            Some(Scheduler::SourceHashing | Scheduler::DestinationHashing) => {
-                self.destinations.iter().any(|(_, weight)| *weight == 0)
+        match self.scheduler() {
+            // What takes none keeps its place among the hashes, so that the others keep theirs.
+            Some(Scheduler::SourceHashing | Scheduler::DestinationHashing | Scheduler::Maglev) => {
+                let falls_back = self.scheduling.is_some_and(|scheduling| scheduling.flags().fallback);
+                !falls_back && self.destinations.iter().any(|(_, weight)| *weight == 0)
             }
             Some(Scheduler::WeightedOverflow) => true,
             _ => false,
@@ -91,19 +96,25 @@ mod tests {
     use super::*;
     use crate::{
         addr::Protocol,
+        desired::HashFlags,
         trace::{Asks, Origin, Packet},
     };
 
+    /// Without flags.
+    fn by(scheduler: Scheduler) -> Option<Scheduling> {
+        Some(scheduler.into())
+    }
+
     /// Where a packet may go and how likely, and why it may be refused.
-    fn picked(scheduler: Option<Scheduler>, weights: &[u32]) -> Vec<String> {
+    fn picked(scheduling: Option<Scheduling>, weights: &[u32]) -> Vec<String> {
         let [source, destination] = ["10.244.1.11", "10.96.0.10"].map(|address| address.parse().unwrap());
         let packet = Packet { source, origin: Origin::Pod, destination, asks: Asks::Port(Protocol::Tcp, 80) };
         let numbered = weights.iter().zip(1..);
         let destinations = numbered.map(|(weight, port)| (SocketAddr::from(([10, 0, 0, 1], port)), *weight));
-        let server = VirtualServer { scheduler, destinations: destinations.collect() };
+        let server = VirtualServer { scheduling, destinations: destinations.collect() };
         let (vip, branch) = (Vip { addr: destination, protocol: Protocol::Tcp, port: 80 }, Branch::of(&packet));
         let told = |branch: Branch, what: String| {
-            assert_eq!(branch.chosen_by, Some(ChosenBy { server: vip, scheduler }));
+            assert_eq!(branch.chosen_by, Some(ChosenBy { server: vip, scheduling }));
             format!("{what} {}", branch.chance.map_or("?".to_owned(), |chance| chance.to_string()))
         };
         let to = |branch: Branch| {
@@ -116,14 +127,14 @@ mod tests {
 
     #[test]
     fn in_turn_each_destination_has_its_share() {
-        assert_eq!(picked(Some(Scheduler::RoundRobin), &[1, 7, 0, 1]), ["1 1/3", "2 1/3", "4 1/3"]);
-        assert_eq!(picked(Some(Scheduler::WeightedRoundRobin), &[1, 2, 0, 1]), ["1 1/4", "2 1/2", "4 1/4"]);
+        assert_eq!(picked(by(Scheduler::RoundRobin), &[1, 7, 0, 1]), ["1 1/3", "2 1/3", "4 1/3"]);
+        assert_eq!(picked(by(Scheduler::WeightedRoundRobin), &[1, 2, 0, 1]), ["1 1/4", "2 1/2", "4 1/4"]);
     }
 
     #[test]
     fn otherwise_only_a_single_destination_is_certain() {
-        let overflows = Some(Scheduler::WeightedOverflow);
-        for scheduler in Scheduler::ALL.into_iter().skip(2).map(Some).chain([None]).filter(|of| *of != overflows) {
+        let overflows = by(Scheduler::WeightedOverflow);
+        for scheduler in Scheduler::ALL.into_iter().skip(2).map(by).chain([None]).filter(|of| *of != overflows) {
             assert_eq!(picked(scheduler, &[1, 1]), ["1 ?", "2 ?"]);
             assert_eq!(picked(scheduler, &[5]), ["1 1"]);
             assert_eq!(picked(scheduler, &[0]), ["NoEndpoints 1"]);
@@ -134,9 +145,10 @@ mod tests {
 
     #[test]
     fn a_hash_may_lead_to_one_that_drains() {
-        for scheduler in [Scheduler::SourceHashing, Scheduler::DestinationHashing] {
-            assert_eq!(picked(Some(scheduler), &[1, 0]), ["1 ?", "NotTaken ?"]);
+        for scheduler in [Scheduler::SourceHashing, Scheduler::DestinationHashing, Scheduler::Maglev] {
+            assert_eq!(picked(by(scheduler), &[1, 0]), ["1 ?", "NotTaken ?"]);
         }
-        assert_eq!(picked(Some(Scheduler::Maglev), &[1, 0]), ["1 1"]);
+        let falls_back = Scheduling::new(Scheduler::SourceHashing, HashFlags { fallback: true, port: false });
+        assert_eq!(picked(falls_back, &[1, 0]), ["1 1"]);
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use portolan_core::{
-    desired::Scheduler,
+    desired::Scheduling,
     trace::{ChosenBy, Outcome, RefusedBy, Sticky, Verdict},
 };
 use serde::Serialize;
@@ -15,13 +15,14 @@ use super::{Traced, address_kind, frontend, masquerade, origin, policy, reason};
 use crate::output::json;
 
 /// A JSON object: `from`, `origin` (`pod`, `node`, `outside`), `assumed` (why that, where nobody said so), `to`, `service`,
-/// `frontend` (`clusterIP`, `external`, `nodePort`), `outcomes`, `doubts`, `otherTables` (whose rules were not asked). An outcome has a `verdict` (`endpoint`,
-/// `rejected`, `dropped`, `untouched`), a `chance`, such as `1/3`, and `virtualServer` (`null` where rules chose, or its `address`
-/// (address:port/protocol) and `scheduler`, which is `null` if it is none that is known). The chance is `null` where the virtual server chooses by
-/// what is not known here. An endpoint `endpoint` (address:port), `masqueraded`
-/// (why, or `null`) and `sessionAffinity` (`null`, or `seconds` and for how many the client is remembered, `left`); a
-/// refusal `reason`, `chain` and `rule` (`null` where a virtual server refuses it) and `text`; all of them the `policies` that it met (`sourceRanges`, `localEndpoints`,
-/// `shortCut`) and the `chains` that the packet went through.
+/// `frontend` (`clusterIP`, `external`, `nodePort`), `outcomes`, `doubts`, `otherTables` (whose rules were not asked).
+///
+/// An outcome has a `verdict` (`endpoint`, `rejected`, `dropped`, `untouched`); a `chance`, such as `1/3`, or `null` where a virtual
+/// server chooses by what is not known here; and a `virtualServer`: `null` where rules chose, or its `address`
+/// (address:port/protocol), `scheduler` (`null` for one that is not known) and `flags`. An endpoint has `endpoint` (address:port),
+/// `masqueraded` (why, or `null`) and `sessionAffinity` (`null`, or `seconds` and for how many the client is remembered, `left`); a
+/// refusal `reason`, `chain` and `rule` (`null` where a virtual server refuses it) and `text`; all of them the `policies` that they
+/// met (`sourceRanges`, `localEndpoints`, `shortCut`) and the `chains` that the packet went through.
 ///
 /// # Errors
 /// When `out` cannot be written to.
@@ -88,6 +89,7 @@ struct JsonAffinity {
 struct JsonServer {
     address: String,
     scheduler: Option<&'static str>,
+    flags: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -121,9 +123,10 @@ impl<'a> From<&'a Outcome> for JsonOutcome<'a> {
             Verdict::Untouched => JsonVerdict::Untouched,
         };
         let policies = outcome.policies.iter().map(|met| policy(*met).0).collect();
-        let server = |by: ChosenBy| JsonServer {
-            address: by.server.to_string(),
-            scheduler: by.scheduler.map(Scheduler::as_str),
+        let server = |ChosenBy { server, scheduling }: ChosenBy| JsonServer {
+            address: server.to_string(),
+            scheduler: scheduling.map(|scheduling| scheduling.scheduler().as_str()),
+            flags: scheduling.into_iter().flat_map(Scheduling::flag_names).collect(),
         };
         Self {
             chance: outcome.chance.map(|chance| chance.to_string()),

@@ -1,19 +1,22 @@
 //! How a virtual server chooses (net/netfilter/ipvs).
 
-use portolan_core::{desired::Scheduler, trace::ChosenBy};
+use portolan_core::{
+    desired::{Scheduler, Scheduling},
+    trace::ChosenBy,
+};
 
 /// A line for people.
 pub(super) fn told(by: &ChosenBy) -> String {
-    let ChosenBy { server, scheduler } = by;
-    match scheduler {
-        Some(scheduler) => format!("{scheduler} of virtual server {server}: {}", chooses(*scheduler)),
+    let ChosenBy { server, scheduling } = by;
+    match scheduling {
+        Some(scheduling) => format!("{scheduling} of virtual server {server}: {}", chooses(*scheduling)),
         None => format!("virtual server {server} chooses in a way that Portolan does not know"),
     }
 }
 
 /// What it does with a new connection.
-const fn chooses(scheduler: Scheduler) -> &'static str {
-    match scheduler {
+const fn chooses(scheduling: Scheduling) -> &'static str {
+    match scheduling.scheduler() {
         Scheduler::RoundRobin => "one after the other",
         Scheduler::WeightedRoundRobin => "one after the other, by weight",
         Scheduler::LeastConnection => "the one with the fewest connections",
@@ -23,6 +26,9 @@ const fn chooses(scheduler: Scheduler) -> &'static str {
         }
         Scheduler::LocalityBasedLeastConnectionWithReplication => {
             "one of those that the address was sent to, or the one with the fewest connections for its weight"
+        }
+        Scheduler::SourceHashing | Scheduler::Maglev if scheduling.flags().port => {
+            "by a hash of the client's address and port"
         }
         Scheduler::SourceHashing | Scheduler::Maglev => {
             "by a hash of the client's address, so that a client comes to the same one each time"

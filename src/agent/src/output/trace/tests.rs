@@ -241,7 +241,7 @@ fn a_virtual_server_that_takes_turns() {
     ];
     assert_eq!(body(&text, 3), expected);
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
-    let server = serde_json::json!({"address": "10.96.0.10:80/tcp", "scheduler": "rr"});
+    let server = serde_json::json!({"address": "10.96.0.10:80/tcp", "scheduler": "rr", "flags": []});
     assert_eq!((&json["outcomes"][1]["chance"], &json["outcomes"][1]["virtualServer"]), (&"1/2".into(), &server));
 }
 

@@ -135,8 +135,9 @@ fn servers(objects: &Objects<'_, Ipvs>) -> BTreeMap<Vip, VirtualServer> {
     let mut servers: BTreeMap<Vip, VirtualServer> = BTreeMap::new();
     for (key, value) in objects {
         match (*key, *value) {
-            (Key::Server(vip), Value::Server(scheduling)) => {
-                servers.entry(*vip).or_default().scheduling = Some(*scheduling);
+            (Key::Server(vip), Value::Server(server)) => {
+                let known = servers.entry(*vip).or_default();
+                (known.scheduling, known.affinity) = (Some(server.scheduling), server.affinity);
             }
             (Key::Server(vip), _) => drop(servers.entry(*vip).or_default()),
             (Key::Destination(vip, to), Value::Destination { weight }) => {

@@ -8,7 +8,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Branch, Reason, RefusedBy};
+use super::{Branch, Reason, RefusedBy, Sticky};
 use crate::desired::{Scheduler, Scheduling, Vip};
 
 /// What chose an endpoint.
@@ -25,6 +25,8 @@ pub struct ChosenBy {
 pub struct VirtualServer {
     /// How it chooses; `None` for a way that is not known.
     pub scheduling: Option<Scheduling>,
+    /// For how many seconds a client stays with its destination.
+    pub affinity: Option<u32>,
     /// Where it sends connections, each with its weight. With 0 it gets no new one.
     pub destinations: Vec<(SocketAddr, u32)>,
 }
@@ -42,12 +44,14 @@ impl VirtualServer {
             (Some(Scheduler::WeightedRoundRobin), Some(chance)) => Some(chance.times(weight, weights)),
             _ => None,
         };
+        let stays = |timeout| Sticky { clients: format!("virtual server {server}"), timeout, left: None };
         // It is no translation to conntrack.
         let sent = |(to, weight): &(SocketAddr, u32)| Branch {
             chance: chance(*weight),
             destination: to.ip(),
             port: to.port(),
             endpoint: Some(*to),
+            sticky: self.affinity.map(stays),
             ..self.chosen(server, branch)
         };
         open.iter().map(sent).collect()
@@ -111,7 +115,7 @@ mod tests {
         let packet = Packet { source, origin: Origin::Pod, destination, asks: Asks::Port(Protocol::Tcp, 80) };
         let numbered = weights.iter().zip(1..);
         let destinations = numbered.map(|(weight, port)| (SocketAddr::from(([10, 0, 0, 1], port)), *weight));
-        let server = VirtualServer { scheduling, destinations: destinations.collect() };
+        let server = VirtualServer { scheduling, affinity: None, destinations: destinations.collect() };
         let (vip, branch) = (Vip { addr: destination, protocol: Protocol::Tcp, port: 80 }, Branch::of(&packet));
         let told = |branch: Branch, what: String| {
             assert_eq!(branch.chosen_by, Some(ChosenBy { server: vip, scheduling }));

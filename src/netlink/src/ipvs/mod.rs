@@ -23,19 +23,25 @@
 //!   100 of them) makes the kernel pass over one or list one twice. There are no notifications either.
 //! * A virtual server in the table has a flag (`IP_VS_SVC_F_HASHED`) that nobody set.
 //! * Of the three timeouts those of 0 seconds are left as they are.
+//! * A virtual server of IPv6 whose netmask has more than 128 bits is EINVAL, and none is made; but ENOENT where there is no such
+//!   scheduler.
 //! * Reading needs CAP_NET_ADMIN as well, and in the first user namespace.
 
 mod address;
 mod config;
 mod destination;
 mod error;
+mod module;
 mod server;
 mod stats;
 #[cfg(test)]
 mod tests;
 mod uapi;
 
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::{Ipv6Addr, SocketAddr},
+};
 
 use netlink_sys::protocols::NETLINK_GENERIC;
 use nix::errno::Errno;
@@ -80,17 +86,35 @@ pub struct Ipvs {
 }
 
 impl Ipvs {
-    /// Opens a socket and looks for IPVS, for which kernels since 6.1 load the module; before, `modprobe ip_vs` does.
+    /// Opens a socket and looks for IPVS, for which the kernel loads the module.
     ///
     /// # Errors
     /// [`IpvsError::Unsupported`] where the kernel has no IPVS; see [`IpvsError`] for others.
     pub fn open() -> Result<Self, IpvsError> {
         let mut channel = Channel::open(NETLINK_GENERIC).map_err(ChannelError::Io)?;
-        match generic::family(&mut channel, uapi::FAMILY) {
-            Ok(family) => Ok(Self { channel, family }),
-            Err(RequestError::Refused(Errno::ENOENT)) => Err(IpvsError::Unsupported),
-            Err(error) => Err(error.into()),
+        let mut family = generic::family(&mut channel, uapi::FAMILY);
+        if is_unknown(&family) && module::load().is_ok() {
+            family = generic::family(&mut channel, uapi::FAMILY);
         }
+        if is_unknown(&family) { Err(IpvsError::Unsupported) } else { Ok(Self { channel, family: family? }) }
+    }
+
+    /// Whether the kernel has a scheduler of this name, for which it loads the module. A virtual server is asked for that
+    /// cannot be, for its netmask: the kernel looks for the scheduler first, and makes nothing.
+    ///
+    /// # Errors
+    /// See [`IpvsError`].
+    pub fn knows_scheduler(&mut self, name: &str) -> Result<bool, IpvsError> {
+        let impossible = VirtualServer {
+            id: ServerId::Address { protocol: 6, socket: (Ipv6Addr::UNSPECIFIED, 1).into() },
+            scheduler: name.to_owned(),
+            flags: 0,
+            timeout: 0,
+            netmask: VirtualServer::each_client(Ipv6Addr::UNSPECIFIED.into()) + 1,
+            engine: None,
+        };
+        let refusals = self.change([Change::AddServer(&impossible)])?;
+        Ok(!refusals.iter().any(|refusal| refusal.errno == Errno::ENOENT))
     }
 
     /// Makes changes, one after the other, whatever becomes of those before. Change `n` that the kernel does not make is a
@@ -220,6 +244,11 @@ impl Ipvs {
         self.channel.read(requests, |number, object| read(number, object.attrs_after(generic::HEADER)))?;
         Ok(())
     }
+}
+
+/// No module has added it.
+const fn is_unknown(family: &Result<u16, RequestError>) -> bool {
+    matches!(family, Err(RequestError::Refused(Errno::ENOENT)))
 }
 
 impl Change<'_> {

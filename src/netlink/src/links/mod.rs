@@ -38,6 +38,7 @@ const RTM_GETADDR: u16 = 22;
 
 const IFLA_IFNAME: u16 = 3;
 const IFLA_LINKINFO: u16 = 18;
+const IFLA_NUM_TX_QUEUES: u16 = 31;
 const IFLA_INFO_KIND: u16 = 1;
 
 /// `struct ifinfomsg`: family, type, index, flags, mask of flags.
@@ -109,6 +110,25 @@ impl Links {
         match self.channel.read(&mut requests, |_, _| Ok(())) {
             Err(RequestError::Refused(Errno::EOPNOTSUPP)) => Err(LinkError::Unsupported { kind: kind.to_owned() }),
             result => Ok(result.map(drop)?),
+        }
+    }
+
+    /// Whether the kernel has links of this kind, for which it loads the module. One is asked for that cannot be, since it would
+    /// have no queue: the kernel looks for the kind first, and makes nothing.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub fn knows_kind(&mut self, kind: &str) -> Result<bool, LinkError> {
+        let mut requests = Requests::default();
+        let content = |w: &mut Writer<'_>| {
+            w.u32(IFLA_NUM_TX_QUEUES, 0);
+            w.nest(IFLA_LINKINFO, |w| w.str(IFLA_INFO_KIND, kind));
+        };
+        requests.add(RTM_NEWLINK, flag::CREATE | flag::EXCL, Answers::None, &link_header(0), content);
+        match self.channel.read(&mut requests, |_, _| Ok(())) {
+            Ok(_) | Err(RequestError::Refused(Errno::EINVAL)) => Ok(true),
+            Err(RequestError::Refused(Errno::EOPNOTSUPP)) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 

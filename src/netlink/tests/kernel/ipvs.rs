@@ -16,6 +16,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("ipvs_each_change_is_refused_by_itself", each_change_is_refused_by_itself),
     ("ipvs_ten_thousand_servers_in_one_call", ten_thousand_servers_in_one_call),
     ("ipvs_addresses_of_a_dummy_link_are_the_nodes", addresses_of_a_dummy_link_are_the_nodes),
+    ("ipvs_schedulers_are_found_without_making_a_server", schedulers_are_found_without_making_a_server),
     ("ipvs_timeouts_that_are_0_stay", timeouts_that_are_0_stay),
     ("ipvs_the_kernel_tells_its_version", the_kernel_tells_its_version),
 ];
@@ -220,6 +221,14 @@ fn addresses_of_a_dummy_link_are_the_nodes() {
     let add = addresses.map(|addr| AddressChange::Add(Address::alone(addr)));
     assert_eq!(links.change_addresses(link.index, add).expect("asked"), []);
     assert!(addresses.iter().all(binds));
+}
+
+fn schedulers_are_found_without_making_a_server() {
+    let mut ipvs = open();
+    for (name, is_known) in [("rr", true), ("mh", true), ("no-such-one", false)] {
+        assert_eq!(ipvs.knows_scheduler(name).expect("asked"), is_known, "{name}");
+    }
+    assert_eq!(ipvs.servers().expect("listed"), []);
 }
 
 fn timeouts_that_are_0_stay() {

@@ -12,6 +12,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("what_a_link_has_is_listed", what_a_link_has_is_listed),
     ("addresses_that_are_not_to_be_had_are_refused_one_by_one", addresses_are_refused_one_by_one),
     ("a_kind_of_link_that_there_is_not_is_told", a_kind_of_link_that_there_is_not_is_told),
+    ("a_kind_that_is_known_is_found_without_making_a_link", a_kind_that_is_known_is_found_without_making_a_link),
 ];
 
 /// The first link of a network namespace is lo.
@@ -75,4 +76,13 @@ fn a_kind_of_link_that_there_is_not_is_told() {
     let mut links = Links::open().expect("opened");
     let result = links.add("kube-ipvs0", "no-such-kind");
     assert!(matches!(&result, Err(LinkError::Unsupported { kind }) if kind == "no-such-kind"), "{result:?}");
+}
+
+fn a_kind_that_is_known_is_found_without_making_a_link() {
+    let mut links = Links::open().expect("opened");
+    let interfaces = || std::fs::read_to_string("/proc/thread-self/net/dev").expect("listed").lines().count();
+    let before = interfaces();
+    assert!(links.knows_kind("bridge").expect("asked"));
+    assert!(!links.knows_kind("no-such-kind").expect("asked"));
+    assert_eq!(interfaces(), before);
 }

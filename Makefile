@@ -57,6 +57,7 @@ test-vm: kernel ## What needs a kernel with IPVS and SCTP: all scenarios of ipvs
 	$(IN_VM) $(CARGO) test --locked -p portolan-ipvs --test kernel
 	$(IN_VM) $(CARGO) test --locked -p portolan-e2e --test counters -- ipvs
 	$(IN_VM) $(CARGO) test --locked -p portolan-e2e --test daemon -- 'each mode has its own families'
+	$(IN_VM) $(CARGO) test --locked -p portolan-e2e --test daemon -- "ipvs mode"
 	$(IN_VM) $(CARGO) test --locked -p portolan-e2e --test scenarios -- sctp
 	$(IN_VM) $(CARGO) test --locked -p portolan-e2e --test scenarios -- ipvs/
 

@@ -39,7 +39,7 @@ pub use dialect::Iptables;
 pub use key::{Key, Match};
 pub use names::{BuiltIn, ChainName, Hash, Level, Part, Table, Tree};
 pub use parse::rule as parse;
-pub use predecessor::{Leftovers, LeftoversError};
+pub use predecessor::{Leftovers, LeftoversError, legacy::closed_inputs};
 pub use programs::{ChildError, Holder, NoFamily, ProgramError, Programs, ProgramsError, Variant, Version};
 pub use rule::{AddressSide, Condition, Is, Link, RejectWith, Rule, State, Target};
 pub use text::{Text, tables};

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// The kind of [`LINK`].
-const DUMMY: &str = "dummy";
+pub(crate) const DUMMY: &str = "dummy";
 
 /// IPVS in the network namespace of the thread that opened it.
 #[derive(Debug)]

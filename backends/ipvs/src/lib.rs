@@ -12,6 +12,7 @@
 //! | `kernel`, `run` | observing and writing them |
 //! | `text`, `listed`, `inspect` | as the programs take and list them; what they say to people |
 //! | `figures` | what is counted for this backend alone |
+//! | `probe` | what of all this a node has not |
 //! | `predecessor` | what kube-proxy's ipvs mode leaves |
 
 mod dialect;
@@ -21,6 +22,7 @@ mod kernel;
 mod key;
 mod listed;
 mod predecessor;
+mod probe;
 mod run;
 mod text;
 mod value;
@@ -30,4 +32,5 @@ pub use inspect::Own;
 pub use kernel::{Error, Kernel};
 pub use key::{Key, LINK};
 pub use predecessor::Leftovers;
+pub use probe::{Missing, probe};
 pub use value::{Server, Value};

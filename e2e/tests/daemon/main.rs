@@ -15,6 +15,7 @@ mod contested;
 mod draining;
 mod events;
 mod health_checks;
+mod ipvs;
 mod metrics;
 mod reload;
 mod start;
@@ -74,6 +75,12 @@ fn main() -> ExitCode {
         }),
         test("so do those of 1.37", command_line::kubeadms_files_of_1_37_do_so_too),
         test("after --init-only CAP_NET_ADMIN is enough", command_line::after_init_only_cap_net_admin_is_enough),
+        test("what ipvs mode lacks is told at once and nothing is written", || {
+            ipvs::what_ipvs_mode_lacks_is_told_at_once_and_nothing_is_written()
+        }),
+        test("a firewall that may drop Services in ipvs mode is told", || {
+            ipvs::a_firewall_that_may_drop_services_in_ipvs_mode_is_told()
+        }),
         test("flags are read as Go reads them", command_line::flags_are_read_as_go_reads_them),
         test("mistakes are told all at once and end it", command_line::mistakes_are_told_all_at_once_and_end_it),
         test("what ends at once touches nothing", command_line::what_ends_at_once_touches_nothing),

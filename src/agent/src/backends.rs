@@ -3,7 +3,7 @@
 
 use portolan_config::{IpvsSettings, Mode};
 use portolan_core::{
-    desired::{DesiredPort, NodePolicy},
+    desired::{DesiredPort, NodePolicy, Scheduler},
     inspect::{Held, Inspect, Predecessor, Ruleset, Running},
     object::{BackendError, Dataplane, Syncer},
 };
@@ -102,17 +102,28 @@ pub fn dataplane(mode: Mode, policy: &NodePolicy) -> Result<Box<dyn Dataplane>, 
 }
 
 /// Has the kernel load IPVS, whose settings can be made only then, and makes those that are no files. Nothing else is touched
-/// before, so that a node without IPVS stays as it is.
+/// before, so that a node that lacks something stays as it is.
 ///
 /// # Errors
-/// When IPVS or nf_tables cannot be used on this node.
-pub fn prepare_ipvs(settings: &IpvsSettings) -> Result<(), BackendError> {
+/// Everything that ipvs mode needs and this node has not.
+pub fn prepare_ipvs(settings: &IpvsSettings, scheduler: Scheduler) -> Result<(), BackendError> {
+    failing(portolan_ipvs::probe(scheduler))?;
     let IpvsSettings { tcp, tcp_fin, udp, .. } = *settings;
     let mut kernel = failing(portolan_ipvs::Kernel::open())?;
     if let Err(error) = kernel.set_timeouts(tcp, tcp_fin, udp) {
         tracing::warn!("the timeouts of IPVS are as before: {error}");
     }
     Ok(())
+}
+
+/// The chains of other programs in which packets to Services may end in ipvs mode, where they are for the node itself; in words.
+///
+/// # Errors
+/// When the kernel cannot be read.
+pub fn closed_inputs() -> Result<Vec<String>, BackendError> {
+    let mut closed = failing(portolan_nftables::companion::closed_inputs(&mut failing(Nftables::open())?))?;
+    closed.extend(portolan_iptables::closed_inputs());
+    Ok(closed)
 }
 
 /// What a mode would program, without a kernel.

@@ -92,6 +92,24 @@ pub(crate) fn tables(family: Family) -> io::Result<Vec<&'static str>> {
     }
 }
 
+/// Which chains of the kernel's built-in ones end a packet that is for the node itself, unless a rule accepts it. Where the
+/// programs are not there, nobody can say.
+#[must_use]
+pub fn closed_inputs() -> Vec<String> {
+    let is_closed = |family: &Family| {
+        tables(*family).is_ok_and(|tables| tables.contains(&"filter"))
+            && tools(*family).is_ok_and(|tools| tools.save("filter").is_ok_and(|saved| is_input_closed(&saved)))
+    };
+    let closed = Family::ALL.into_iter().filter(is_closed);
+    closed.map(|family| format!("chain INPUT of {}", stem(family))).collect()
+}
+
+fn is_input_closed(saved: &str) -> bool {
+    let last = saved.lines().rfind(|line| line.starts_with("-A INPUT "));
+    saved.lines().any(|line| line.starts_with(":INPUT DROP "))
+        || last.is_some_and(|rule| rule == "-A INPUT -j DROP" || rule.starts_with("-A INPUT -j REJECT"))
+}
+
 fn tools(family: Family) -> Result<Tools, Error> {
     Tools::find(Variant::Legacy, family).ok_or(Error::Missing { program: stem(family) })
 }
@@ -180,6 +198,18 @@ COMMIT
         assert_eq!(words, "2 chains KUBE-* in table nat of ip6tables-legacy, of iptables mode");
         let kept: Vec<_> = table.plan.kept().collect();
         assert!(kept.len() == 1 && kept[0].contains("KUBE-MARK-MASQ") && kept[0].contains("CNI-SETMARK"), "{kept:?}");
+    }
+
+    #[test]
+    fn an_input_is_closed_by_its_policy_or_its_last_rule() {
+        let closed = [
+            ":INPUT DROP [0:0]",
+            ":INPUT ACCEPT [0:0]\n-A INPUT -i lo -j ACCEPT\n-A INPUT -j REJECT --reject-with icmp-port-unreachable\n",
+            ":INPUT ACCEPT [0:0]\n-A INPUT -j DROP\n-A FORWARD -j ACCEPT\n",
+        ];
+        let open =
+            ["", ":INPUT ACCEPT [0:0]", ":INPUT ACCEPT [0:0]\n-A INPUT -s 10.0.0.1/32 -j DROP\n:FORWARD DROP [0:0]\n"];
+        assert!(closed.into_iter().all(is_input_closed) && !open.into_iter().any(is_input_closed));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use portolan_core::{
 };
 
 use super::{
-    Key, Nft, Nftables, Value, layout,
+    Key, Nft, Nftables, Value, closed, layout,
     names::{SetName, TABLE},
     render, trace,
 };
@@ -58,6 +58,15 @@ pub fn is_there(tables: &mut Nftables) -> Result<bool, Error> {
         }
     }
     Ok(false)
+}
+
+/// The chains of other programs in which packets to Services may end: here they are for the node itself, and nothing that our
+/// rules say keeps another chain from dropping them.
+///
+/// # Errors
+/// When the kernel cannot be read.
+pub fn closed_inputs(tables: &mut Nftables) -> Result<Vec<String>, Error> {
+    Ok(closed::closed_inputs(tables.connection())?)
 }
 
 /// Follows a packet through objects and virtual servers.

@@ -14,6 +14,7 @@
 //!                SIGTERM, SIGINT         --> the end; the rules stay
 //! ```
 
+mod closed_inputs;
 mod configuration;
 mod objects;
 mod reload;
@@ -148,7 +149,9 @@ pub fn run(flags: &Flags) -> Result<Exit, DaemonError> {
     let settings = Settings::new(&resolved, &configuration::host_name())?;
     let verbosity = logging::start(settings.logging);
     configuration::log(&resolved, &settings);
-    settings.ipvs.iter().try_for_each(backends::prepare_ipvs)?;
+    if let Some(ipvs) = &settings.ipvs {
+        backends::prepare_ipvs(ipvs, settings.node.scheduler)?;
+    }
     if let (true, Some(manifests)) = (resolved.run.once, &resolved.run.manifests) {
         sysctl::apply(None, configuration::served_by(&settings), Path::new("/"));
         return Ok(crate::commands::once(manifests.as_ref(), settings).map_err(Box::new)?);
@@ -195,6 +198,9 @@ pub fn run(flags: &Flags) -> Result<Exit, DaemonError> {
             reporter.node(NoticeType::Normal, "ModeDefaulted", "StartKubeProxy", configuration::MODE_DEFAULTED);
         }
         configuration::report_unknown_gates(&resolved, &reporter);
+        if settings.ipvs.is_some() {
+            closed_inputs::report(&reporter);
+        }
         let asked = settings.healthz.is_some().then(|| Arc::clone(&health));
         let health_checks = HealthChecks::new(HealthCheckServers::new(&servers, asked));
         let telemetry = Telemetry::new(Arc::clone(&metrics), health, reporter.clone(), health_checks);

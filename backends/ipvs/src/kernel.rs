@@ -24,6 +24,7 @@ use portolan_nftables::{Error as TablesError, Nftables, companion};
 use crate::{
     dialect::Ipvs,
     figures::figures,
+    glance::Glance,
     key::{Key, LINK},
     run::{self, Kind, Run},
     value::Value,
@@ -122,6 +123,15 @@ impl Kernel {
         }
         let of_servers = (!servers.is_empty()).then(|| format!("virtual servers of IPVS ({})", servers.len()));
         Ok(of_servers.into_iter().chain([format!("link {LINK} with its addresses")]).collect())
+    }
+
+    /// What is seen without asking for each virtual server; nothing where it cannot be.
+    fn seen(&mut self) -> Option<Glance> {
+        let link = self.observe_link().ok()?;
+        let mut glance = Glance::of(link.iter().map(|(key, value)| (key, value)));
+        let addresses = glance.addresses.clone();
+        glance.read_servers(|address| addresses.contains(&address) || self.addresses.contains(&address)).ok()?;
+        Some(glance)
     }
 
     fn observe_servers(&mut self) -> Result<Vec<(Key, Value)>, Error> {
@@ -277,6 +287,13 @@ impl Backend for Kernel {
             Moved::Yes => Moved::Yes,
             Moved::No | Moved::Unheard => Moved::Unheard,
         })
+    }
+
+    fn glance<'a>(&mut self, known: impl Iterator<Item = (&'a Key, &'a Value)>) -> Result<Moved, BackendError> {
+        let moved = self.moved()?;
+        // What cannot be seen is looked at whole.
+        let is_as_known = moved != Moved::Yes && self.seen().is_some_and(|seen| seen == Glance::of(known));
+        Ok(if is_as_known { Moved::No } else { moved })
     }
 
     fn drained(&mut self, draining: &[Key]) -> Result<Vec<Key>, BackendError> {

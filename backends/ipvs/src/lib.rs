@@ -10,6 +10,7 @@
 //! | `key`, `value` | the objects, as words |
 //! | `dialect` | how Services become such objects, and what depends on what |
 //! | `kernel`, `run` | observing and writing them |
+//! | `glance` | what of them is seen at each resync |
 //! | `text`, `listed`, `inspect` | as the programs take and list them; what they say to people |
 //! | `figures` | what is counted for this backend alone |
 //! | `probe` | what of all this a node has not |
@@ -17,6 +18,7 @@
 
 mod dialect;
 mod figures;
+mod glance;
 mod inspect;
 mod kernel;
 mod key;

@@ -171,7 +171,8 @@ pub(crate) fn id(vip: &Vip) -> ServerId {
     ServerId::Address { protocol: vip.protocol.number().into(), socket: SocketAddr::new(vip.addr, vip.port) }
 }
 
-fn server(vip: &Vip, Server { scheduling, affinity }: Server) -> VirtualServer {
+/// A virtual server of ours.
+pub(crate) fn server(vip: &Vip, Server { scheduling, affinity }: Server) -> VirtualServer {
     let HashFlags { fallback, port } = scheduling.flags();
     let flag = |is_set, flag| if is_set { flag } else { 0 };
     VirtualServer {

@@ -31,7 +31,11 @@ use portolan_nftables::testing::{policy, port};
 
 type Test = (&'static str, fn());
 
-const TESTS: [Test; 7] = [
+const TESTS: [Test; 8] = [
+    (
+        "a_resync_that_sees_nothing_new_asks_for_no_virtual_server",
+        a_resync_that_sees_nothing_new_asks_for_no_virtual_server,
+    ),
     ("a_restart_writes_nothing", a_restart_writes_nothing),
     ("what_others_break_is_repaired", what_others_break_is_repaired),
     ("virtual_servers_of_others_are_left_alone", virtual_servers_of_others_are_left_alone),
@@ -117,6 +121,29 @@ fn what_others_break_is_repaired() {
         assert_eq!(observed().len(), before.len(), "{program} {arguments}");
         assert_eq!(syncer.resync().expect("synced").operations, 0, "{program} {arguments}");
     }
+}
+
+/// What it does not see is found when everything is read.
+fn a_resync_that_sees_nothing_new_asks_for_no_virtual_server() {
+    let mut syncer = syncer();
+    syncer.sync().expect("synced");
+    let observations = syncer.stats().observations;
+    let resync = |syncer: &mut Syncer<Kernel>| {
+        let written = syncer.resync().expect("synced").operations;
+        (written, syncer.stats().observations - observations)
+    };
+    assert_eq!(resync(&mut syncer), (0, 0));
+    // Neither is of interest.
+    run("ipvsadm", "-A -t 192.168.100.11:8443 -s wlc");
+    run("ipvsadm", "-A -f 77 -s rr");
+    assert_eq!(resync(&mut syncer), (0, 0));
+    run("ipvsadm", "-e -t 10.0.0.1:80 -r 11.0.0.1:8080 -m -w 1 -x 100");
+    assert_eq!(resync(&mut syncer), (0, 0));
+    syncer.look_again();
+    assert_eq!(resync(&mut syncer), (1, 1));
+    run("ipvsadm", "-e -t 10.0.0.1:80 -r 11.0.0.1:8080 -m -w 2");
+    assert_eq!(resync(&mut syncer), (1, 2));
+    assert_eq!(resync(&mut syncer), (0, 2));
 }
 
 fn virtual_servers_of_others_are_left_alone() {

@@ -46,6 +46,21 @@ pub trait Backend: Sized {
     /// When the kernel cannot be asked.
     fn moved(&mut self) -> Result<Moved, BackendError>;
 
+    /// The same at each resync, where a backend that hears of nothing may compare what it can see for little with what is known to
+    /// be there, so that not all of it has to be [observed](Self::observe).
+    ///
+    /// # Errors
+    /// As [`moved`](Self::moved).
+    fn glance<'a>(
+        &mut self,
+        _known: impl Iterator<Item = (&'a Key<Self>, &'a <Self::Dialect as Dialect>::Value)>,
+    ) -> Result<Moved, BackendError>
+    where
+        Self::Dialect: 'a,
+    {
+        self.moved()
+    }
+
     /// Which of these drain no more: nothing is on its way to them. Only where something
     /// [drains](super::Unclaimed::Draining) is there anything to ask.
     ///

@@ -196,7 +196,7 @@ impl<B: Backend> Syncer<B> {
             self.claim(who, objects);
         }
         self.tracker.retry();
-        self.observed &= self.backend.moved()? == Moved::No;
+        self.observed = self.observed && self.backend.glance(self.tracker.all_known())? == Moved::No;
         self.sync()
     }
 

@@ -62,6 +62,11 @@ impl<D: Dialect> Tracker<D> {
         self.entries.get(key)?.present()
     }
 
+    /// Everything that the kernel is known to hold, in no order.
+    pub fn all_known(&self) -> impl Iterator<Item = (&D::Key, &D::Value)> {
+        self.entries.iter().filter_map(|(key, entry)| Some((key, entry.present()?)))
+    }
+
     /// How many objects are wanted in a container.
     pub fn wanted_members(&self, container: &D::Key) -> usize {
         self.members.get(container).map_or(0, |members| members.wanted)

@@ -10,6 +10,10 @@ VM_PACKAGES := gcc make flex bison bc libc6-dev xz-utils debian-archive-keyring 
 KERNEL := $(abspath $(or $(CARGO_TARGET_DIR),target)/vm/linux)
 # Cargo starts test binaries with it.
 IN_VM = CARGO_TARGET_$(shell rustc --print host-tuple | tr a-z- A-Z_)_RUNNER='$(CURDIR)/e2e/vm/run $(KERNEL)'
+# The demo's.
+MODE ?= nftables
+# Before a program that needs IPVS.
+IN_KERNEL = $(if $(filter ipvs,$(MODE)),e2e/vm/run $(KERNEL))
 # Tests that neither `cargo test` nor `--all-targets` takes for one.
 BY_HAND := --test kube_proxy --test endpointslices --test http_parity --test switching_kube_proxy
 # Tests that end with the count of what they tried.
@@ -30,10 +34,11 @@ build: ## The optimised binary, static: target/static/portolan
 	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --release -p portolan --target $(HOST)
 	install -D target/$(HOST)/release/portolan target/static/portolan
 
-demo: ## A small cluster in network namespaces: Services, curl, drift and its repair
-	$(INSTALL) $(LAB_PACKAGES) curl
+demo: $(if $(filter ipvs,$(MODE)),kernel) ## A small cluster in network namespaces: Services, curl, drift and its repair, in MODE=nftables, iptables or ipvs
+	$(INSTALL) $(LAB_PACKAGES) curl iptables $(if $(filter ipvs,$(MODE)),ipvsadm)
 	$(CARGO) build --locked -p portolan -p portolan-e2e --bins
-	target/debug/demo
+	@[ -z "$(IN_KERNEL)" ] || [ -e $(KERNEL) ] || { echo "NOT SHOWN, for there is no kernel for it: ipvs mode."; exit 1; }
+	$(IN_KERNEL) target/debug/demo $(MODE)
 
 test: ## All tests, with real packets; those in a real cluster need Go 1.26
 	$(INSTALL) $(LAB_PACKAGES) $(ORACLE_PACKAGES)

@@ -6,7 +6,7 @@ LAB_PACKAGES := nftables iproute2 util-linux procps
 # What the test oracle is compiled against.
 ORACLE_PACKAGES := libnftnl-dev libmnl-dev pkg-config
 # What the kernel with IPVS is made of, and what is used in it.
-VM_PACKAGES := gcc make flex bison bc libc6-dev xz-utils debian-archive-keyring ipvsadm iptables
+VM_PACKAGES := gcc make flex bison bc libc6-dev xz-utils debian-archive-keyring ipvsadm ipset iptables
 KERNEL := $(abspath $(or $(CARGO_TARGET_DIR),target)/vm/linux)
 # Cargo starts test binaries with it.
 IN_VM = CARGO_TARGET_$(shell rustc --print host-tuple | tr a-z- A-Z_)_RUNNER='$(CURDIR)/e2e/vm/run $(KERNEL)'
@@ -56,7 +56,7 @@ compiled: lint
 	$(CARGO) test --locked --workspace --all-features --no-run
 
 test-vm: kernel ## What needs a kernel with IPVS and SCTP: all scenarios of ipvs mode, and SCTP in all modes
-	$(INSTALL) $(LAB_PACKAGES) iptables ipvsadm
+	$(INSTALL) $(LAB_PACKAGES) iptables ipvsadm ipset
 	$(CARGO) build --locked -p portolan
 	$(IN_VM) $(CARGO) test --locked -p portolan-netlink --test kernel ipvs
 	$(IN_VM) $(CARGO) test --locked -p portolan-ipvs --test kernel
@@ -65,6 +65,7 @@ test-vm: kernel ## What needs a kernel with IPVS and SCTP: all scenarios of ipvs
 	$(IN_VM) $(CARGO) test --locked -p portolan-e2e --test daemon -- "ipvs mode"
 	$(IN_VM) $(CARGO) test --locked -p portolan-e2e --test scenarios -- sctp
 	$(IN_VM) $(CARGO) test --locked -p portolan-e2e --test scenarios -- ipvs/
+	$(IN_VM) $(CARGO) test --locked -p portolan-e2e --test beside -- ipvs/
 
 kernel:
 	$(INSTALL) $(VM_PACKAGES)

@@ -9,7 +9,10 @@
 //!                         101  what leaves the node
 //! ```
 //!
-//! In iptables mode all share the tables nat and filter, and the mark is for everybody.
+//! In iptables mode all share the tables nat and filter, and the mark is for everybody. In ipvs mode packets to a cluster IP pass
+//! INPUT and OUTPUT, where Calico has rules for that ([`calico`]).
+
+mod calico;
 
 use std::{
     fs,
@@ -25,6 +28,7 @@ use portolan_e2e::{
     cast::named,
     daemon::{Rules as _, test},
     harness::{self, Failure},
+    has_kernel_for,
     host::Host,
     objects::{NODE_A, service, tcp_targets},
     probe::{Answer, Outcome},
@@ -42,6 +46,9 @@ fn main() -> ExitCode {
     tests.extend(MODES.map(|mode| {
         test(&format!("{mode}/the mark does not leave the node"), move || the_mark_does_not_leave_the_node(mode))
     }));
+    if has_kernel_for(Mode::Ipvs) {
+        tests.push(test("ipvs/Services work beside Calico's rules", calico::services_work_in_ipvs_mode));
+    }
     harness::run(|| Ok::<_, Failure>(tests), || ())
 }
 
@@ -64,6 +71,14 @@ fn programmed_beside(mode: Mode, others: impl FnOnce(&Host) -> Result<()>) -> Re
     fs::write(manifests.path().join("all.yaml"), format!("{NODE_A}---\n{}", services.concat()))?;
     Portolan::find()?.in_mode(mode).once(manifests.path(), node).expect_exit(0)?;
     Ok((lab, servers))
+}
+
+/// How the programs of a family begin.
+const fn stem(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "iptables",
+        Family::V6 => "ip6tables",
+    }
 }
 
 /// The Service.
@@ -146,12 +161,12 @@ fn the_mark_does_not_leave_the_node(mode: Mode) -> Result<()> {
 fn anothers_mark_masquerades() -> Result<()> {
     let (lab, _servers) = programmed(Mode::Iptables)?;
     let (node, client) = (lab.host("node-a")?, lab.host("outside")?);
-    for (family, program) in [(Family::V4, "iptables"), (Family::V6, "ip6tables")] {
+    for family in Family::ALL {
         let pod = SocketAddr::new(named("pod-a2")?.address(family), 8080);
         let own = |address: IpAddr| node.member().addresses().any(|own| own == address);
         ensure!(answer(client, pod)?.source.ip() == client.member().address(family), "{family}: masqueraded at once");
         let rule = ["-t", "nat", "-A", "PREROUTING", "-p", "tcp", "--dport", "8080", "-j", "KUBE-MARK-MASQ"];
-        node.command(program).args(rule).expect_exit(0)?;
+        node.command(stem(family)).args(rule).expect_exit(0)?;
         let seen = answer(client, pod)?.source.ip();
         ensure!(own(seen), "{family}: {seen} is not masqueraded");
     }

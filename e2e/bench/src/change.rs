@@ -13,10 +13,10 @@ use crate::{
 const ROUNDS: u32 = 500;
 
 /// A change that is measured many times, each time with another Service.
-struct Step {
+pub(crate) struct Step {
     /// What its row is called; `None` for what only makes the next change possible.
-    name: Option<&'static str>,
-    events: Vec<Event>,
+    pub(crate) name: Option<&'static str>,
+    pub(crate) events: Vec<Event>,
 }
 
 impl Step {
@@ -35,18 +35,21 @@ impl Step {
     }
 }
 
-/// The changes that cost the same whatever the size of the cluster.
+/// The changes of a Service that cost the same whatever the size of the cluster.
+pub(crate) fn usual(i: u32) -> anyhow::Result<Vec<Step>> {
+    let shape = Shape::USUAL;
+    Ok(vec![
+        Step::add(Some("add a Service"), i, shape)?,
+        // Of pods 0 and 1 to 1 and 2: the new one takes the number of the one that goes.
+        Step::slice("replace an endpoint", i, shape, 1)?,
+        Step::slice("scale 2 -> 3", i, shape.with_endpoints(3), 1)?,
+        Step::delete(Some("delete a Service"), i),
+    ])
+}
+
+/// Those, in nftables mode.
 pub(crate) fn measure_usual(services: u32) -> anyhow::Result<Report> {
-    let usual = Shape::USUAL;
-    measure(services, usual, "of ClusterIP Services", "<= 100 us p50", |i| {
-        Ok(vec![
-            Step::add(Some("add a Service"), i, usual)?,
-            // Of pods 0 and 1 to 1 and 2: the new one takes the number of the one that goes.
-            Step::slice("replace an endpoint", i, usual, 1)?,
-            Step::slice("scale 2 -> 3", i, usual.with_endpoints(3), 1)?,
-            Step::delete(Some("delete a Service"), i),
-        ])
-    })
+    measure(services, Shape::USUAL, "of ClusterIP Services", "<= 100 us p50", usual)
 }
 
 /// Each NodePort is an element of a verdict map; a new one makes the kernel walk them all.

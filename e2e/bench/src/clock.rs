@@ -37,11 +37,13 @@ pub(crate) fn thread_cpu() -> Duration {
 /// The same, user and system apart: less exact, since the kernel divides it by what its ticks met.
 pub(crate) fn thread_user_and_system() -> anyhow::Result<(Duration, Duration)> {
     let usage = getrusage(UsageWho::RUSAGE_THREAD)?;
-    let duration = |time: TimeVal| {
-        let micros = time.tv_sec().saturating_mul(1_000_000).saturating_add(time.tv_usec());
-        Duration::from_micros(u64::try_from(micros).unwrap_or_default())
-    };
     Ok((duration(usage.user_time()), duration(usage.system_time())))
+}
+
+/// A time of `struct rusage`.
+pub(crate) fn duration(time: TimeVal) -> Duration {
+    let micros = time.tv_sec().saturating_mul(1_000_000).saturating_add(time.tv_usec());
+    Duration::from_micros(u64::try_from(micros).unwrap_or_default())
 }
 
 /// Many measurements of the same thing.

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use portolan_core::object::Backend;
+
 use crate::{
-    clock::{thread_cpu, thread_user_and_system},
+    clock::{Spent, spent, thread_user_and_system},
     cluster::{self, Shape},
     daemon::{Daemon, Event, Parts},
     floor::Floor,
@@ -11,26 +13,28 @@ use crate::{
 };
 
 /// What a start took.
-struct Start {
+pub(crate) struct Start {
     user: Duration,
     system: Duration,
-    cpu: Duration,
-    parts: Parts,
-    operations: u64,
+    pub(crate) spent: Spent,
+    pub(crate) parts: Parts,
+    pub(crate) operations: u64,
     transactions: u64,
 }
 
-fn start(events: Vec<Event>) -> anyhow::Result<Start> {
+/// Starts a daemon and gives it these events.
+pub(crate) fn start<B: Backend>(
+    new: impl FnOnce() -> anyhow::Result<Daemon<B>>,
+    events: Vec<Event>,
+) -> anyhow::Result<Start> {
     let (user, system) = thread_user_and_system()?;
-    let cpu = thread_cpu();
-    let mut daemon = Daemon::start()?;
-    let (report, parts) = daemon.take(events)?;
-    let cpu = thread_cpu().saturating_sub(cpu);
+    let (result, spent) = spent(|| new()?.take(events));
+    let (report, parts) = result?;
     let (user_after, system_after) = thread_user_and_system()?;
     Ok(Start {
         user: user_after.saturating_sub(user),
         system: system_after.saturating_sub(system),
-        cpu,
+        spent,
         parts,
         operations: report.operations,
         transactions: report.batches,
@@ -41,34 +45,24 @@ fn start(events: Vec<Event>) -> anyhow::Result<Start> {
 pub(crate) fn measure(services: u32, target: &str) -> anyhow::Result<Report> {
     let objects = cluster::objects(services, Shape::USUAL)?;
     let again = objects.iter().cloned().map(Event::applied).collect();
-    let cold = start(objects.into_iter().map(Event::applied).collect())?;
-    let adopted = start(again)?;
+    let cold = start(Daemon::start, objects.into_iter().map(Event::applied).collect())?;
+    let adopted = start(Daemon::start, again)?;
     anyhow::ensure!(adopted.operations == 0, "the second start wrote {} objects", adopted.operations);
 
     let elements = u32::try_from(cold.operations)?;
     let floor = Floor::new(elements)?.load_in_parts(elements, u32::try_from(cold.transactions)?)?;
 
-    let Parts { ingest, render, observe, plan, apply } = cold.parts;
     let cold_row = Row {
         figure: format!("cold start, {} Services x 2, from decoded objects (CPU)", count(services)),
-        measured: format!("{} ({} user, {} sys)", short(cold.cpu), short(cold.user), short(cold.system)),
+        measured: format!("{} ({} user, {} sys)", short(cold.spent.cpu), short(cold.user), short(cold.system)),
         target: target.to_owned(),
         floor: format!("{} raw load", short(floor)),
-        beside: format!(
-            "ingest {}, render {}, observe {}, plan {}, apply {}; {} objects, {} transactions",
-            short(ingest),
-            short(render),
-            short(observe),
-            short(plan),
-            short(apply),
-            cold.operations,
-            cold.transactions
-        ),
+        beside: format!("{}; {} objects, {} transactions", cold.parts, cold.operations, cold.transactions),
     };
     let Parts { ingest, render, observe, plan, .. } = adopted.parts;
     let adopted_row = Row {
         figure: format!("restart over it, {} Services x 2 (CPU)", count(services)),
-        measured: short(adopted.cpu),
+        measured: short(adopted.spent.cpu),
         target: "0 written".to_owned(),
         floor: String::new(),
         beside: format!(
@@ -79,5 +73,5 @@ pub(crate) fn measure(services: u32, target: &str) -> anyhow::Result<Report> {
             short(plan)
         ),
     };
-    Ok(Report { cost: cold.cpu, rows: vec![cold_row, adopted_row] })
+    Ok(Report { cost: cold.spent.cpu, rows: vec![cold_row, adopted_row] })
 }

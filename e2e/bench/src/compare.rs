@@ -5,6 +5,7 @@
 //!      |
 //!   node-a: Portolan, then kube-proxy, then both in another mode ...; the kernel's rules are flushed in between
 //!   node-b: the same with iptables-legacy
+//!   node-c: with both, for ipvs mode
 //! ```
 //!
 //! All proxies read the same configuration, but for what their row of the table says. A change is measured from the answer
@@ -30,6 +31,7 @@ use portolan_e2e::{
 use self::rival::Rival;
 use crate::{
     clock::percentile,
+    dataplane,
     kernel_memory::Group,
     process::Process,
     report::{count, print_load, print_machine, print_table, short},
@@ -58,8 +60,8 @@ struct Figures {
     cpu_a_change: Duration,
     /// In MiB.
     memory: f64,
-    /// What the kernel takes for its rules, in MiB.
-    kernel_memory: f64,
+    /// What the kernel takes for its rules, in MiB, where that is known.
+    kernel_memory: Option<f64>,
 }
 
 /// What is compared: all of it, unless arguments say how many Services there are and what a proxy's name must contain.
@@ -93,8 +95,11 @@ pub(crate) fn run(binary: &Binary, arguments: &[String]) -> Result<()> {
             let node = lab.host(rival.node())?;
             let folder = tempfile::tempdir()?;
             let log = folder.path().join("log");
-            let group = Group::new()?;
-            let mut command = group.wrap(&rival.command(binary, &kubeconfig, folder.path())?);
+            let group = if rival.is_charged() { Some(Group::new()?) } else { None };
+            let mut command = rival.command(binary, &kubeconfig, folder.path())?;
+            if let Some(group) = &group {
+                command = group.wrap(&command);
+            }
             node.enter(|| rival.prepare())??;
             let begin = Instant::now();
             let mut proxy = node.enter(|| Process::start(&mut command, &log))??;
@@ -102,7 +107,10 @@ pub(crate) fn run(binary: &Binary, arguments: &[String]) -> Result<()> {
             moved += rounds;
             proxy.must_live()?;
             drop(proxy);
-            let kernel_memory = node.enter(|| group.of_rules())??;
+            let kernel_memory = node.enter(|| match &group {
+                Some(group) => group.of_rules().map(Some),
+                None => dataplane::flush().map(|()| None),
+            })??;
             let figures = match measured {
                 Ok(figures) => Some(Figures { kernel_memory, ..figures }),
                 // That one of them takes too long is a result, too.
@@ -154,7 +162,7 @@ fn measure(proxy: &mut Process, begin: Instant, api: &mut Api, to_be_moved: Rang
     // The programs of the last change have ended, too: who runs is counted when it has.
     thread::sleep(SETTLING);
     let cpu = proxy.cpu()?.saturating_sub(first_sync);
-    Ok(Figures { first_sync, cpu_a_change: cpu / u32::try_from(changes.len())?, changes, memory, kernel_memory: 0.0 })
+    Ok(Figures { first_sync, cpu_a_change: cpu / u32::try_from(changes.len())?, changes, memory, kernel_memory: None })
 }
 
 /// A line of the table, with ratios to Portolan's figures.
@@ -178,6 +186,8 @@ fn cells(rival: &Rival, size: u32, figures: Option<&Figures>, portolan: Option<&
         figures.changes.len().to_string(),
         time(&|figures| figures.cpu_a_change),
         format!("{:.0} MiB", figures.memory) + &ratio(&|figures| figures.memory),
-        format!("{:.1} MiB", figures.kernel_memory) + &ratio(&|figures| figures.kernel_memory),
+        figures.kernel_memory.map_or_else(String::new, |memory| {
+            format!("{memory:.1} MiB") + &ratio(&|figures| figures.kernel_memory.unwrap_or_default())
+        }),
     ]
 }

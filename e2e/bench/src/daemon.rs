@@ -1,17 +1,19 @@
 //! What the daemon's sync thread does, without the daemon: the same calls in the same order, each part timed.
 
-use std::{os::fd::BorrowedFd, time::Duration};
+use std::{fmt, os::fd::BorrowedFd, time::Duration};
 
 use portolan_core::{
     ingest::{Object, ObjectRef},
     model::Cluster,
     object::{self, ApplyError, Backend, BackendError, Batch, Editor, Moved, SyncReport, Syncer},
 };
+use portolan_ipvs::Kernel;
 use portolan_nftables::Nftables;
 
 use crate::{
     clock::{Spent, spent},
     cluster,
+    report::short,
 };
 
 /// Something that the watch of an API server tells.
@@ -28,9 +30,9 @@ impl Event {
 }
 
 /// A cluster and the kernel that is kept true to it.
-pub(crate) struct Daemon {
+pub(crate) struct Daemon<B: Backend> {
     cluster: Cluster,
-    syncer: Syncer<Timed>,
+    syncer: Syncer<Timed<B>>,
 }
 
 /// What the parts of a sync took on the processor.
@@ -48,10 +50,34 @@ pub(crate) struct Parts {
     pub(crate) apply: Duration,
 }
 
-impl Daemon {
+impl fmt::Display for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ingest, render, observe, plan, apply } = self;
+        let parts = [("ingest", ingest), ("render", render), ("observe", observe), ("plan", plan), ("apply", apply)];
+        for (number, (name, time)) in parts.into_iter().enumerate() {
+            write!(f, "{}{name} {}", if number == 0 { "" } else { ", " }, short(*time))?;
+        }
+        Ok(())
+    }
+}
+
+impl Daemon<Nftables> {
     /// Watches as `portolan run` does.
     pub(crate) fn start() -> anyhow::Result<Self> {
-        let backend = Timed { nftables: Nftables::watching()?, observe: Duration::ZERO, apply: Duration::ZERO };
+        Self::with(Nftables::watching()?)
+    }
+}
+
+impl Daemon<Kernel> {
+    /// The same in ipvs mode.
+    pub(crate) fn in_ipvs_mode() -> anyhow::Result<Self> {
+        Self::with(Kernel::watching()?)
+    }
+}
+
+impl<B: Backend> Daemon<B> {
+    fn with(kernel: B) -> anyhow::Result<Self> {
+        let backend = Timed { kernel, observe: Duration::ZERO, apply: Duration::ZERO };
         Ok(Self { cluster: Cluster::new(cluster::node_config()?), syncer: Syncer::new(backend) })
     }
 
@@ -88,49 +114,53 @@ impl Daemon {
     }
 }
 
-/// nftables with a clock.
-struct Timed {
-    nftables: Nftables,
+/// A backend with a clock.
+struct Timed<B> {
+    kernel: B,
     observe: Duration,
     apply: Duration,
 }
 
-impl Backend for Timed {
-    type Dialect = <Nftables as Backend>::Dialect;
+impl<B: Backend> Backend for Timed<B> {
+    type Dialect = B::Dialect;
 
     fn dialect(&self) -> &Self::Dialect {
-        self.nftables.dialect()
+        self.kernel.dialect()
+    }
+
+    fn begin(&mut self) {
+        self.kernel.begin();
     }
 
     fn observe(&mut self) -> Result<Vec<object::Object<Self>>, BackendError> {
-        let (result, spent) = spent(|| self.nftables.observe());
+        let (result, spent) = spent(|| self.kernel.observe());
         self.observe += spent.cpu;
         result
     }
 
     fn apply(&mut self, batch: &Batch<Self::Dialect>) -> Result<(), ApplyError> {
-        let (result, spent) = spent(|| self.nftables.apply(batch));
+        let (result, spent) = spent(|| self.kernel.apply(batch));
         self.apply += spent.cpu;
         result
     }
 
     fn apply_beside(&mut self, batch: &Batch<Self::Dialect>) -> Result<(), ApplyError> {
-        self.nftables.apply_beside(batch)
+        self.kernel.apply_beside(batch)
     }
 
     fn editor(&mut self) -> Option<Editor> {
-        self.nftables.editor()
+        self.kernel.editor()
     }
 
     fn moved(&mut self) -> Result<Moved, BackendError> {
-        self.nftables.moved()
+        self.kernel.moved()
     }
 
     fn batch_bytes(&self) -> usize {
-        self.nftables.batch_bytes()
+        self.kernel.batch_bytes()
     }
 
     fn wakers(&self) -> Vec<BorrowedFd<'_>> {
-        self.nftables.wakers()
+        self.kernel.wakers()
     }
 }

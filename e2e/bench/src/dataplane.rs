@@ -1,5 +1,5 @@
-//! The dataplanes that are measured: nftables mode, and iptables mode with either kind of iptables. How a proxy is made to use
-//! one of them, and how rules of all of them are removed.
+//! The dataplanes that are measured: nftables mode, iptables mode with either kind of iptables, and ipvs mode. How a proxy is made
+//! to use one of them, and how what all of them have in the kernel is removed.
 
 use std::{
     fmt, fs,
@@ -10,7 +10,10 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use portolan_e2e::{Mode, has_kernel_for};
 use portolan_iptables::Variant;
+
+use crate::ipvs;
 
 /// By which a kubelet tells others which kind of iptables it uses: a chain of table mangle.
 const SIGN: &str = "KUBE-IPTABLES-HINT";
@@ -25,10 +28,12 @@ const RUN_BY_KUBE_PROXY: [&str; 3] = ["", "-restore", "-save"];
 pub(crate) enum Dataplane {
     Nftables,
     Iptables(Variant),
+    /// With iptables-nft, which kube-proxy uses beside.
+    Ipvs,
 }
 
-pub(crate) const ALL: [Dataplane; 3] =
-    [Dataplane::Nftables, Dataplane::Iptables(Variant::Nft), Dataplane::Iptables(Variant::Legacy)];
+pub(crate) const ALL: [Dataplane; 4] =
+    [Dataplane::Nftables, Dataplane::Iptables(Variant::Nft), Dataplane::Iptables(Variant::Legacy), Dataplane::Ipvs];
 
 impl Dataplane {
     /// `mode` of the configuration.
@@ -36,12 +41,27 @@ impl Dataplane {
         match self {
             Self::Nftables => "nftables",
             Self::Iptables(_) => "iptables",
+            Self::Ipvs => "ipvs",
+        }
+    }
+
+    /// Whether the kernel has what it takes.
+    pub(crate) fn has_kernel(self) -> bool {
+        self != Self::Ipvs || has_kernel_for(Mode::Ipvs)
+    }
+
+    /// The kind of iptables that is used.
+    const fn variant(self) -> Option<Variant> {
+        match self {
+            Self::Nftables => None,
+            Self::Iptables(variant) => Some(variant),
+            Self::Ipvs => Some(Variant::Nft),
         }
     }
 
     /// Leaves the sign of a kubelet in the caller's network namespace, by which Portolan and others choose a kind of iptables.
     pub(crate) fn sign(self) -> anyhow::Result<()> {
-        let Self::Iptables(variant) = self else { return Ok(()) };
+        let Some(variant) = self.variant() else { return Ok(()) };
         for program in [format!("iptables-{variant}"), format!("ip6tables-{variant}")] {
             let made = Command::new(&program).args(["--wait", "--table=mangle", "--new-chain", SIGN]).status();
             let made = made.with_context(|| program.clone())?;
@@ -55,7 +75,7 @@ impl Dataplane {
     pub(crate) fn programs(self, folder: &Path) -> anyhow::Result<PathBuf> {
         let programs = folder.join("programs");
         fs::create_dir(&programs)?;
-        if let Self::Iptables(variant) = self {
+        if let Some(variant) = self.variant() {
             for family in ["iptables", "ip6tables"] {
                 for what in RUN_BY_KUBE_PROXY {
                     let program = format!("{PROGRAMS}/{family}-{variant}{what}");
@@ -73,12 +93,16 @@ impl fmt::Display for Dataplane {
         match self {
             Self::Nftables => f.write_str("nftables"),
             Self::Iptables(variant) => write!(f, "iptables-{variant}"),
+            Self::Ipvs => f.write_str("ipvs"),
         }
     }
 }
 
-/// Removes all rules and chains of the caller's network namespace.
+/// Removes all rules and chains of the caller's network namespace, and what ipvs mode has.
 pub(crate) fn flush() -> anyhow::Result<()> {
+    if has_kernel_for(Mode::Ipvs) {
+        ipvs::flush()?;
+    }
     let flushed = Command::new("nft").args(["flush", "ruleset"]).status().context("nft")?;
     ensure!(flushed.success(), "nft flush ruleset: {flushed}");
     for (names, program) in

@@ -24,8 +24,8 @@ use crate::{
 /// Changes that are measured, each of another Service.
 const ROUNDS: u32 = 500;
 
-/// The same in iptables mode, where one takes longer.
-const ROUNDS_OF_IPTABLES: u32 = 100;
+/// The same in iptables mode, where one takes longer, and in ipvs mode.
+const ROUNDS_OF_OTHERS: u32 = 100;
 
 /// After a change the agent hears of its own commit.
 const BETWEEN: Duration = Duration::from_millis(5);
@@ -99,9 +99,8 @@ pub(crate) fn measure_change(services: u32) -> anyhow::Result<Report> {
     Ok(Report::of(vec![one_change(&following, services)?]))
 }
 
-/// The first sync, a restart and changes with one kind of iptables, in a cluster of this size.
-pub(crate) fn measure_iptables(services: u32, variant: Variant) -> anyhow::Result<Report> {
-    let dataplane = Dataplane::Iptables(variant);
+/// The first sync, a restart and changes in iptables mode or ipvs mode, in a cluster of this size.
+pub(crate) fn measure_mode(services: u32, dataplane: Dataplane) -> anyhow::Result<Report> {
     site::make()?;
     dataplane.sign()?;
     let api = ApiServer::start(services)?;
@@ -111,7 +110,7 @@ pub(crate) fn measure_iptables(services: u32, variant: Variant) -> anyhow::Resul
     let written = agent.metric("portolan_kernel_operations_total")?;
     ensure!(written == 0.0, "the second start wrote {written} objects");
 
-    let changes = Following { api, agent }.changes(ROUNDS_OF_IPTABLES)?;
+    let changes = Following { api, agent }.changes(ROUNDS_OF_OTHERS)?;
     let row = |what: &str, measured: String, target: &str, beside: String| Row {
         figure: format!("{dataplane}, {} Services x 2: {what}", count(services)),
         measured,
@@ -120,12 +119,14 @@ pub(crate) fn measure_iptables(services: u32, variant: Variant) -> anyhow::Resul
         beside,
     };
     // A change exchanges the whole table in iptables-legacy, so nothing is promised.
-    let (of_first, of_cpu, of_event) = match variant {
-        Variant::Nft => ("<= 3 s", "<= 20 ms", "<= 60 ms p50"),
-        Variant::Legacy => ("<= 2 s", "", ""),
+    let (of_first, of_cpu, of_event) = match dataplane {
+        Dataplane::Iptables(Variant::Nft) => ("<= 3 s", "<= 20 ms", "<= 60 ms p50"),
+        Dataplane::Iptables(Variant::Legacy) => ("<= 2 s", "", ""),
+        Dataplane::Ipvs | Dataplane::Nftables => ("", "", ""),
     };
+    let of_restart = if dataplane == Dataplane::Ipvs { "0 written" } else { "<= 1.5 s, 0 written" };
     let wall = |start: &Start| format!("{} on the wall, with the lists", short(start.wall));
-    let replaced = format!("{ROUNDS_OF_IPTABLES} changes, both endpoints replaced");
+    let replaced = format!("{ROUNDS_OF_OTHERS} changes, both endpoints replaced");
     Ok(Report::of(vec![
         row("first sync (CPU)", short(first.cpu), of_first, wall(&first)),
         row("a change (CPU)", short(changes.cpu), of_cpu, replaced),
@@ -133,7 +134,7 @@ pub(crate) fn measure_iptables(services: u32, variant: Variant) -> anyhow::Resul
             floor: format!("{} a connection", short(changes.connecting)),
             ..row("event -> packet", changes.percentiles(), of_event, "as the changes before".to_owned())
         },
-        row("restart (CPU)", short(again.cpu), "<= 1.5 s, 0 written", format!("0 written; {}", wall(&again))),
+        row("restart (CPU)", short(again.cpu), of_restart, format!("0 written; {}", wall(&again))),
     ]))
 }
 

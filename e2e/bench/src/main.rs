@@ -11,6 +11,8 @@
 //! (the kernel keeps one list of listeners for all of them: net/netlink/af_netlink.c, `netlink_has_listeners`). Where
 //! the floor is the same watched and not watched, somebody else on the machine listens.
 //!
+//! `portolan-bench tables "ipvs mode"` makes the tables of this title alone.
+//!
 //! `portolan-bench compare` is another program: Portolan beside the real kube-proxy ([`compare`]). `portolan-bench compare 1000
 //! iptables-legacy` measures those rows alone.
 //!
@@ -30,6 +32,7 @@ mod daemon;
 mod dataplane;
 mod floor;
 mod following;
+mod ipvs;
 mod kernel_memory;
 mod many;
 mod process;
@@ -46,10 +49,8 @@ use nix::sched::{CloneFlags, unshare};
 use portolan_e2e::{controlplane::Binary, inside};
 use portolan_iptables::Variant;
 
+use crate::dataplane::Dataplane;
 use crate::report::{Report, Row, print_load, print_machine, print_rows};
-
-/// How often a cold start is measured.
-const COLD_STARTS: usize = 3;
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<_> = env::args().skip(1).collect();
@@ -60,9 +61,16 @@ fn main() -> anyhow::Result<()> {
         inside::enter()?;
         return compare::run(&binary, arguments);
     }
-    if arguments.is_empty() {
-        inside::enter()?;
-        return measure_all();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => {
+            inside::enter()?;
+            return measure_all("");
+        }
+        ["tables", part] => {
+            inside::enter()?;
+            return measure_all(part);
+        }
+        _ => {}
     }
     // Whoever calls, nothing happens in the caller's namespace.
     unshare(CloneFlags::CLONE_NEWNET)?;
@@ -78,8 +86,10 @@ fn main() -> anyhow::Result<()> {
         Some("kernel-memory") => agent::measure_kernel_memory(size()?, arguments.get(2).map_or("", String::as_str))?,
         Some("api-server") => following::measure(size()?)?,
         Some("api-server-change") => following::measure_change(size()?)?,
-        Some("iptables-nft") => following::measure_iptables(size()?, Variant::Nft)?,
-        Some("iptables-legacy") => following::measure_iptables(size()?, Variant::Legacy)?,
+        Some("iptables-nft") => following::measure_mode(size()?, Dataplane::Iptables(Variant::Nft))?,
+        Some("iptables-legacy") => following::measure_mode(size()?, Dataplane::Iptables(Variant::Legacy))?,
+        Some("ipvs-daemon") => following::measure_mode(size()?, Dataplane::Ipvs)?,
+        Some("ipvs") => ipvs::measure(size()?)?,
         Some("churn") => churn::measure(size()?)?,
         _ => bail!("no measurement of this name; without arguments all are made"),
     };
@@ -87,64 +97,114 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Measures all of it, and prints it as docs/performance.md has it.
-fn measure_all() -> anyhow::Result<()> {
+/// A table of docs/performance.md.
+struct Section {
+    title: &'static str,
+    dataplane: Dataplane,
+    /// Each a process, with these arguments.
+    measurements: &'static [&'static [&'static str]],
+    /// How often each is made; the median by cost is shown.
+    runs: usize,
+}
+
+const SECTIONS: [Section; 9] = [
+    Section {
+        title: "Cold start of the engine",
+        dataplane: Dataplane::Nftables,
+        measurements: &[&["cold", "10000", "<= 0.2 s"], &["cold", "100000", "<= 2 s"]],
+        runs: 3,
+    },
+    Section {
+        title: "A change",
+        dataplane: Dataplane::Nftables,
+        measurements: &[
+            &["usual", "1000"],
+            &["usual", "10000"],
+            &["usual", "100000"],
+            &["node-ports", "1000"],
+            &["node-ports", "10000"],
+            &["large", "1000"],
+            &["large", "10000"],
+        ],
+        runs: 1,
+    },
+    Section {
+        title: "One endpoint of a large Service",
+        dataplane: Dataplane::Nftables,
+        measurements: &[&["many", "1000", "<= 1 ms"], &["many", "10000", "<= 5 ms"]],
+        runs: 1,
+    },
+    Section { title: "A new connection", dataplane: Dataplane::Nftables, measurements: &[&["connections"]], runs: 1 },
+    Section {
+        title: "Kernel memory",
+        dataplane: Dataplane::Nftables,
+        measurements: &[
+            &["kernel-memory", "0", "<= 1 MiB"],
+            &["kernel-memory", "1000", "<= 3 MiB"],
+            &["kernel-memory", "10000", "<= 8 MiB"],
+        ],
+        runs: 1,
+    },
+    Section {
+        title: "The daemon in nftables mode",
+        dataplane: Dataplane::Nftables,
+        measurements: &[&["agent"], &["api-server-change", "1000"], &["api-server", "30000"], &["churn", "10000"]],
+        runs: 1,
+    },
+    Section {
+        title: "The daemon in iptables mode",
+        dataplane: Dataplane::Iptables(Variant::Nft),
+        measurements: &[
+            &["iptables-nft", "1000"],
+            &["iptables-nft", "10000"],
+            &["iptables-legacy", "1000"],
+            &["iptables-legacy", "10000"],
+        ],
+        runs: 1,
+    },
+    Section {
+        title: "The engine in ipvs mode",
+        dataplane: Dataplane::Ipvs,
+        measurements: &[&["ipvs", "1000"], &["ipvs", "10000"]],
+        runs: 3,
+    },
+    Section {
+        title: "The daemon in ipvs mode",
+        dataplane: Dataplane::Ipvs,
+        measurements: &[&["ipvs-daemon", "1000"], &["ipvs-daemon", "10000"]],
+        runs: 1,
+    },
+];
+
+/// Measures those whose titles have this part, and prints them as docs/performance.md has them.
+fn measure_all(part: &str) -> anyhow::Result<()> {
     print_machine();
-    let mut cold = Vec::new();
-    for (size, target) in [("10000", "<= 0.2 s"), ("100000", "<= 2 s")] {
-        let mut runs = (0..COLD_STARTS).map(|_| run(&["cold", size, target])).collect::<anyhow::Result<Vec<_>>>()?;
-        runs.sort_by_key(|run| run.cost);
-        cold.extend(runs.into_iter().nth(COLD_STARTS / 2).map(|run| run.rows).unwrap_or_default());
+    let mut measured = Vec::new();
+    for section in SECTIONS.iter().filter(|section| section.title.contains(part)) {
+        if section.dataplane.has_kernel() {
+            measured.push((section.title, section.rows()?));
+        } else {
+            eprintln!("NOT MEASURED, for this kernel has no IPVS: {}", section.title);
+        }
     }
-    let sections = [
-        ("Cold start of the engine", cold),
-        (
-            "A change",
-            rows(&[
-                &["usual", "1000"],
-                &["usual", "10000"],
-                &["usual", "100000"],
-                &["node-ports", "1000"],
-                &["node-ports", "10000"],
-                &["large", "1000"],
-                &["large", "10000"],
-            ])?,
-        ),
-        ("One endpoint of a large Service", rows(&[&["many", "1000", "<= 1 ms"], &["many", "10000", "<= 5 ms"]])?),
-        ("A new connection", rows(&[&["connections"]])?),
-        (
-            "Kernel memory",
-            rows(&[
-                &["kernel-memory", "0", "<= 1 MiB"],
-                &["kernel-memory", "1000", "<= 3 MiB"],
-                &["kernel-memory", "10000", "<= 8 MiB"],
-            ])?,
-        ),
-        (
-            "The daemon in nftables mode",
-            rows(&[&["agent"], &["api-server-change", "1000"], &["api-server", "30000"], &["churn", "10000"]])?,
-        ),
-        (
-            "The daemon in iptables mode",
-            rows(&[
-                &["iptables-nft", "1000"],
-                &["iptables-nft", "10000"],
-                &["iptables-legacy", "1000"],
-                &["iptables-legacy", "10000"],
-            ])?,
-        ),
-    ];
     print_load("after");
-    for (title, rows) in sections {
+    for (title, rows) in measured {
         println!("\n## {title}\n");
         print_rows(rows);
     }
     Ok(())
 }
 
-fn rows(measurements: &[&[&str]]) -> anyhow::Result<Vec<Row>> {
-    let runs = measurements.iter().map(|arguments| run(arguments)).collect::<anyhow::Result<Vec<_>>>()?;
-    Ok(runs.into_iter().flat_map(|run| run.rows).collect())
+impl Section {
+    fn rows(&self) -> anyhow::Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        for arguments in self.measurements {
+            let mut runs = (0..self.runs).map(|_| run(arguments)).collect::<anyhow::Result<Vec<_>>>()?;
+            runs.sort_by_key(|run| run.cost);
+            rows.extend(runs.into_iter().nth(self.runs / 2).map(|run| run.rows).unwrap_or_default());
+        }
+        Ok(rows)
+    }
 }
 
 fn run(arguments: &[&str]) -> anyhow::Result<Report> {

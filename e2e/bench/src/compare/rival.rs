@@ -27,7 +27,7 @@ const LEAST: &str = "1ns";
 /// In the order of the table: in each dataplane Portolan comes first, and the others are compared with it.
 pub(super) fn all() -> impl Iterator<Item = Rival> {
     let rivals = [(false, DEFAULT), (true, DEFAULT), (true, LEAST)];
-    dataplane::ALL.into_iter().flat_map(move |dataplane| {
+    dataplane::ALL.into_iter().filter(|dataplane| dataplane.has_kernel()).flat_map(move |dataplane| {
         rivals.map(|(kube_proxy, min_sync_period)| Rival { kube_proxy, dataplane, min_sync_period })
     })
 }
@@ -37,12 +37,19 @@ impl Rival {
         self.kube_proxy
     }
 
+    /// Whether the kernel charges what it takes: not for virtual servers of IPVS.
+    pub(super) fn is_charged(&self) -> bool {
+        self.dataplane != Dataplane::Ipvs
+    }
+
     /// The node on which it runs, one after the other. Who uses iptables-legacy has one for itself: the kernel never takes the
-    /// tables of iptables-legacy away.
-    pub(super) const fn node(&self) -> &'static str {
-        match self.dataplane {
-            Dataplane::Nftables | Dataplane::Iptables(Variant::Nft) => "node-a",
-            Dataplane::Iptables(Variant::Legacy) => "node-b",
+    /// tables of iptables-legacy away. In ipvs mode each has one: IPVS keeps destinations that were removed for two minutes, and
+    /// goes through them all for each one that is added.
+    pub(super) fn node(&self) -> &'static str {
+        match (self.dataplane, self.kube_proxy, self.min_sync_period) {
+            (Dataplane::Nftables | Dataplane::Iptables(Variant::Nft), ..) | (Dataplane::Ipvs, false, _) => "node-a",
+            (Dataplane::Iptables(Variant::Legacy), ..) | (Dataplane::Ipvs, true, DEFAULT) => "node-b",
+            (Dataplane::Ipvs, true, _) => "node-c",
         }
     }
 

@@ -156,10 +156,10 @@ impl From<ChannelError> for DumpError {
 /// Why the ruleset cannot be watched.
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
-    /// The socket could not be made or joined to the group of nf_tables.
-    #[error("cannot subscribe to nf_tables notifications")]
+    /// The socket could not be made or joined to a group.
+    #[error("cannot subscribe to notifications of the kernel")]
     Open(#[source] io::Error),
     /// The socket failed.
-    #[error("cannot read nf_tables notifications")]
+    #[error("cannot read notifications of the kernel")]
     Read(#[source] io::Error),
 }

@@ -46,7 +46,7 @@ fn read_as_everything(bytes: &[u8]) -> usize {
         objects += again(attrs, Expr::parse, Expr::put);
         let _ = Entry::parse(attrs);
         objects += read_as_ipvs(attrs);
-        let _ = (links::parse_link(&message), links::Address::parse(&message, 2));
+        let _ = (links::parse_link(&message), links::Address::parse(&message), links::heard(&message));
         for element in ListedElement::parse_list(attrs).flatten() {
             let ListedElement { key, key_end, data, .. } = element;
             let written = Element { key, key_end, data, comment: element.comment() };

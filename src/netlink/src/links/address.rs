@@ -58,12 +58,12 @@ impl Address {
         }
     }
 
-    /// Reads a message about an address; `None` of other links' and of families that are not IP.
-    pub(crate) fn parse(message: &Message<'_>, index: u32) -> Result<Option<Self>, Malformed> {
+    /// Reads a message about an address, with the number of its link; `None` of families that are not IP.
+    pub(crate) fn parse(message: &Message<'_>) -> Result<Option<(u32, Self)>, Malformed> {
         let fields = Fields::new("address", message.attrs_after(HEADER));
         let header = message.payload.first_chunk::<HEADER>().ok_or(fields.malformed("header"))?;
         let [family, prefix, _, _, a, b, c, d] = *header;
-        if u32::from_ne_bytes([a, b, c, d]) != index || !matches!(family, AF_INET | AF_INET6) {
+        if !matches!(family, AF_INET | AF_INET6) {
             return Ok(None);
         }
         // Of a link between two addresses the other one is IFA_ADDRESS; IPv6 has it alone elsewhere.
@@ -72,6 +72,6 @@ impl Address {
             AF_INET => <[u8; 4]>::try_from(attr.value).ok().map(IpAddr::from),
             _ => <[u8; 16]>::try_from(attr.value).ok().map(IpAddr::from),
         })?;
-        Ok(Some(Self { addr, prefix }))
+        Ok(Some((u32::from_ne_bytes([a, b, c, d]), Self { addr, prefix })))
     }
 }

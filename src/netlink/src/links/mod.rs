@@ -3,6 +3,7 @@
 //! ```text
 //!   add("kube-ipvs0", "dummy")             a link without anything at its other end
 //!   change_addresses(index, [Add, ...])    refusals, each with the number of its change: no transaction
+//!   LinkWatch                              what anybody does to links and addresses
 //! ```
 //!
 //! 10,000 addresses of a dummy link take 2.2 s in User-mode Linux 7.3, all of it the kernel's, and are listed in 9 ms.
@@ -12,11 +13,18 @@
 
 mod address;
 mod error;
+mod watch;
 
 use netlink_sys::protocols::NETLINK_ROUTE;
 use nix::errno::Errno;
 
-pub use self::{address::Address, error::LinkError};
+#[cfg(test)]
+pub(crate) use self::watch::heard;
+pub use self::{
+    address::Address,
+    error::LinkError,
+    watch::{Heard, LinkWatch},
+};
 use crate::{
     attr::{Attrs, Writer},
     channel::{Answers, Channel, ChannelError, Listing, RequestError, Requests},
@@ -152,7 +160,7 @@ impl Links {
             let mut requests = Requests::default();
             requests.add(RTM_GETADDR, 0, Answers::List, &[0; address::HEADER], |_| {});
             let listing = self.channel.read(&mut requests, |_, object| {
-                addresses.extend(Address::parse(&object, index)?);
+                addresses.extend(Address::parse(&object)?.filter(|(of, _)| *of == index).map(|(_, address)| address));
                 Ok(())
             })?;
             if let Listing::Complete = listing {

@@ -2,7 +2,7 @@
 
 use portolan_netlink::{
     Errno, RequestError,
-    links::{Address, AddressChange, LinkError, Links},
+    links::{Address, AddressChange, Heard, LinkError, LinkWatch, Links},
 };
 
 use crate::support::Test;
@@ -13,6 +13,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("addresses_that_are_not_to_be_had_are_refused_one_by_one", addresses_are_refused_one_by_one),
     ("a_kind_of_link_that_there_is_not_is_told", a_kind_of_link_that_there_is_not_is_told),
     ("a_kind_that_is_known_is_found_without_making_a_link", a_kind_that_is_known_is_found_without_making_a_link),
+    ("what_befalls_links_and_addresses_is_heard_of", what_befalls_links_and_addresses_is_heard_of),
 ];
 
 /// The first link of a network namespace is lo.
@@ -85,4 +86,31 @@ fn a_kind_that_is_known_is_found_without_making_a_link() {
     assert!(links.knows_kind("bridge").expect("asked"));
     assert!(!links.knows_kind("no-such-kind").expect("asked"));
     assert_eq!(interfaces(), before);
+}
+
+/// Whoever does it.
+fn what_befalls_links_and_addresses_is_heard_of() {
+    let mut links = Links::open().expect("opened");
+    let mut watch = LinkWatch::open().expect("subscribed");
+    links.add("kube-ipvs0", "bridge").expect("made");
+    let index = links.link("kube-ipvs0").expect("asked").expect("there").index;
+    let six = Address::alone("fd00::1".parse().expect("an address"));
+    links.change_addresses(index, [address(1), six].map(AddressChange::Add)).expect("added");
+    links.change_addresses(index, [AddressChange::Delete(address(1))]).expect("deleted");
+    links.delete(index).expect("deleted");
+    let (mut heard, mut names) = (Vec::new(), Vec::new());
+    let hear = |event: Heard<'_>| match event {
+        Heard::Link(number, name) => names.push((number, name.to_owned())),
+        Heard::LinkGone(number) => heard.push((number, None, false)),
+        Heard::Address(number, address) => heard.push((number, Some(address), true)),
+        Heard::AddressGone(number, address) => heard.push((number, Some(address), false)),
+        Heard::Lost => panic!("there is room"),
+    };
+    watch.drain(hear).expect("the socket is well");
+    assert!(names.contains(&(index, "kube-ipvs0".to_owned())), "{names:?}");
+    for event in
+        [(Some(address(1)), true), (Some(address(1)), false), (Some(six), true), (Some(six), false), (None, false)]
+    {
+        assert!(heard.contains(&(index, event.0, event.1)), "{event:?} of {heard:?}");
+    }
 }

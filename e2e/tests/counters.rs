@@ -203,11 +203,14 @@ fn invalid_packets_are_counted(lab: &Lab, node: &Host, variant: &str) -> Result<
     Ok(())
 }
 
+/// A destination as it is listed: its weight, whether it drains, and its active connections.
+type Destination = (String, u64, bool, u64);
+
 /// A connection goes on to an endpoint that its Service has no more, and then without a Service.
 fn draining_is_listed() -> Result<()> {
     let lab = Lab::new(&Options::default())?;
     let (here, there) = ((named("pod-a2")?, 8080), (named("pod-b1")?, 8080));
-    let _servers = lab.serve(tcp_targets(&[here, there]))?;
+    let _server = lab.listen([Listener { host: "pod-a2", protocol: Tcp, at: "10.244.1.12:8080".parse()? }])?;
     let (node, portolan) = (lab.host("node-a")?, Portolan::find()?.in_mode(Mode::Ipvs));
     let folder = tempfile::tempdir()?;
     let program = |services: &str| -> Result<()> {
@@ -216,7 +219,7 @@ fn draining_is_listed() -> Result<()> {
         Ok(())
     };
     // What is listed of the frontend: its Service, and each destination with its weight and active connections.
-    let listed = || -> Result<(String, Vec<(String, u64, bool, u64)>)> {
+    let listed = || -> Result<(String, Vec<Destination>)> {
         let text = portolan.on(node).args(["list", "--output", "json"]).expect_exit(0)?;
         let rows: Vec<Value> = serde_json::from_str(&text)?;
         let [row] = &*rows else { anyhow::bail!("no single frontend: {text}") };
@@ -237,17 +240,18 @@ fn draining_is_listed() -> Result<()> {
             .iter()
             .map(|(endpoint, weight, draining, active)| ((*endpoint).to_owned(), *weight, *draining, *active));
         let (expected, found) = ((service.to_owned(), told.collect::<Vec<_>>()), listed()?);
-        ensure!(found == expected, "{found:#?}");
+        ensure!(found == expected, "{found:?} instead of {expected:?}");
         Ok(())
     };
     program(&service("web", "10.96.0.1", &[here]))?;
     is("default/web:http", &[("10.244.1.12:8080", 1, false, 0)])?;
     let stream = lab.host("pod-a1")?.open("10.96.0.1:80".parse()?, SILENCE)??;
+    still_echoes(&stream)?;
     is("default/web:http", &[("10.244.1.12:8080", 1, false, 1)])?;
     program(&service("web", "10.96.0.1", &[there]))?;
     is("default/web:http", &[("10.244.1.12:8080", 0, true, 1), ("10.244.2.11:8080", 1, false, 0)])?;
     program("")?;
-    is("", &[("10.244.1.12:8080", 0, true, 1)])?;
+    is("", &[("10.244.1.12:8080", 0, true, 1), ("10.244.2.11:8080", 0, true, 0)])?;
     let table = portolan.on(node).arg("list").expect_exit(0)?;
     let row = ["10.96.0.1:80", "tcp", "rr", "10.244.1.12:8080", "(draining)", "Masq", "0", "1", "0"];
     ensure!(table.lines().any(|line| line.split_whitespace().take(row.len()).eq(row)), "{table}");

@@ -116,11 +116,12 @@ impl Run<'_> {
     /// What of the refusals counts, as refusals of its operations. Where others may have come first, it is no refusal that
     /// something is as it was to become.
     pub(crate) fn refusals(&self, refusals: Vec<portolan_netlink::Refusal>, beside: bool) -> Vec<Refusal> {
-        let is_removal = |op: Option<usize>| matches!(op.and_then(|op| self.ops.get(op)), Some(Op::Remove(..)));
-        let counted = refusals.into_iter().map(|refusal| (refusal.op, cause(refusal.errno)));
-        counted
-            .filter(|(op, cause)| !(beside && is_removal(*op) && *cause == Cause::Missing))
-            .map(|(op, cause)| Refusal { op, cause })
+        let refused = |number: Option<usize>| number.and_then(|number| self.ops.get(number));
+        let is_removal = |number| matches!(refused(number), Some(Op::Remove(..)));
+        refusals
+            .into_iter()
+            .map(|refusal| Refusal { op: refusal.op, cause: cause(refusal.errno, refused(refusal.op)) })
+            .filter(|refusal| !(beside && is_removal(refusal.op) && refusal.cause == Cause::Missing))
             .collect()
     }
 }
@@ -201,12 +202,17 @@ pub(crate) const fn destination(socket: SocketAddr, weight: u32) -> ipvs::Destin
     ipvs::Destination { socket, forwarding: Forwarding::Masquerade, weight, upper: 0, lower: 0 }
 }
 
-/// ESRCH is said of virtual servers, EADDRNOTAVAIL of addresses.
-fn cause(errno: Errno) -> Cause {
-    match errno {
-        Errno::EEXIST => Cause::Exists,
-        Errno::ENOENT | Errno::ESRCH | Errno::EADDRNOTAVAIL => Cause::Missing,
-        errno => Cause::Other(errno.desc().to_owned()),
+/// ESRCH is said of virtual servers that are missing, EADDRNOTAVAIL of addresses. ENOENT is said of destinations, and of a
+/// virtual server's scheduler.
+fn cause(errno: Errno, refused: Option<&Op<Ipvs>>) -> Cause {
+    match (errno, refused) {
+        (Errno::EEXIST, _) => Cause::Exists,
+        (Errno::ENOENT, Some(Op::Add(_, Value::Server(of)) | Op::Replace(_, Value::Server(of), _))) => {
+            let scheduler = of.scheduler();
+            Cause::Other(format!("it has no scheduler {scheduler}, and no module ip_vs_{scheduler} to load (ENOENT)"))
+        }
+        (Errno::ENOENT | Errno::ESRCH | Errno::EADDRNOTAVAIL, _) => Cause::Missing,
+        (errno, _) => Cause::Other(errno.desc().to_owned()),
     }
 }
 
@@ -239,5 +245,29 @@ mod tests {
         assert_eq!(known(&vip, &VirtualServer { engine: Some("sip".to_owned()), ..plain.clone() }), None);
         // Clients whose addresses begin alike are one.
         assert_eq!(known(&vip, &VirtualServer { netmask: 0xffff_ff00, ..plain }), None);
+    }
+    #[test]
+    fn a_scheduler_that_the_kernel_has_not_is_no_missing_object() {
+        let vip = Vip { addr: [10, 96, 0, 10].into(), protocol: Protocol::Tcp, port: 80 };
+        let (key, maglev) = (Key::Server(vip), Value::Server(Scheduler::Maglev.into()));
+        let to = (Key::Destination(vip, ([10, 244, 1, 11], 8080).into()), Value::Destination { weight: 1 });
+        let ops = [
+            Op::Add(key.clone(), maglev.clone()),
+            Op::Add(to.0.clone(), to.1.clone()),
+            Op::Replace(key.clone(), maglev.clone(), Box::new(Value::Strange)),
+            Op::Replace(to.0.clone(), to.1, Box::new(Value::Strange)),
+            Op::Remove(key, maglev),
+        ];
+        let run = Run { kind: Kind::Servers, ops: &ops, first: 0 };
+        let told = |op, errno| {
+            let refusals = run.refusals(vec![portolan_netlink::Refusal { op: Some(op), errno, text: None }], false);
+            refusals.into_iter().next().unwrap().cause
+        };
+        let no_scheduler = "it has no scheduler mh, and no module ip_vs_mh to load (ENOENT)";
+        assert_eq!(told(0, Errno::ENOENT), Cause::Other(no_scheduler.to_owned()));
+        assert_eq!(told(2, Errno::ENOENT), Cause::Other(no_scheduler.to_owned()));
+        for (op, errno) in [(1, Errno::ESRCH), (2, Errno::ESRCH), (3, Errno::ENOENT), (4, Errno::ESRCH)] {
+            assert_eq!(told(op, errno), Cause::Missing, "{op} {errno}");
+        }
     }
 }

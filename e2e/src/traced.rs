@@ -221,6 +221,8 @@ pub fn mismatch(flow: &Flow, mode: Mode, trace: &Trace) -> Option<String> {
             // What one of these modes alone drops is a later packet: conntrack calls it invalid, or another node forged. Rules are
             // asked of the first.
             Expected::Dropped { .. } if mode != Mode::Nftables => &flow.expected,
+            // Nor do rules know what of a client a virtual server's scheduler hashes.
+            Expected::Endpoints { sticky: true, .. } if mode == Mode::Ipvs => &flow.expected,
             expected => expected,
         }
     };

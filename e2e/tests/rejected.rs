@@ -249,7 +249,8 @@ fn of_port(port: &DesiredPort) -> BTreeSet<String> {
     let to = |arrow, endpoint: &Endpoint| format!("{arrow}{}", SocketAddr::new(endpoint.addr, endpoint.port));
     let endpoints = port.endpoints.iter().map(|endpoint| to("->", endpoint));
     let local = port.local_endpoints.iter().map(|endpoint| to("local ->", endpoint));
-    let settings = port.affinity.into_iter().map(|seconds| format!("affinity {seconds} s"));
+    let affinity = port.affinity.map(|seconds| format!("affinity {seconds} s"));
+    let settings = affinity.into_iter().chain(port.scheduling.map(|scheduling| format!("scheduler {scheduling}")));
     let sources = port.sources.iter().map(|source| format!("source {source}"));
     frontends.chain(endpoints).chain(local).chain(settings).chain(sources).collect()
 }

@@ -72,6 +72,7 @@ fn service(name: &str, cluster_ip: [u8; 4], endpoints: &[(&Member, u16)]) -> Por
         endpoints,
         local_endpoints: Vec::new(),
         affinity: None,
+        scheduling: None,
         sources: Vec::new(),
         health_check_node_port: None,
     };

@@ -129,6 +129,7 @@ fn port(
         endpoints,
         local_endpoints,
         affinity,
+        scheduling: None,
         sources: vec![
             address(family, [198, 51, 100, 7]).into(),
             ipnet::IpNet::new(address(family, [10, 0, 0, 0]), 24).unwrap().trunc(),
@@ -241,6 +242,7 @@ fn kube_proxys_services() -> Vec<DesiredPort> {
             endpoints: endpoints.iter().map(endpoint).collect(),
             local_endpoints: Vec::new(),
             affinity: (number == 5).then_some(10_800),
+            scheduling: None,
             sources: vec!["203.0.113.0/25".parse().unwrap()],
             health_check_node_port: None,
         }

@@ -37,7 +37,7 @@ impl Dialect for Ipvs {
     type Key = Key;
     type Value = Value;
 
-    /// The scheduler.
+    /// The scheduler, where a Service has none of its own.
     const RENDER_READS_POLICY: bool = true;
 
     const SEEN_WHOLE: bool = false;
@@ -152,7 +152,9 @@ impl Dialect for Ipvs {
         objects.extend(with_address.map(|frontend| (Key::Address(frontend.vip.addr), Value::Address)));
         for list in [TrafficPolicy::Cluster, TrafficPolicy::Local] {
             let Some(&Frontend { vip, .. }) = Sender::Ipvs.server(port, list) else { continue };
-            let server = Server { scheduling: policy.scheduler.into(), affinity: port.affinity };
+            // Without fallback a destination that drains keeps its share of the hashes, and their clients are refused.
+            let scheduling = port.scheduling.unwrap_or_else(|| policy.scheduler.into()).with_fallback();
+            let server = Server { scheduling, affinity: port.affinity };
             objects.push((Key::Server(vip), Value::Server(server)));
             let destination =
                 |endpoint: &Endpoint| Key::Destination(vip, SocketAddr::new(endpoint.addr, endpoint.port));

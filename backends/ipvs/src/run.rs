@@ -208,7 +208,7 @@ fn cause(errno: Errno, refused: Option<&Op<Ipvs>>) -> Cause {
     match (errno, refused) {
         (Errno::EEXIST, _) => Cause::Exists,
         (Errno::ENOENT, Some(Op::Add(_, Value::Server(of)) | Op::Replace(_, Value::Server(of), _))) => {
-            let scheduler = of.scheduler();
+            let scheduler = of.scheduling.scheduler();
             Cause::Other(format!("it has no scheduler {scheduler}, and no module ip_vs_{scheduler} to load (ENOENT)"))
         }
         (Errno::ENOENT | Errno::ESRCH | Errno::EADDRNOTAVAIL, _) => Cause::Missing,
@@ -249,7 +249,8 @@ mod tests {
     #[test]
     fn a_scheduler_that_the_kernel_has_not_is_no_missing_object() {
         let vip = Vip { addr: [10, 96, 0, 10].into(), protocol: Protocol::Tcp, port: 80 };
-        let (key, maglev) = (Key::Server(vip), Value::Server(Scheduler::Maglev.into()));
+        let (key, maglev) =
+            (Key::Server(vip), Value::Server(Server { scheduling: Scheduler::Maglev.into(), affinity: None }));
         let to = (Key::Destination(vip, ([10, 244, 1, 11], 8080).into()), Value::Destination { weight: 1 });
         let ops = [
             Op::Add(key.clone(), maglev.clone()),

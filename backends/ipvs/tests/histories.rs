@@ -9,7 +9,7 @@ use portolan_core::{
     addr::Family,
     desired::{DesiredPort, NodePolicy, PortChange, PortId, Scheduler},
     model::TrafficPolicy,
-    object::{Dialect as _, Moment, Syncer},
+    object::{Cause, Dialect as _, Moment, Syncer},
     testing::{Faults, Manner, MemoryKernel, Seed, Unit},
 };
 use portolan_ipvs::{Ipvs, Key, Value};
@@ -70,7 +70,10 @@ fn history(manner: Manner, number: u64) {
     let mut wanted: BTreeMap<PortId, PortChange> = BTreeMap::new();
     let mut now = 0;
     for _ in 0..40 {
-        let change = random_change(&mut seed);
+        let mut change = random_change(&mut seed);
+        if let Some(port) = change.desired.as_mut().filter(|_| seed.one_in(3)) {
+            port.scheduling = Some((*seed.pick(&Scheduler::ALL).unwrap()).into());
+        }
         syncer.update(&change);
         wanted.insert(change.id.clone(), change);
         if seed.one_in(10) {
@@ -130,6 +133,58 @@ fn a_service_port_has_one_virtual_server_and_that_is_at_its_cluster_ip() {
     assert_eq!(Vec::from_iter(rendered(&local)), address_alone, "there is no local endpoint");
     local.local_endpoints = local.endpoints.get(1..).unwrap().to_vec();
     assert_eq!(rendered(&local).len(), 3);
+}
+
+#[test]
+fn a_service_has_its_own_scheduler_or_the_nodes() {
+    let scheduled = |scheduling: Option<&str>| {
+        let scheduling = scheduling.map(|text| text.parse().unwrap());
+        let mut objects = Vec::new();
+        let policy = NodePolicy { scheduler: Scheduler::LeastConnection, ..policy() };
+        Ipvs.render(&policy, &DesiredPort { scheduling, ..port(1, Family::V4, 2) }, &mut objects);
+        let servers = objects.into_iter().filter_map(|(_, value)| match value {
+            Value::Server(server) => Some(server.scheduling.to_string()),
+            _ => None,
+        });
+        servers.collect::<Vec<_>>()
+    };
+    assert_eq!(scheduled(None), ["lc"]);
+    assert_eq!(scheduled(Some("sh,sh-port")), ["sh,sh-fallback,sh-port"]);
+}
+
+#[test]
+fn a_service_whose_scheduler_the_kernel_lacks_is_set_aside_alone() {
+    let with = |number, scheduler: Option<Scheduler>| {
+        change(&DesiredPort { scheduling: scheduler.map(Into::into), ..port(number, Family::V4, 2) })
+    };
+    let server = |number| Key::Server(port(number, Family::V4, 2).frontends[0].vip);
+    let manner = Manner { unit: Unit::Operation, tells: false, names: true };
+    let mut syncer = Syncer::new(Kernel::with_faults(manner, Faults::default(), 0));
+    syncer.set_policy(&policy());
+    [with(1, None), with(2, None)].iter().for_each(|change| syncer.update(change));
+    syncer.sync().unwrap();
+
+    syncer
+        .backend_mut()
+        .lack(|value| matches!(value, Value::Server(of) if of.scheduling.scheduler() == Scheduler::Maglev));
+    let (maglev, hashing) = (Some(Scheduler::Maglev), Some(Scheduler::SourceHashing));
+    // The second was served, the third is new.
+    let changed = [with(1, hashing), with(2, maglev), with(4, maglev), with(5, hashing)];
+    changed.iter().for_each(|change| syncer.update(change));
+    let quarantined = syncer.sync().unwrap().quarantined;
+    let told: Vec<_> = quarantined.iter().map(|set_aside| (&set_aside.port, &set_aside.cause)).collect();
+    let cause = Cause::Other("refused by the test".to_owned());
+    assert_eq!(told, [(&changed[1].id, &cause), (&changed[2].id, &cause)]);
+    let held = syncer.backend().objects();
+    let schedulers = [1, 2, 4, 5].map(|number| match held.get(&server(number)) {
+        Some(Value::Server(server)) => server.scheduling.to_string(),
+        other => format!("{other:?}"),
+    });
+    assert_eq!(schedulers, ["sh,sh-fallback", "rr", "None", "sh,sh-fallback"]);
+
+    syncer.backend_mut().accept_all();
+    assert_eq!(syncer.resync().unwrap().quarantined, []);
+    assert_eq!(in_order(syncer.backend().objects()), in_order(&fresh(&policy(), changed.iter())));
 }
 
 #[test]

@@ -31,7 +31,7 @@ use portolan_nftables::testing::{policy, port};
 
 type Test = (&'static str, fn());
 
-const TESTS: [Test; 8] = [
+const TESTS: [Test; 9] = [
     (
         "a_resync_that_sees_nothing_new_asks_for_no_virtual_server",
         a_resync_that_sees_nothing_new_asks_for_no_virtual_server,
@@ -43,6 +43,7 @@ const TESTS: [Test; 8] = [
     ("another_scheduler_changes_virtual_servers_in_their_places", another_scheduler_changes_virtual_servers),
     ("virtual_servers_are_told_as_ipvsadm_lists_them", virtual_servers_are_told_as_ipvsadm_lists_them),
     ("a_trace_ends_where_the_kernel_does", a_trace_ends_where_the_kernel_does),
+    ("a_service_has_a_scheduler_of_its_own", a_service_has_a_scheduler_of_its_own),
 ];
 
 fn main() -> ExitCode {
@@ -242,4 +243,29 @@ fn a_trace_ends_where_the_kernel_does() {
 
 fn vip(address: &str) -> Vip {
     Vip { addr: address.parse().expect("an address"), protocol: Protocol::Tcp, port: 80 }
+}
+
+/// The first of them; the others have the node's.
+fn a_service_has_a_scheduler_of_its_own() {
+    let mut syncer = syncer();
+    syncer.sync().expect("synced");
+    let mut first = changes().swap_remove(0);
+    for (scheduling, shown) in [
+        ("mh,mh-fallback,mh-port", "-s mh -b mh-fallback,mh-port"),
+        ("sh,sh-port", "-s sh -b sh-fallback,sh-port"),
+        ("sh", "-s sh -b sh-fallback"),
+        ("wlc", "-s wlc"),
+    ] {
+        first.desired.as_mut().expect("it is wanted").scheduling = Some(scheduling.parse().expect("a good one"));
+        syncer.update(&first);
+        assert_eq!(syncer.sync().expect("synced").operations, 1, "{scheduling}");
+        let expected = format!("-A -t 10.0.0.1:80 {shown}\n-a -t 10.0.0.1:80 -r 11.0.0.");
+        let servers = run("ipvsadm", "-Sn");
+        assert!(servers.contains(&expected), "{expected}{servers}");
+        assert_eq!(servers.matches(" -s rr\n").count(), changes().len() - 1, "{servers}");
+        assert_eq!(syncer.resync().expect("synced").operations, 0, "{scheduling}");
+        run("ipvsadm", "-E -t 10.0.0.1:80 -s sh -b sh-port");
+        assert_eq!(syncer.resync().expect("synced").operations, 1, "{scheduling}");
+        assert_eq!(run("ipvsadm", "-Sn"), servers);
+    }
 }

@@ -53,6 +53,7 @@ pub fn port(number: u16, family: Family, endpoints: u16) -> DesiredPort {
         endpoints: (0..endpoints).map(endpoint).collect(),
         local_endpoints: Vec::new(),
         affinity: None,
+        scheduling: None,
         sources: Vec::new(),
         health_check_node_port: None,
     }

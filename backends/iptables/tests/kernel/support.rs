@@ -190,6 +190,7 @@ pub(crate) fn service(family: Family, number: u8, endpoints: u8) -> DesiredPort 
         endpoints: (1..=endpoints).map(endpoint).collect(),
         local_endpoints: Vec::new(),
         affinity: None,
+        scheduling: None,
         sources: Vec::new(),
         health_check_node_port: None,
     }

@@ -90,6 +90,7 @@ pub fn decide(
         endpoints: cluster,
         local_endpoints: local,
         affinity: service.affinity,
+        scheduling: service.scheduling,
         sources,
         health_check_node_port: service.health_check_node_port,
     })

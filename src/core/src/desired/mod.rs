@@ -25,7 +25,7 @@ use crate::{
 pub use decide::{Viewpoint, claimed, decide};
 pub use loopback::{LoopbackNodePort, at_loopback};
 pub use node_policy::{BadInterfaceName, InterfaceName, LocalDetector, NodePolicy, NodePortsAt};
-pub use scheduler::{HashFlags, NoSuchScheduler, Scheduler, Scheduling};
+pub use scheduler::{BadScheduling, HashFlags, NoSuchScheduler, Scheduler, Scheduling};
 
 /// One (address, protocol, port) that clients connect to.
 ///
@@ -116,6 +116,8 @@ pub struct DesiredPort {
     pub local_endpoints: Vec<Endpoint>,
     /// For how many seconds a client stays with its endpoint, from its last new connection on; 1 to 86400.
     pub affinity: Option<u32>,
+    /// How virtual servers pick an endpoint, where there are any; `None`: as [`NodePolicy::scheduler`] says.
+    pub scheduling: Option<Scheduling>,
     /// Who may connect to the frontends that are restricted: sorted, none inside another.
     pub sources: Vec<IpNet>,
     /// Where a load balancer asks whether this node has endpoints of the Service.

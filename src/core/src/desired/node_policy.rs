@@ -29,7 +29,7 @@ pub struct NodePolicy {
     pub drop_invalid: bool,
     /// Whether there are so many endpoints that comments which only help people are left out.
     pub is_large: PerFamily<bool>,
-    /// How virtual servers pick an endpoint, where there are any.
+    /// How virtual servers pick an endpoint, where there are any and the Service does not say.
     pub scheduler: Scheduler,
 }
 

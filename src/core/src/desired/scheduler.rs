@@ -124,6 +124,12 @@ impl Scheduling {
         (has_flags || flags == HashFlags::default()).then_some(Self { scheduler, flags })
     }
 
+    /// The same with the flag fallback, if the scheduler has it.
+    #[must_use]
+    pub fn with_fallback(self) -> Self {
+        Self::new(self.scheduler, HashFlags { fallback: true, ..self.flags }).unwrap_or(self)
+    }
+
     /// The scheduler.
     #[must_use]
     pub const fn scheduler(self) -> Scheduler {
@@ -145,6 +151,39 @@ impl Scheduling {
         [(self.flags.fallback, fallback), (self.flags.port, port)]
             .into_iter()
             .filter_map(|(set, name)| set.then_some(name))
+    }
+}
+
+/// Why a text is no [`Scheduling`]: the rule that it breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadScheduling {
+    /// It does not begin with a scheduler.
+    #[error("{}", NoSuchScheduler::RULE)]
+    NoSuchScheduler,
+    /// What follows are not the scheduler's flags.
+    #[error(
+        "has what is no flag of its scheduler: sh has sh-fallback and sh-port, mh has mh-fallback and mh-port, and the others \
+         have none"
+    )]
+    NoSuchFlag,
+}
+
+/// As it is written, with flags in any order.
+impl FromStr for Scheduling {
+    type Err = BadScheduling;
+
+    fn from_str(text: &str) -> Result<Self, BadScheduling> {
+        let mut names = text.split(',');
+        let scheduler = names.next().and_then(|name| name.parse().ok()).ok_or(BadScheduling::NoSuchScheduler)?;
+        let mut flags = HashFlags::default();
+        for name in names {
+            match (scheduler, name) {
+                (Scheduler::SourceHashing, "sh-fallback") | (Scheduler::Maglev, "mh-fallback") => flags.fallback = true,
+                (Scheduler::SourceHashing, "sh-port") | (Scheduler::Maglev, "mh-port") => flags.port = true,
+                _ => return Err(BadScheduling::NoSuchFlag),
+            }
+        }
+        Ok(Self { scheduler, flags })
     }
 }
 
@@ -185,6 +224,25 @@ mod tests {
             assert_eq!(shown(scheduler, HashFlags::default()).unwrap(), scheduler.as_str());
             let has_flags = ["sh", "mh"].contains(&scheduler.as_str());
             assert_eq!(shown(scheduler, all).is_some(), has_flags, "{scheduler}");
+        }
+    }
+
+    #[test]
+    fn a_scheduling_is_read_as_it_is_written() {
+        let read = |text: &str| text.parse::<Scheduling>().map(|scheduling| scheduling.to_string());
+        for good in
+            ["rr", "ovf", "sh", "sh,sh-port", "sh,sh-fallback,sh-port", "mh,mh-fallback", "mh,mh-fallback,mh-port"]
+        {
+            assert_eq!(read(good).as_deref(), Ok(good));
+        }
+        assert_eq!(read("mh,mh-port,mh-fallback,mh-port").as_deref(), Ok("mh,mh-fallback,mh-port"));
+        for bad in ["", "RR", " rr", "rr ", "rr\n", "maglev", "ip_vs_rr", ",sh-port", "sh-port", "sh;sh-port", "ѕh"] {
+            assert_eq!(read(bad), Err(BadScheduling::NoSuchScheduler), "{bad:?}");
+        }
+        for bad in
+            ["sh,", "sh,mh-port", "rr,sh-port", "mh,flag-1", "sh, sh-port", "sh,sh-port,", "wlc,", "sh,sh-port\0"]
+        {
+            assert_eq!(read(bad), Err(BadScheduling::NoSuchFlag), "{bad:?}");
         }
     }
 }

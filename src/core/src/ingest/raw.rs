@@ -132,6 +132,8 @@ pub(super) struct Metadata<L> {
 pub(super) struct Annotations {
     #[serde(rename = "endpoints.kubernetes.io/last-change-trigger-time")]
     pub(super) last_change_trigger_time: Field<SmolStr>,
+    #[serde(rename = "portolan.dev/ipvs-scheduler")]
+    pub(super) ipvs_scheduler: Field<SmolStr>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

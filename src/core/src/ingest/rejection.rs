@@ -4,7 +4,10 @@
 use std::fmt;
 
 use super::reference::ObjectRef;
-use crate::addr::{Family, SpecialAddress};
+use crate::{
+    addr::{Family, SpecialAddress},
+    desired::BadScheduling,
+};
 
 /// A part of an object that is not served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +103,9 @@ pub enum RejectionReason {
     /// Two ports of a Service with one number and protocol.
     #[error("is the number of an earlier port of the same protocol too")]
     SamePort,
+    /// How virtual servers are to pick an endpoint.
+    #[error(transparent)]
+    Scheduling(#[from] BadScheduling),
 }
 
 impl RejectionReason {
@@ -121,6 +127,8 @@ impl RejectionReason {
             Self::SecondOfFamily { .. } => "SecondOfFamily",
             Self::SameName => "SameName",
             Self::SamePort => "SamePort",
+            Self::Scheduling(BadScheduling::NoSuchScheduler) => "NoSuchScheduler",
+            Self::Scheduling(BadScheduling::NoSuchFlag) => "NoSuchSchedulerFlag",
         }
     }
 }

@@ -85,6 +85,7 @@ fn read(
         external_policy,
         internal_policy: settings::internal_policy(spec, report),
         affinity: settings::affinity(spec, report),
+        scheduling: settings::scheduling(metadata, report),
         source_ranges,
         health_check_node_port: settings::health_check_node_port(spec, type_, external_policy, report),
         ports: ports(spec, report, name, names),

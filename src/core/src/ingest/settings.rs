@@ -8,13 +8,15 @@ use ipnet::IpNet;
 
 use super::{
     finding::{Refused, Report},
-    raw::{AffinitySeconds, ServiceSpec, ServiceType, SessionAffinity},
+    raw::{AffinitySeconds, Metadata, ServiceLabels, ServiceSpec, ServiceType, SessionAffinity},
     rejection::{RejectionReason, Unit},
     warning::WarningReason,
 };
 use crate::{
     addr::{Family, PerFamily},
+    desired::Scheduling,
     model::TrafficPolicy,
+    text::excerpt,
 };
 
 /// As [`crate::model::Service`] has them.
@@ -60,6 +62,19 @@ pub(super) fn affinity(spec: &ServiceSpec, report: &mut Report<'_>) -> Option<u3
         report.read(&client_ip.timeout_seconds, format_args!("{path}.clientIP.timeoutSeconds"), Unit::Setting)
     };
     Some(seconds().ok().flatten().unwrap_or(&AFFINITY_SECONDS).0)
+}
+
+/// The scheduler of the Service's virtual servers. In every mode, since the nodes of a cluster need not have the same.
+pub(super) fn scheduling(metadata: &Metadata<ServiceLabels>, report: &mut Report<'_>) -> Option<Scheduling> {
+    let path = format_args!("metadata.annotations");
+    let annotations = report.read(&metadata.annotations, path, Unit::Setting).ok()??;
+    let path = format_args!("{path}[portolan.dev/ipvs-scheduler]");
+    let text = report.read(&annotations.ipvs_scheduler, path, Unit::Setting).ok()??;
+    if text.is_empty() {
+        return None;
+    }
+    let scheduling = text.parse::<Scheduling>();
+    scheduling.map_err(|bad| report.reject(path, excerpt(text), bad.into(), Unit::Setting)).ok()
 }
 
 /// Who may connect to the load-balancer addresses. As in kube-proxy a bad range is left out, and a family without

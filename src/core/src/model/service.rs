@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use crate::{
     addr::{Family, PerFamily},
+    desired::Scheduling,
     name::ServicePortName,
 };
 
@@ -28,6 +29,8 @@ pub struct Service {
     pub internal_policy: TrafficPolicy,
     /// For so many seconds a client stays with its endpoint, 1 to 86400; `None` without affinity.
     pub affinity: Option<u32>,
+    /// How virtual servers pick an endpoint; `None`: as the node is configured.
+    pub scheduling: Option<Scheduling>,
     /// Who may connect to the load-balancer addresses; `None` and an empty family: everybody. Boxed, since few
     /// Services have it. Per family sorted, masked and merged: no two overlap.
     pub source_ranges: Option<Box<PerFamily<Box<[IpNet]>>>>,

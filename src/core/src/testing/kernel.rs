@@ -52,6 +52,7 @@ pub struct MemoryKernel<D: Dialect> {
     edited: bool,
     batch_bytes: usize,
     refuse: BTreeSet<D::Key>,
+    lacks: fn(&D::Value) -> bool,
     batches: usize,
     connections: Connections<D::Key>,
 }
@@ -85,6 +86,7 @@ impl<D: Dialect + Default> MemoryKernel<D> {
             edited: false,
             batch_bytes: 1 << 20,
             refuse: BTreeSet::new(),
+            lacks: |_| false,
             batches: 0,
             connections: Connections { ended: BTreeSet::new(), cut: Vec::new() },
         }
@@ -105,9 +107,15 @@ impl<D: Dialect + Default> MemoryKernel<D> {
         self.refuse.insert(key);
     }
 
+    /// Refuses to give an object such a value from now on, as a kernel does that was built without what it needs.
+    pub fn lack(&mut self, lacks: fn(&D::Value) -> bool) {
+        self.lacks = lacks;
+    }
+
     /// Accepts everything again.
     pub fn accept_all(&mut self) {
         self.refuse.clear();
+        self.lacks = |_| false;
     }
 
     /// What it holds.
@@ -211,7 +219,8 @@ impl<D: Dialect + Default> MemoryKernel<D> {
 
     fn accept(&self, op: &Op<D>) -> Result<(), Cause> {
         let is_refused = matches!(op, Op::Add(key, _) | Op::Remove(key, _) if self.refuse.contains(key));
-        if is_refused { Err(Cause::Other("refused by the test".into())) } else { Ok(()) }
+        let is_lacking = matches!(op, Op::Add(_, value) | Op::Replace(_, value, _) if (self.lacks)(value));
+        if is_refused || is_lacking { Err(Cause::Other("refused by the test".into())) } else { Ok(()) }
     }
 
     fn edit_at_random(&mut self) {

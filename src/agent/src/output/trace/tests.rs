@@ -38,6 +38,7 @@ fn web(endpoints: &[&str], policy: TrafficPolicy) -> DesiredPort {
         endpoints: endpoints.clone().collect(),
         local_endpoints: endpoints.filter(|endpoint| endpoint.addr.to_string() == "10.244.1.11").collect(),
         affinity: None,
+        scheduling: None,
         sources: vec!["198.51.100.0/24".parse().unwrap()],
         health_check_node_port: None,
     }

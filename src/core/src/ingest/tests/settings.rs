@@ -94,6 +94,50 @@ fn a_client_stays_for_as_long_as_it_says_or_three_hours() {
 }
 
 #[test]
+fn a_service_may_choose_a_scheduler() {
+    const PATH: &str = "/metadata/annotations/portolan.dev~1ipvs-scheduler";
+    for (value, scheduling) in
+        [(json!("wlc"), Some("wlc")), (json!("mh,mh-port"), Some("mh,mh-port")), (json!(""), None), (json!(null), None)]
+    {
+        let (service, findings) = service(web_with(PATH, value.clone()));
+        assert_eq!(service.unwrap().scheduling, scheduling.map(|text| text.parse().unwrap()), "{value}");
+        assert_eq!(findings, [""; 0], "{value}");
+    }
+    let others = json!({"a": 5, "portolan.dev/ipvs-scheduler": "nq", "b": "sh"});
+    let (nq, findings) = service(web_with("/metadata/annotations", others));
+    assert_eq!((nq.unwrap().scheduling, findings.len()), (Some("nq".parse().unwrap()), 0));
+}
+
+/// One finding, and the Service is the one that it is without the annotation.
+#[test]
+fn a_scheduler_that_there_is_not_leaves_the_service_as_it_is() {
+    let (plain, _) = service(web_with("/metadata/annotations", json!({})));
+    let of_scheduler = "/metadata/annotations/portolan.dev~1ipvs-scheduler";
+    let long = "sh,".repeat(100_000);
+    for (path, value, told) in [
+        (
+            of_scheduler,
+            json!("maglev"),
+            "[portolan.dev/ipvs-scheduler]` = `maglev` is no scheduler of IPVS: there are rr, ",
+        ),
+        (of_scheduler, json!(" rr"), "[portolan.dev/ipvs-scheduler]` = ` rr` is no scheduler of IPVS"),
+        (of_scheduler, json!("rr\n-C"), "[portolan.dev/ipvs-scheduler]` = `rr\\n-C` is no scheduler"),
+        (of_scheduler, json!("ｓｈ\u{1b}[2J"), "[portolan.dev/ipvs-scheduler]` = `ｓｈ\\u{1b}[2J` is no scheduler"),
+        (of_scheduler, json!("rr,sh-port"), "[portolan.dev/ipvs-scheduler]` = `rr,sh-port` has what is no flag of its"),
+        (of_scheduler, json!(long), "[portolan.dev/ipvs-scheduler]` = `sh,sh,sh,"),
+        (of_scheduler, json!(1), "[portolan.dev/ipvs-scheduler]` = `1` is not text"),
+        ("/metadata/annotations", json!(["rr"]), "` = `[...]` is not an object"),
+    ] {
+        let (service, findings) = service(web_with(path, value));
+        assert_eq!(service, plain, "{told}");
+        let [finding] = &*findings else { panic!("{told}: {findings:?}") };
+        assert!(finding.starts_with(&format!("Service team-a/web: `metadata.annotations{told}")), "{finding}");
+        assert!(finding.ends_with("; the Service is served as if this were not set; correct it"), "{finding}");
+        assert!(finding.len() < 400, "{finding}");
+    }
+}
+
+#[test]
 fn a_balancer_that_needs_a_health_check_port_gets_one_or_a_warning() {
     for (policy, port, read, finding) in [
         ("Cluster", json!(30001), None, ""),

@@ -24,12 +24,15 @@ fn vague() -> impl Strategy<Value = Value> {
         "10.0.0.0/8",
         "fd00::/8",
         "a\n\"",
+        "sh,sh-port",
     ];
     let keys = [
         "metadata",
         "name",
         "namespace",
         "labels",
+        "annotations",
+        "portolan.dev/ipvs-scheduler",
         "kubernetes.io/service-name",
         "spec",
         "status",

@@ -48,6 +48,7 @@ fn port(number: u8, protocol: Protocol, endpoints: &[u8]) -> DesiredPort {
         endpoints: endpoints.iter().map(endpoint).collect(),
         local_endpoints: Vec::new(),
         affinity: None,
+        scheduling: None,
         sources: Vec::new(),
         health_check_node_port: None,
     }

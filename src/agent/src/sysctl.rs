@@ -1,5 +1,5 @@
 //! Kernel settings, as kube-proxy makes them at its start: those of connection tracking, in iptables mode the one that
-//! NodePorts at 127.0.0.1 need, and in ipvs mode those of IPVS. A list of thirteen files, and no other is ever written.
+//! NodePorts at 127.0.0.1 need, and in ipvs mode those of IPVS. A list of fifteen files, and no other is ever written.
 //!
 //! Each is read first and written only where it differs. What cannot be written is a warning: in a container the limit of
 //! the table belongs to the host (0444 in every network namespace but the first), /sys may be read-only, and Services work
@@ -31,6 +31,11 @@ fn max(settings: &ConntrackSettings, processors: u64) -> Option<u64> {
     Some(if scaled > MAX_CAP { MAX_CAP } else { scaled.max(settings.min.into()) })
 }
 
+/// How many connections a place of IPVS' table may have before the kernel makes a larger table, as a power of two. While it does,
+/// it may take a packet for one of the last connection from the same port, and the new one fails; so that is to be rare, and a
+/// place is to be searched fast (docs/design/ipvs.md).
+const CONN_LOAD: u64 = 4;
+
 /// What should be where, in the order in which it is written.
 fn wanted(settings: Option<&ConntrackSettings>, served_by: ServedBy, processors: u64) -> Vec<Wanted> {
     let ServedBy { rules_at_loopback: at_loopback, ipvs, strict_arp } = served_by;
@@ -53,6 +58,9 @@ fn wanted(settings: Option<&ConntrackSettings>, served_by: ServedBy, processors:
         ipvs.then(|| exactly(Setting::VsConntrack, 1)),
         ipvs.then(|| exactly(Setting::VsExpireNodest, 1)),
         ipvs.then(|| exactly(Setting::VsExpireQuiescent, 1)),
+        // kube-proxy sets 0 on kernels before 5.9, which do not have what the tables beside IPVS need.
+        ipvs.then(|| exactly(Setting::VsConnReuse, 1)),
+        ipvs.then(|| at_least(Setting::VsConnLoad, CONN_LOAD)),
         strict_arp.then(|| exactly(Setting::ArpIgnore, 1)),
         strict_arp.then(|| exactly(Setting::ArpAnnounce, 2)),
     ]
@@ -109,6 +117,9 @@ impl fmt::Display for Failure {
 pub fn apply(settings: Option<&ConntrackSettings>, served_by: ServedBy, root: &Path) -> usize {
     let mut failures = Vec::new();
     for wanted in wanted(settings, served_by, processors(root)) {
+        if wanted.setting.is_of_newer_kernels() && !root.join(wanted.setting.path()).exists() {
+            continue;
+        }
         // Places for entries that the limit does not allow are of no use.
         if wanted.setting == Setting::HashSize && !failures.is_empty() {
             continue;
@@ -130,7 +141,7 @@ fn write(wanted: Wanted, root: &Path) -> Result<(), Failure> {
             return Ok(());
         }
         // Without O_CREAT: a file that is not there must not come to be.
-        fs::OpenOptions::new().write(true).open(&path)?.write_all(value.to_string().as_bytes())?;
+        fs::OpenOptions::new().write(true).truncate(true).open(&path)?.write_all(value.to_string().as_bytes())?;
         tracing::info!(file = %path.display(), before = text.trim(), after = value, "changed a kernel setting");
         Ok(())
     });
@@ -156,7 +167,7 @@ mod tests {
 
     const MAX: &str = Setting::Max.path();
     const HASH: &str = Setting::HashSize.path();
-    const ALL: [Setting; 13] = [
+    const ALL: [Setting; 15] = [
         Setting::Max,
         Setting::HashSize,
         Setting::TcpEstablished,
@@ -168,6 +179,8 @@ mod tests {
         Setting::VsConntrack,
         Setting::VsExpireNodest,
         Setting::VsExpireQuiescent,
+        Setting::VsConnReuse,
+        Setting::VsConnLoad,
         Setting::ArpIgnore,
         Setting::ArpAnnounce,
     ];
@@ -183,7 +196,7 @@ mod tests {
             "proc/sys/net/netfilter/nf_conntrack_buckets",
             "proc/sys/net/netfilter/nf_conntrack_tcp_timeout_fin_wait",
         ];
-        let values = [(MAX, "65536"), (HASH, "16384"), (ONLINE, "0-2,5")];
+        let values = [(MAX, "65536"), (HASH, "16384"), (ONLINE, "0-2,5"), (Setting::VsConnLoad.path(), "-4")];
         for path in others.into_iter().chain(ALL.map(Setting::path)).chain([ONLINE]) {
             let value = values.iter().find(|(own, _)| *own == path).map_or("7", |(_, value)| value);
             let path = root.path().join(path);
@@ -313,6 +326,27 @@ mod tests {
         fs::create_dir(machine.path().join(MAX)).unwrap();
         fs::set_permissions(machine.path().join(MAX), fs::Permissions::from_mode(0o500)).unwrap();
         assert_eq!(apply(Some(&DEFAULTS), PLAIN, machine.path()), 1);
+    }
+
+    #[test]
+    fn what_ipvs_needs_is_set_in_its_mode_alone() {
+        let (machine, older) = (machine(), machine());
+        let ipvs = ServedBy { ipvs: true, ..PLAIN };
+        let set = |name: &str, value: u64| (format!("proc/sys/net/ipv4/vs/{name}"), value.to_string());
+        let mut expected = vec![
+            set("conn_lfactor", 4),
+            set("conn_reuse_mode", 1),
+            set("conntrack", 1),
+            set("expire_nodest_conn", 1),
+            set("expire_quiescent_template", 1),
+        ];
+        assert_eq!(changed(machine.path(), &NOTHING, ipvs), expected);
+        fs::write(machine.path().join(Setting::VsConnLoad.path()), "6").unwrap();
+        assert_eq!(changed(machine.path(), &NOTHING, ipvs), [], "a smaller table grows even less often");
+
+        fs::remove_file(older.path().join(Setting::VsConnLoad.path())).unwrap();
+        expected.remove(0);
+        assert_eq!(changed(older.path(), &NOTHING, ipvs), expected);
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub(super) enum Setting {
     VsConntrack,
     VsExpireNodest,
     VsExpireQuiescent,
+    VsConnReuse,
+    VsConnLoad,
     ArpIgnore,
     ArpAnnounce,
 }
@@ -33,9 +35,16 @@ impl Setting {
             Self::VsConntrack => "proc/sys/net/ipv4/vs/conntrack",
             Self::VsExpireNodest => "proc/sys/net/ipv4/vs/expire_nodest_conn",
             Self::VsExpireQuiescent => "proc/sys/net/ipv4/vs/expire_quiescent_template",
+            Self::VsConnReuse => "proc/sys/net/ipv4/vs/conn_reuse_mode",
+            Self::VsConnLoad => "proc/sys/net/ipv4/vs/conn_lfactor",
             Self::ArpIgnore => "proc/sys/net/ipv4/conf/all/arp_ignore",
             Self::ArpAnnounce => "proc/sys/net/ipv4/conf/all/arp_announce",
         }
+    }
+
+    /// Whether kernels without it need it not: the connection table of IPVS had one size before it had this.
+    pub(super) const fn is_of_newer_kernels(self) -> bool {
+        matches!(self, Self::VsConnLoad)
     }
 
     /// What it means that it could not be written, and which option leaves it alone.
@@ -63,6 +72,14 @@ impl Setting {
             }
             Self::VsExpireQuiescent => (
                 "clients with session affinity stay with an endpoint that is to get no more connections",
+                "mode: nftables",
+            ),
+            Self::VsConnReuse => (
+                "a client that uses a port again stays with the endpoint that it had, where it is not 1",
+                "mode: nftables",
+            ),
+            Self::VsConnLoad => (
+                "connections from a port that is used again at once may fail while the table of connections grows",
                 "mode: nftables",
             ),
             Self::ArpIgnore | Self::ArpAnnounce => {

@@ -211,3 +211,30 @@ fn a_tcp_destination_is_retired_and_one_of_udp_removed() {
     assert!(held.contains_key(&Key::Server(vip)) && held.contains_key(&Key::Address(vip.addr)), "{held:#?}");
     assert!(syncer.due().is_some());
 }
+
+/// As long as connections go on at it.
+#[test]
+fn a_destination_drains_for_15_minutes_at_most_and_takes_server_and_address_with_it() {
+    let full = Faults { hold_on: 1, ..Faults::default() };
+    let mut syncer = Syncer::new(Kernel::with_faults(Manner::TRANSACTION, full, 1));
+    syncer.set_policy(&policy());
+    let gone = port(1, Family::V4, 1);
+    let (vip, endpoint) = (gone.frontends[0].vip, gone.endpoints[0]);
+    let destination = Key::Destination(vip, std::net::SocketAddr::new(endpoint.addr, endpoint.port));
+    syncer.update(&change(&gone));
+    syncer.sync().unwrap();
+    syncer.update(&PortChange { desired: None, ..change(&gone) });
+    syncer.sync().unwrap();
+    let at = |seconds| Moment::after(std::time::Duration::from_secs(seconds));
+    for now in [10, 12, 909] {
+        syncer.drain(at(now)).unwrap();
+        let held = syncer.backend().objects();
+        for key in [&destination, &Key::Server(vip), &Key::Address(vip.addr)] {
+            assert!(held.contains_key(key), "{key} after {now} s");
+        }
+    }
+    assert_eq!(syncer.due(), Some(at(910)), "nobody asks any more whether it is empty, since its time is over then");
+    syncer.drain(at(910)).unwrap();
+    assert_eq!(syncer.backend().objects(), &fresh(&policy(), std::iter::empty()));
+    assert_eq!(syncer.due(), None);
+}

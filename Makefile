@@ -55,7 +55,7 @@ compiled: lint
 	$(CARGO) build --locked -p portolan
 	$(CARGO) test --locked --workspace --all-features --no-run
 
-test-vm: kernel ## What needs a kernel with IPVS and SCTP: all scenarios of ipvs mode, and SCTP in all modes
+test-vm: kernel ## What needs a kernel with IPVS and SCTP: ipvs mode, and SCTP in all modes
 	$(INSTALL) $(LAB_PACKAGES) iptables ipvsadm ipset
 	$(CARGO) build --locked -p portolan
 	$(IN_VM) $(CARGO) test --locked -p portolan-netlink --test kernel ipvs
@@ -63,6 +63,7 @@ test-vm: kernel ## What needs a kernel with IPVS and SCTP: all scenarios of ipvs
 	$(IN_VM) $(CARGO) test --locked -p portolan-e2e --test counters -- ipvs
 	$(IN_VM) $(CARGO) test --locked -p portolan-e2e --test daemon -- 'each mode has its own families'
 	$(IN_VM) $(CARGO) test --locked -p portolan-e2e --test daemon -- "ipvs mode"
+	$(IN_VM) $(CARGO) test --locked -p portolan-e2e --test drain
 	$(IN_VM) $(CARGO) test --locked -p portolan-e2e --test scenarios -- sctp
 	$(IN_VM) $(CARGO) test --locked -p portolan-e2e --test scenarios -- ipvs/
 	$(IN_VM) $(CARGO) test --locked -p portolan-e2e --test beside -- ipvs/

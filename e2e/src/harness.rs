@@ -4,7 +4,7 @@ use std::{process::ExitCode, thread};
 
 use libtest_mimic::{Arguments, Completion, Trial};
 
-use crate::inside;
+use crate::{Mode, has_kernel_for, inside};
 
 /// What a test says when it fails.
 pub type Failure = String;
@@ -12,13 +12,26 @@ pub type Failure = String;
 /// One test: its name and what it does.
 pub struct Test {
     name: String,
+    mode: Option<Mode>,
     work: Box<dyn FnOnce() -> Result<(), Failure> + Send>,
 }
 
 impl Test {
     /// A test that runs inside.
     pub fn new(name: impl Into<String>, work: impl FnOnce() -> Result<(), Failure> + Send + 'static) -> Self {
-        Self { name: name.into(), work: Box::new(work) }
+        Self { name: name.into(), mode: None, work: Box::new(work) }
+    }
+
+    /// The same, ignored where the kernel has not what a mode takes.
+    #[must_use]
+    pub fn in_kernel_for(self, mode: Mode) -> Self {
+        Self { mode: Some(mode), ..self }
+    }
+
+    /// Why it cannot be run although the process is inside.
+    fn lacks(&self) -> Option<String> {
+        let mode = self.mode.filter(|mode| !has_kernel_for(*mode))?;
+        Some(format!("this kernel has not what {mode} mode takes"))
     }
 }
 
@@ -36,11 +49,11 @@ pub fn run<E: std::fmt::Display>(tests: impl FnOnce() -> Result<Vec<Test>, E>, e
             return ExitCode::FAILURE;
         }
     };
-    let trials = tests.into_iter().map(|test| match &inside {
-        Ok(()) => Trial::test(test.name, move || (test.work)().map_err(Into::into)),
-        Err(refused) => {
-            let reason = refused.to_string();
-            Trial::ignorable_test(test.name, move || Ok(Completion::ignored_with(reason)))
+    let trials = tests.into_iter().map(|test| {
+        let reason = inside.as_ref().err().map(ToString::to_string).or_else(|| test.lacks());
+        match reason {
+            None => Trial::test(test.name, move || (test.work)().map_err(Into::into)),
+            Some(reason) => Trial::ignorable_test(test.name, move || Ok(Completion::ignored_with(reason))),
         }
     });
     // Tests wait for packets and processes more than they use processors.

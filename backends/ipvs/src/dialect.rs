@@ -27,7 +27,7 @@ use crate::{
 
 /// After so much time a destination that nobody wants any more loses the connections that it still has, as in kube-proxy
 /// (pkg/proxy/ipvs/graceful_termination.go, rsGracefulDeletePeriod).
-const DRAINS: Duration = Duration::from_secs(15 * 60);
+pub(crate) const DRAINS: Duration = Duration::from_secs(15 * 60);
 
 /// The vocabulary of this backend.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
+use nix::net::if_::if_nametoindex;
 use portolan_core::{
     addr::Family,
     desired::{LocalDetector, Vip},
@@ -97,8 +98,17 @@ impl Own {
     /// # Errors
     /// When the kernel cannot be asked.
     pub fn find() -> Result<Self, Error> {
-        Ok(Self { kernel: Kernel::if_there()? })
+        Ok(Self { kernel: Kernel::if_there()?.map_or_else(draining, |kernel| Ok(Some(kernel)))? })
     }
+}
+
+/// A Portolan in another mode lets virtual servers of this one drain, and then only these and the link are left of it.
+fn draining() -> Result<Option<Kernel>, Error> {
+    if if_nametoindex(LINK).is_err() {
+        return Ok(None);
+    }
+    let mut kernel = Kernel::open()?;
+    Ok(kernel.left()?.is_draining().then_some(kernel))
 }
 
 impl Predecessor for Own {

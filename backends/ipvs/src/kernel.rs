@@ -8,7 +8,11 @@
 //! A virtual server carries no name. Ours are those whose address the link has, or had while they were there; no others are ever
 //! read for what is in them, changed or removed.
 
-use std::{collections::BTreeSet, net::IpAddr, os::fd::BorrowedFd};
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    os::fd::{AsFd, BorrowedFd},
+};
 
 use portolan_core::{
     addr::Protocol,
@@ -16,8 +20,10 @@ use portolan_core::{
     object::{ApplyError, Backend, BackendError, Batch, CarriedOut, Editor, Figure, Moved, Op, Refusal, Stats},
 };
 use portolan_netlink::{
+    WatchError,
+    conntrack::ConntrackError,
     ipvs::{self, IpvsError, ListedDestination, ListedServer, ServerId},
-    links::{Address, LinkError, Links},
+    links::{Address, Heard, LinkError, LinkWatch, Links},
 };
 use portolan_nftables::{Error as TablesError, Nftables, companion};
 
@@ -43,6 +49,11 @@ pub struct Kernel {
     pub(crate) link: Option<u32>,
     /// Those of the link, and those of virtual servers that are ours because it had them: it loses an address before they go.
     addresses: BTreeSet<IpAddr>,
+    /// Those of the link, as far as we know.
+    held: BTreeSet<IpAddr>,
+    watch: Option<LinkWatch>,
+    /// Somebody else has changed the link, or its addresses, since these were read.
+    moved: bool,
 }
 
 /// A virtual server of ours, as the kernel has it.
@@ -65,6 +76,12 @@ pub enum Error {
     /// The tables beside.
     #[error(transparent)]
     Tables(#[from] TablesError),
+    /// Notifications.
+    #[error(transparent)]
+    Watch(#[from] WatchError),
+    /// Flows of datagrams.
+    #[error(transparent)]
+    Conntrack(#[from] ConntrackError),
 }
 
 impl Kernel {
@@ -73,7 +90,7 @@ impl Kernel {
     /// # Errors
     /// There is no IPVS in this kernel, no permission (CAP_NET_ADMIN, not in a user namespace), or no nf_tables.
     pub fn open() -> Result<Self, Error> {
-        Self::new(Nftables::open()?)
+        Self::new(Nftables::open()?, None)
     }
 
     /// For commands that only want to know; `None` where nothing of ours is there, so that no module is loaded for the question.
@@ -89,12 +106,21 @@ impl Kernel {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn watching() -> Result<Self, Error> {
-        Self::new(Nftables::watching()?)
+        Self::new(Nftables::watching()?, Some(LinkWatch::open()?))
     }
 
-    fn new(tables: Nftables) -> Result<Self, Error> {
+    fn new(tables: Nftables, watch: Option<LinkWatch>) -> Result<Self, Error> {
         let (ipvs, links) = (ipvs::Ipvs::open()?, Links::open()?);
-        Ok(Self { ipvs, links, tables, link: None, addresses: BTreeSet::new() })
+        Ok(Self {
+            ipvs,
+            links,
+            tables,
+            link: None,
+            addresses: BTreeSet::new(),
+            held: BTreeSet::new(),
+            watch,
+            moved: true,
+        })
     }
 
     /// Sets for how many seconds IPVS knows a connection without packets: an established one of TCP, one after a FIN, one of
@@ -125,6 +151,21 @@ impl Kernel {
         Ok(of_servers.into_iter().chain([format!("link {LINK} with its addresses")]).collect())
     }
 
+    /// Those of these destinations that have no connection.
+    pub(crate) fn without_connections(&mut self, destinations: &[Key]) -> Result<Vec<Key>, Error> {
+        let servers: BTreeSet<Vip> = destinations.iter().filter_map(Key::server).collect();
+        let ids: Vec<_> = servers.iter().map(run::id).collect();
+        let listed = self.ipvs.destinations(&ids)?;
+        let busy: BTreeSet<_> = servers
+            .iter()
+            .zip(listed)
+            .flat_map(|(vip, listed)| listed.into_iter().map(move |listed| (*vip, listed)))
+            .filter(|(_, listed)| listed.active > 0 || listed.inactive > 0)
+            .map(|(vip, listed)| Key::Destination(vip, listed.destination.socket))
+            .collect();
+        Ok(destinations.iter().filter(|key| !busy.contains(key)).cloned().collect())
+    }
+
     /// What is seen without asking for each virtual server; nothing where it cannot be.
     fn seen(&mut self) -> Option<Glance> {
         let link = self.observe_link().ok()?;
@@ -134,8 +175,12 @@ impl Kernel {
         Some(glance)
     }
 
-    fn observe_servers(&mut self) -> Result<Vec<(Key, Value)>, Error> {
+    pub(crate) fn observe_servers(&mut self) -> Result<Vec<(Key, Value)>, Error> {
+        // What was heard of before is in what is read now.
+        self.hear()?;
+        self.moved = false;
         let mut objects = self.observe_link()?;
+        self.held = addresses(&objects).collect();
         for Ours { vip, server, destinations } in self.ours_at(&objects)? {
             objects.push((Key::Server(vip), run::known(&vip, &server.server).map_or(Value::Strange, Value::Server)));
             objects.extend(
@@ -169,11 +214,7 @@ impl Kernel {
 
     /// Those at these addresses of the link, and at those that it had.
     fn ours_at(&mut self, link: &[(Key, Value)]) -> Result<Vec<Ours>, Error> {
-        let of_link = link.iter().filter_map(|(key, _)| match key {
-            Key::Address(address) => Some(*address),
-            _ => None,
-        });
-        let mut addresses: BTreeSet<_> = of_link.collect();
+        let mut addresses: BTreeSet<_> = addresses(link).collect();
         let servers = self.ipvs.servers()?;
         let ours: Vec<_> = servers
             .into_iter()
@@ -185,6 +226,22 @@ impl Kernel {
         self.addresses = addresses;
         let with_destinations = ours.into_iter().zip(self.ipvs.destinations(&ids)?);
         Ok(with_destinations.map(|((vip, server), destinations)| Ours { vip, server, destinations }).collect())
+    }
+
+    /// Hears what befell the link and its addresses. What we did ourselves is as we know it; all else is somebody else's doing.
+    fn hear(&mut self) -> Result<(), Error> {
+        let Self { watch: Some(watch), link, held, moved, .. } = self else { return Ok(()) };
+        let ours = |index, address: Address| *link == Some(index) && address == Address::alone(address.addr);
+        watch.drain(|heard| {
+            *moved |= match heard {
+                Heard::Link(index, name) => (name == LINK) != (*link == Some(index)),
+                Heard::LinkGone(index) => *link == Some(index),
+                Heard::Address(index, address) => ours(index, address) && !held.contains(&address.addr),
+                Heard::AddressGone(index, address) => ours(index, address) && held.contains(&address.addr),
+                Heard::Lost => true,
+            }
+        })?;
+        Ok(())
     }
 
     /// Applies run after run, up to the first of which something is refused.
@@ -223,6 +280,7 @@ impl Kernel {
             let result = match op {
                 Op::Add(..) => self.links.add(LINK, DUMMY),
                 Op::Remove(..) | Op::Rebuild(_) | Op::Replace(..) => {
+                    self.held.clear();
                     self.link.take().map_or(Ok(()), |index| self.links.delete(index))
                 }
             };
@@ -237,6 +295,13 @@ impl Kernel {
 
     fn change_addresses(&mut self, run: &Run<'_>, beside: bool) -> Result<(), ApplyError> {
         let Some(index) = self.link else { return Err(ApplyError::Moved) };
+        for op in run.ops {
+            match op {
+                Op::Add(Key::Address(address), _) => drop(self.held.insert(*address)),
+                Op::Remove(Key::Address(address), _) => drop(self.held.remove(address)),
+                _ => {}
+            }
+        }
         let refusals = self.links.change_addresses(index, run.address_changes()).map_err(|error| match error {
             LinkError::Request(ref request) if request.leaves_doubt() => unknown(error),
             error => failed(error),
@@ -283,10 +348,9 @@ impl Backend for Kernel {
 
     /// Of virtual servers nobody is notified.
     fn moved(&mut self) -> Result<Moved, BackendError> {
-        Ok(match self.tables.moved()? {
-            Moved::Yes => Moved::Yes,
-            Moved::No | Moved::Unheard => Moved::Unheard,
-        })
+        self.hear().map_err(BackendError::new)?;
+        let tables = self.tables.moved()?;
+        Ok(if self.moved || tables == Moved::Yes { Moved::Yes } else { Moved::Unheard })
     }
 
     fn glance<'a>(&mut self, known: impl Iterator<Item = (&'a Key, &'a Value)>) -> Result<Moved, BackendError> {
@@ -297,17 +361,7 @@ impl Backend for Kernel {
     }
 
     fn drained(&mut self, draining: &[Key]) -> Result<Vec<Key>, BackendError> {
-        let servers: BTreeSet<Vip> = draining.iter().filter_map(Key::server).collect();
-        let ids: Vec<_> = servers.iter().map(run::id).collect();
-        let listed = self.ipvs.destinations(&ids).map_err(BackendError::new)?;
-        let busy: BTreeSet<_> = servers
-            .iter()
-            .zip(listed)
-            .flat_map(|(vip, listed)| listed.into_iter().map(move |listed| (*vip, listed)))
-            .filter(|(_, listed)| listed.active > 0 || listed.inactive > 0)
-            .map(|(vip, listed)| Key::Destination(vip, listed.destination.socket))
-            .collect();
-        Ok(draining.iter().filter(|key| !busy.contains(key)).cloned().collect())
+        self.without_connections(draining).map_err(BackendError::new)
     }
 
     fn editor(&mut self) -> Option<Editor> {
@@ -323,7 +377,7 @@ impl Backend for Kernel {
     }
 
     fn wakers(&self) -> Vec<BorrowedFd<'_>> {
-        self.tables.wakers()
+        self.tables.wakers().into_iter().chain(self.watch.iter().map(AsFd::as_fd)).collect()
     }
 }
 
@@ -331,6 +385,14 @@ impl Backend for Kernel {
 #[derive(Debug, thiserror::Error)]
 #[error("another program changed our objects while a change was half done")]
 struct HalfDone;
+
+/// Those among these objects.
+fn addresses(objects: &[(Key, Value)]) -> impl Iterator<Item = IpAddr> {
+    objects.iter().filter_map(|(key, _)| match key {
+        Key::Address(address) => Some(*address),
+        _ => None,
+    })
+}
 
 /// What a virtual server is called here, if it could be ours.
 fn vip(listed: &ListedServer) -> Option<Vip> {
@@ -362,7 +424,7 @@ fn unknown(error: impl std::error::Error + Send + Sync + 'static) -> ApplyError 
 
 impl Key {
     /// The virtual server that it is, or is a destination of.
-    const fn server(&self) -> Option<Vip> {
+    pub(crate) const fn server(&self) -> Option<Vip> {
         match self {
             Self::Server(vip) | Self::Destination(vip, _) => Some(*vip),
             _ => None,

@@ -14,9 +14,10 @@
 //! | `text`, `listed`, `inspect` | as the programs take and list them; what they say to people |
 //! | `figures` | what is counted for this backend alone |
 //! | `probe` | what of all this a node has not |
-//! | `predecessor` | what kube-proxy's ipvs mode leaves |
+//! | `predecessor`, `drain` | what kube-proxy's ipvs mode leaves, and how its connections end |
 
 mod dialect;
+mod drain;
 mod figures;
 mod glance;
 mod inspect;

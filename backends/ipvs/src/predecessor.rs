@@ -4,7 +4,7 @@
 //! The link is also the sign that there is anything at all: to ask about virtual servers or ipsets would have the kernel load
 //! modules for them. So it goes last, and only when all else has gone.
 
-use std::io;
+use std::{io, time::Duration};
 
 use nix::{errno::Errno, net::if_::if_nametoindex};
 use portolan_core::{
@@ -18,6 +18,7 @@ use portolan_netlink::{
 };
 
 use crate::{
+    dialect::DRAINS,
     kernel::{Error as KernelError, Kernel},
     key::LINK,
 };
@@ -70,6 +71,8 @@ enum Error {
 #[derive(Debug)]
 pub struct Leftovers {
     running: Running,
+    /// Where the link is that stays for as long as there are connections to its addresses.
+    draining: Option<Kernel>,
 }
 
 /// A part of it.
@@ -82,12 +85,21 @@ enum Part {
     Link(u32),
 }
 
+/// What becomes of a part.
+enum Outcome {
+    Gone,
+    /// It has connections.
+    Drains,
+    /// Somebody has taken it over while it drained.
+    Taken,
+}
+
 impl Leftovers {
     /// While Portolan runs in another mode only the virtual servers at addresses of the link go, with that: which of the others
     /// are kube-proxy's does not show. Only who asks for a clean node has all removed.
     #[must_use]
     pub fn new(running: Running) -> Self {
-        Self { running }
+        Self { running, draining: None }
     }
 
     /// In the order in which they go.
@@ -104,6 +116,26 @@ impl Leftovers {
         parts.extend((self.running != Running::Own).then_some(Part::Link(link)));
         Ok(parts)
     }
+
+    fn remove_part(&mut self, part: Part) -> Result<Outcome, Error> {
+        match part {
+            Part::VirtualServers(_) => Ipvs::open()?.flush()?,
+            Part::Ipsets(names) => drop(ipsets(ipset::DESTROY, Answers::None, names)?),
+            // With the virtual servers at its addresses, where this process may ask for them.
+            Part::Link(index) => match Kernel::open() {
+                Ok(mut kernel) if self.running == Running::Another => {
+                    let left = kernel.left()?;
+                    if kernel.drain_servers(&left)? > 0 {
+                        self.draining = Some(kernel);
+                        return Ok(Outcome::Drains);
+                    }
+                }
+                Ok(mut kernel) => drop(kernel.remove_servers(false)?),
+                Err(_) => Links::open()?.delete(index)?,
+            },
+        }
+        Ok(Outcome::Gone)
+    }
 }
 
 impl Predecessor for Leftovers {
@@ -112,9 +144,13 @@ impl Predecessor for Leftovers {
         match self.find() {
             Ok(parts) => {
                 for part in parts {
-                    let outcome = if dry_run { Ok(()) } else { part.remove() };
+                    let words = part.words();
+                    let outcome = if dry_run { Ok(Outcome::Gone) } else { self.remove_part(part) };
                     let failed = outcome.is_err();
-                    removal.tried([part.words()], outcome);
+                    match outcome {
+                        Ok(Outcome::Drains) => removal.draining.push(words),
+                        outcome => removal.tried([words], outcome.map(drop)),
+                    }
                     // The link goes after all else, which is not found without it.
                     if failed {
                         break;
@@ -126,34 +162,54 @@ impl Predecessor for Leftovers {
         removal
     }
 
+    fn drain(&mut self, removed_before: Duration) -> Removal {
+        let mut removal = Removal::default();
+        let Some(mut kernel) = self.draining.take() else { return removal };
+        let words = Part::words_of_link();
+        match drain(&mut kernel, removed_before) {
+            Ok(Outcome::Gone) => removal.removed.push(words),
+            Ok(Outcome::Drains) => {
+                removal.draining.push(words);
+                self.draining = Some(kernel);
+            }
+            Ok(Outcome::Taken) => removal.kept.push(format!("{words}: it is in use again")),
+            Err(error) => removal.troubled(format!("{words}: not removed"), error),
+        }
+        removal
+    }
+
     fn is_present(&mut self) -> Result<bool, BackendError> {
         // In ipvs mode the link is ours. A kube-proxy that comes back shows by its chains of iptables.
-        Ok(self.running != Running::Own && if_nametoindex(LINK).is_ok())
+        Ok(self.running != Running::Own && self.draining.is_none() && if_nametoindex(LINK).is_ok())
     }
 }
 
 impl Part {
     fn words(&self) -> String {
-        let what = match self {
-            Self::VirtualServers(count) => format!("{count} virtual servers"),
-            Self::Ipsets(names) => format!("{} ipsets KUBE-*", names.len()),
-            Self::Link(_) => format!("link {LINK}"),
-        };
-        format!("{what}, of kube-proxy's ipvs mode")
+        match self {
+            Self::VirtualServers(count) => format!("{count} virtual servers, of kube-proxy's ipvs mode"),
+            Self::Ipsets(names) => format!("{} ipsets KUBE-*, of kube-proxy's ipvs mode", names.len()),
+            Self::Link(_) => Self::words_of_link(),
+        }
     }
 
-    fn remove(&self) -> Result<(), Error> {
-        match self {
-            Self::VirtualServers(_) => Ipvs::open()?.flush()?,
-            Self::Ipsets(names) => drop(ipsets(ipset::DESTROY, Answers::None, names.clone())?),
-            // With the virtual servers at its addresses, where this process may ask for them.
-            Self::Link(index) => match Kernel::open() {
-                Ok(mut kernel) => drop(kernel.remove_servers(false)?),
-                Err(_) => Links::open()?.delete(*index)?,
-            },
-        }
-        Ok(())
+    fn words_of_link() -> String {
+        format!("link {LINK}, of ipvs mode")
     }
+}
+
+fn drain(kernel: &mut Kernel, removed_before: Duration) -> Result<Outcome, Error> {
+    let left = kernel.left()?;
+    Ok(if left.is_in_use() {
+        Outcome::Taken
+    } else if removed_before >= DRAINS {
+        kernel.remove_servers(false)?;
+        Outcome::Gone
+    } else if kernel.drain_servers(&left)? == 0 {
+        Outcome::Gone
+    } else {
+        Outcome::Drains
+    })
 }
 
 /// linux/netfilter/ipset/ip_set.h

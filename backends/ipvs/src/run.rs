@@ -202,7 +202,7 @@ pub(crate) const fn destination(socket: SocketAddr, weight: u32) -> ipvs::Destin
     ipvs::Destination { socket, forwarding: Forwarding::Masquerade, weight, upper: 0, lower: 0 }
 }
 
-/// ESRCH is said of virtual servers that are missing, EADDRNOTAVAIL of addresses. ENOENT is said of destinations, and of a
+/// ESRCH is said of virtual servers that are missing, EADDRNOTAVAIL of addresses, ENODEV of the link that has them. ENOENT is said of destinations, and of a
 /// virtual server's scheduler.
 fn cause(errno: Errno, refused: Option<&Op<Ipvs>>) -> Cause {
     match (errno, refused) {
@@ -211,7 +211,7 @@ fn cause(errno: Errno, refused: Option<&Op<Ipvs>>) -> Cause {
             let scheduler = of.scheduling.scheduler();
             Cause::Other(format!("it has no scheduler {scheduler}, and no module ip_vs_{scheduler} to load (ENOENT)"))
         }
-        (Errno::ENOENT | Errno::ESRCH | Errno::EADDRNOTAVAIL, _) => Cause::Missing,
+        (Errno::ENOENT | Errno::ESRCH | Errno::EADDRNOTAVAIL | Errno::ENODEV, _) => Cause::Missing,
         (errno, _) => Cause::Other(errno.desc().to_owned()),
     }
 }

@@ -4,7 +4,11 @@
 //!
 //! On a thread of its own: programs of iptables may wait for their lock for seconds, and Services do not.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use portolan_config::Mode;
 use portolan_core::{
@@ -26,6 +30,9 @@ const TRIES: usize = 5;
 
 /// How long after a removal that failed.
 const RETRY: Duration = Duration::from_secs(30);
+
+/// How long after a look at what stays until its connections have ended.
+const DRAIN: Duration = Duration::from_secs(2);
 
 /// Whether somebody looks after it.
 #[derive(Debug)]
@@ -85,18 +92,32 @@ impl Watch {
     fn run(mut self, period: Duration) {
         // What could not be removed, or is kept for others, is no sign of life.
         let mut was_absent = self.remove();
+        let removed = Instant::now();
         let mut is_back = false;
+        let mut look = Instant::now();
         loop {
-            match self.is_present() {
-                Ok(is_there) => {
-                    was_absent |= !is_there;
-                    let was_back = std::mem::replace(&mut is_back, is_there && was_absent);
-                    self.tell(was_back, is_back);
+            let drains = self.drain(removed.elapsed());
+            if Instant::now() >= look {
+                match self.is_present() {
+                    Ok(is_there) => {
+                        was_absent |= !is_there;
+                        let was_back = std::mem::replace(&mut is_back, is_there && was_absent);
+                        self.tell(was_back, is_back);
+                    }
+                    Err(error) => tracing::debug!("kube-proxy's rules cannot be looked for: {}", ErrorChain(&error)),
                 }
-                Err(error) => tracing::debug!("kube-proxy's rules cannot be looked for: {}", ErrorChain(&error)),
+                look = Instant::now() + period;
             }
-            thread::sleep(period);
+            thread::sleep(if drains { period.min(DRAIN) } else { period });
         }
+    }
+
+    /// Removes more of what stays until its connections have ended; whether something is left of it.
+    fn drain(&mut self, removed_before: Duration) -> bool {
+        let mut report = Removal::default();
+        self.left.iter_mut().for_each(|left| report.append(left.drain(removed_before)));
+        tell(&report);
+        !report.draining.is_empty()
     }
 
     fn is_present(&mut self) -> Result<bool, BackendError> {
@@ -126,14 +147,9 @@ impl Watch {
         for attempt in 1..=TRIES {
             let mut report = Removal::default();
             self.left.iter_mut().for_each(|left| report.append(left.remove(false)));
-            for item in &report.removed {
-                tracing::info!("removed {item}, which was left behind");
-            }
-            for kept in &report.kept {
-                tracing::info!("{kept}");
-            }
-            for trouble in &report.trouble {
-                tracing::warn!(attempt, "{}", Told(trouble));
+            tell(&report);
+            for item in &report.draining {
+                tracing::info!("{item}, was left behind; it goes when its connections have ended");
             }
             if report.trouble.is_empty() {
                 return report.kept.is_empty();
@@ -143,5 +159,17 @@ impl Watch {
             }
         }
         false
+    }
+}
+
+fn tell(report: &Removal) {
+    for item in &report.removed {
+        tracing::info!("removed {item}, which was left behind");
+    }
+    for kept in &report.kept {
+        tracing::info!("{kept}");
+    }
+    for trouble in &report.trouble {
+        tracing::warn!("{}", Told(trouble));
     }
 }

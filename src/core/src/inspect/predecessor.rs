@@ -5,7 +5,7 @@
 //! connections to endpoints that are long gone. They are removed once, after our own rules are complete. What has a name of
 //! ours in the mode that runs is no such thing: it is adopted by the first sync, which makes it what is wanted.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use crate::object::BackendError;
 
@@ -13,6 +13,11 @@ use crate::object::BackendError;
 pub trait Predecessor {
     /// Removes what they left, or with `dry_run` nothing. One part that fails is no reason to leave the others.
     fn remove(&mut self, dry_run: bool) -> Removal;
+
+    /// Removes what [`remove`](Self::remove) left for the sake of its connections so long ago, as far as these have ended.
+    fn drain(&mut self, _removed_before: Duration) -> Removal {
+        Removal::default()
+    }
 
     /// Whether a predecessor's rules are there; for looking again and again after they were removed, so it is quick, and sees
     /// what no proxy that runs is without.
@@ -40,6 +45,8 @@ pub struct Removal {
     pub removed: Vec<String>,
     /// What stays for the sake of other programs, and why.
     pub kept: Vec<String>,
+    /// What stays until its connections have ended.
+    pub draining: Vec<String>,
     /// What is still there, and what could not even be looked for.
     pub trouble: Vec<Trouble>,
 }
@@ -74,6 +81,7 @@ impl Removal {
     pub fn append(&mut self, mut more: Self) {
         self.removed.append(&mut more.removed);
         self.kept.append(&mut more.kept);
+        self.draining.append(&mut more.draining);
         self.trouble.append(&mut more.trouble);
     }
 

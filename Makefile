@@ -19,6 +19,9 @@ BY_HAND := --test kube_proxy --test endpointslices --test http_parity --test swi
 # Tests that end with the count of what they tried.
 COUNTED := --test scenarios --test trace --test orders --test properties --test rejected
 
+# Tests that are for each mode, beside the scenarios.
+OF_IPVS := --test repair --test restart --test manifests --test properties
+
 CARGO ?= cargo
 # Named to cargo so that a static C library is meant for the binary alone, and not for the build's own plug-ins.
 HOST = $(shell rustc --print host-tuple)
@@ -55,7 +58,7 @@ compiled: lint
 	$(CARGO) build --locked -p portolan
 	$(CARGO) test --locked --workspace --all-features --no-run
 
-test-vm: kernel ## What needs a kernel with IPVS and SCTP: ipvs mode, and SCTP in all modes
+test-vm: kernel ## What needs a kernel with IPVS and SCTP: all of ipvs mode, and SCTP in all modes
 	$(INSTALL) $(LAB_PACKAGES) iptables ipvsadm ipset
 	$(CARGO) build --locked -p portolan
 	$(IN_VM) $(CARGO) test --locked -p portolan-netlink --test kernel ipvs
@@ -67,6 +70,8 @@ test-vm: kernel ## What needs a kernel with IPVS and SCTP: ipvs mode, and SCTP i
 	$(IN_VM) $(CARGO) test --locked -p portolan-e2e --test scenarios -- sctp
 	$(IN_VM) $(CARGO) test --locked -p portolan-e2e --test scenarios -- ipvs/
 	$(IN_VM) $(CARGO) test --locked -p portolan-e2e --test beside -- ipvs/
+	$(IN_VM) $(CARGO) test --locked -p portolan-e2e $(OF_IPVS) -- ipvs/
+	$(IN_VM) $(CARGO) test --locked -p portolan-e2e --test switching -- "and ipvs"
 
 kernel:
 	$(INSTALL) $(VM_PACKAGES)

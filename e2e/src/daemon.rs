@@ -28,7 +28,7 @@ use nix::{
     },
     unistd::Pid,
 };
-use portolan::backends;
+use portolan::backends::{self, LINK_OF_SERVICES};
 use portolan_core::object::{Backend as _, LiveFrontend};
 use portolan_netlink::Connection;
 use portolan_nftables::{Key, Nftables, Value};
@@ -97,6 +97,18 @@ pub fn lone() -> Result<Host, Error> {
         let failed = |source| Error::Namespace { host: member.name, source };
         Ok(Host::new(member, Arc::new(namespace.map_err(failed)?)))
     })
+}
+
+/// The same for a mode: IPVS takes no endpoint where there is no address.
+///
+/// # Errors
+/// As [`lone`].
+pub fn lone_for(mode: Mode) -> Result<Host, Error> {
+    let node = lone()?;
+    if mode == Mode::Ipvs {
+        node.command("ip").args(["address", "add", "192.168.100.11/24", "dev", "lo"]).expect_exit(0)?;
+    }
+    Ok(node)
 }
 
 /// `portolan run` on a node; killed when this is dropped.
@@ -310,6 +322,9 @@ impl Rules for Host {
         if mode == Mode::Nftables {
             return self.tables();
         }
+        if mode == Mode::Ipvs {
+            return Ok(self.tables()? + &servers(self)?);
+        }
         let mut listed = String::new();
         for program in ["iptables-save", "ip6tables-save"] {
             let saved = self.command(program).expect_exit(0)?;
@@ -331,6 +346,17 @@ impl Rules for Host {
         }
         Ok(())
     }
+}
+
+/// Virtual servers, the link of Services and its addresses, sorted.
+fn servers(host: &Host) -> Result<String, Error> {
+    let servers = host.command("ipvsadm").args(["--save", "--numeric"]).expect_exit(0)?;
+    let addresses = host.command("ip").args(["-oneline", "address"]).expect_exit(0)?;
+    let addresses = addresses.lines().filter_map(|line| line.split_once(": ").map(|(_, rest)| rest));
+    let ours = addresses.filter(|line| line.starts_with(LINK_OF_SERVICES));
+    let mut lines: Vec<_> = servers.lines().chain(ours).collect();
+    lines.sort_unstable();
+    Ok(lines.join("\n"))
 }
 
 /// Has `nft` try the rules, and where there is IPVS the other programs do what is rendered for them, which has no test.

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 
 use portolan_core::{
     inspect::Legible,
-    object::{Backend, BackendError, Dialect, Unclaimed},
+    object::{Backend, BackendError, Dialect, SyncError, Syncer, Unclaimed},
 };
 use portolan_iptables::Xtables;
+use portolan_ipvs::{Key, Value};
 use portolan_nftables::{Nftables, testing};
 
 pub use portolan_iptables::Iptables;
+pub use portolan_ipvs::Ipvs;
 pub use portolan_nftables::Nft;
 
 use crate::Mode;
@@ -95,4 +97,48 @@ impl Dataplane for Iptables {
     fn kernel() -> Result<Xtables, BackendError> {
         Xtables::watching(true).map_err(BackendError::new)
     }
+}
+
+impl Dataplane for Ipvs {
+    const MODE: Mode = Mode::Ipvs;
+    type Kernel = portolan_ipvs::Kernel;
+
+    fn kernel() -> Result<portolan_ipvs::Kernel, BackendError> {
+        portolan_ipvs::Kernel::watching().map_err(BackendError::new)
+    }
+
+    fn in_order(objects: Objects<Self>) -> Objects<Self> {
+        let (mut others, beside) = apart(objects);
+        others.extend(Nft::in_order(beside).into_iter().map(|(key, value)| (Key::Beside(key), Value::Beside(value))));
+        others
+    }
+
+    fn agree(wanted: &Objects<Self>, live: &[(Key, Value)]) -> bool {
+        let (wanted, wanted_beside) = apart(wanted.clone());
+        let (live, live_beside) = apart(live.iter().cloned().collect());
+        wanted == live && Nft::agree(&wanted_beside, &live_beside.into_iter().collect::<Vec<_>>())
+    }
+}
+
+/// What is in the tables beside IPVS, apart from all else.
+fn apart(objects: Objects<Ipvs>) -> (Objects<Ipvs>, Objects<Nft>) {
+    let (mut others, mut beside) = (Objects::<Ipvs>::new(), Objects::<Nft>::new());
+    for object in objects {
+        match object {
+            (Key::Beside(key), Value::Beside(value)) => drop(beside.insert(key, value)),
+            (key, value) => drop(others.insert(key, value)),
+        }
+    }
+    (others, beside)
+}
+
+/// Removes what drains, which has no connections here.
+///
+/// # Errors
+/// When a sync fails.
+pub fn drain<B: Backend>(syncer: &mut Syncer<B>) -> Result<(), SyncError> {
+    while let Some(due) = syncer.due() {
+        syncer.drain(due)?;
+    }
+    Ok(())
 }

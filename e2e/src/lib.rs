@@ -56,3 +56,9 @@ pub const RENDERED_MODES: [Mode; 3] = [Mode::Nftables, Mode::Iptables, Mode::Ipv
 pub fn has_kernel_for(mode: Mode) -> bool {
     mode != Mode::Ipvs || portolan_netlink::ipvs::Ipvs::open().is_ok()
 }
+
+/// The modes for which the kernel has what they take.
+#[must_use]
+pub fn modes() -> Vec<Mode> {
+    RENDERED_MODES.into_iter().filter(|mode| has_kernel_for(*mode)).collect()
+}

@@ -5,19 +5,20 @@ use std::{fs, net::SocketAddr, os::unix::fs::symlink, path::Path, process::ExitC
 use anyhow::Result;
 use portolan_core::addr::Protocol;
 use portolan_e2e::{
-    Lab, MODES, Mode, Options,
+    Lab, Mode, Options,
     cast::named,
-    daemon::{Daemon, Rules as _, lone, test, until},
+    daemon::{Daemon, Rules as _, lone_for, test, until},
     harness::{self, Failure, Test},
     host::Host,
+    modes,
     objects::{NODE_A, service, tcp_targets},
     probe::Outcome,
     product::Portolan,
 };
 
 fn main() -> ExitCode {
-    let tests = MODES.into_iter().flat_map(of_mode).collect();
-    harness::run(|| Ok::<_, Failure>(tests), || ())
+    let tests = || Ok::<_, Failure>(modes().into_iter().flat_map(of_mode).collect());
+    harness::run(tests, || ())
 }
 
 fn of_mode(mode: Mode) -> [Test; 4] {
@@ -85,7 +86,7 @@ fn packets_follow_files(mode: Mode) -> Result<()> {
 
 /// As the kubelet does it: `..data` leads to a folder, and is renamed to lead to another.
 fn a_configmap_is_swapped(mode: Mode) -> Result<()> {
-    let (node, folder) = (lone()?, tempfile::tempdir()?);
+    let (node, folder) = (lone_for(mode)?, tempfile::tempdir()?);
     let path = folder.path();
     let version = |number: u16| -> Result<()> {
         let data = path.join(format!("..version-{number}"));
@@ -111,7 +112,7 @@ fn a_configmap_is_swapped(mode: Mode) -> Result<()> {
 const BROKEN: &str = "apiVersion: v1\nkind: [Service\n";
 
 fn an_unreadable_file_keeps_its_last_good_objects(mode: Mode) -> Result<()> {
-    let (node, folder) = (lone()?, tempfile::tempdir()?);
+    let (node, folder) = (lone_for(mode)?, tempfile::tempdir()?);
     let file = |name: &str| folder.path().join(name);
     fs::write(file("one.yaml"), one(1, 1)?)?;
     fs::write(file("two.yaml"), one(2, 1)?)?;
@@ -130,7 +131,7 @@ fn an_unreadable_file_keeps_its_last_good_objects(mode: Mode) -> Result<()> {
 }
 
 fn while_a_file_was_never_read_nothing_is_deleted(mode: Mode) -> Result<()> {
-    let (node, folder) = (lone()?, tempfile::tempdir()?);
+    let (node, folder) = (lone_for(mode)?, tempfile::tempdir()?);
     let file = |name: &str| folder.path().join(name);
     fs::write(file("node.yaml"), NODE_A)?;
     fs::write(file("one.yaml"), one(1, 1)?)?;

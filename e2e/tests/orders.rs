@@ -25,12 +25,13 @@ use portolan_core::{
     testing::{Faults, Manner, MemoryKernel, Seed},
 };
 use portolan_e2e::{
+    Mode,
     cast::named,
-    daemon::{lone, test},
-    dataplane::{Dataplane, Iptables, Nft, Objects},
+    daemon::{lone_for, test},
+    dataplane::{Dataplane, Iptables, Ipvs, Nft, Objects, drain},
     diff,
     harness::{self, Failure, Test},
-    objects,
+    has_kernel_for, objects,
     scenario::{Scenario, Step},
     traced::{config, wanted},
 };
@@ -46,8 +47,12 @@ fn main() -> ExitCode {
     let tests = || {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/scenarios");
         let scenarios = Scenario::load_all(&folder).map_err(|error| error.chain())?;
-        let tests = tests::<Nft>(&scenarios).into_iter().chain(in_the_real_kernel_alone::<Iptables>(&scenarios));
-        Ok::<_, Failure>(tests.collect())
+        let mut tests = tests::<Nft>(&scenarios);
+        tests.extend(in_the_real_kernel_alone::<Iptables>(&scenarios));
+        if has_kernel_for(Mode::Ipvs) {
+            tests.extend(in_the_real_kernel_alone::<Ipvs>(&scenarios));
+        }
+        Ok::<_, Failure>(tests)
     };
     harness::run(tests, || {
         let count = |count: &AtomicUsize| count.load(Ordering::Relaxed);
@@ -177,7 +182,7 @@ fn findings(cluster: &Cluster) -> Vec<String> {
 
 impl Telling {
     fn tell_the_real_kernel<D: Dataplane>(self, states: &[State<'_, D>], config: &NodeConfig) -> Result<()> {
-        let told = lone()?.enter(|| self.tell(states, config, &mut Seed::new(0), D::kernel()?))?;
+        let told = lone_for(D::MODE)?.enter(|| self.tell(states, config, &mut Seed::new(0), D::kernel()?))?;
         told.with_context(|| format!("{self:?}, in the real kernel"))
     }
 
@@ -251,6 +256,7 @@ fn sync<D: Dataplane>(cluster: &mut Cluster, syncer: &mut Syncer<impl Backend<Di
         syncer.update(&change);
     }
     let report = syncer.sync()?;
+    drain(syncer)?;
     ensure!(report.quarantined.is_empty() && report.stuck.is_empty(), "{report:?}");
     Ok(())
 }

@@ -31,9 +31,10 @@ use portolan_core::{
 };
 use portolan_e2e::{
     MODES, Mode,
-    daemon::{Rules as _, lone},
-    dataplane::{Dataplane, Iptables, Nft, Objects},
+    daemon::{Rules as _, lone_for},
+    dataplane::{Dataplane, Iptables, Ipvs, Nft, Objects, drain},
     harness::{self, Failure, Test},
+    has_kernel_for,
     host::Host,
     specified,
     traced::{rules, wanted},
@@ -64,7 +65,11 @@ fn main() -> ExitCode {
         // Each sync runs the programs of iptables, so fewer are enough there.
         let histories = groups(name(Nft::MODE), numbers("HISTORIES", 0..100)?, 10, follow_history::<Nft>);
         let of_iptables = groups(name(Iptables::MODE), numbers("HISTORIES", 0..30)?, 5, follow_history::<Iptables>);
-        Ok::<_, Failure>(worlds.chain(histories).chain(of_iptables).collect())
+        let mut tests: Vec<_> = worlds.chain(histories).chain(of_iptables).collect();
+        if has_kernel_for(Mode::Ipvs) {
+            tests.extend(groups(name(Ipvs::MODE), numbers("HISTORIES", 0..20)?, 5, follow_history::<Ipvs>));
+        }
+        Ok::<_, Failure>(tests)
     };
     harness::run(tests, || {
         let counts = COUNTS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -186,7 +191,7 @@ fn follow_history<D: Dataplane>(number: u64) -> Result<(), Failure> {
     count("histories", 1);
     let world = world().prop_map(|world| specified::in_mode(world, D::MODE));
     check(number, &(world, history()), |(world, changes)| {
-        let node = lone()?;
+        let node = lone_for(D::MODE)?;
         node.enter(|| follow::<D>(&node, world, &changes))?
     })
 }
@@ -206,6 +211,7 @@ fn follow<D: Dataplane>(node: &Host, mut world: World, changes: &[Change]) -> Re
             syncer.update(&change);
         }
         let report = syncer.sync()?;
+        drain(&mut syncer)?;
         ensure!(report.quarantined.is_empty() && report.stuck.is_empty(), "after {change:?}: {report:?}");
 
         let fresh = wanted::<D>(&mut specified::cluster(&world).map_err(Error::msg)?);
@@ -213,6 +219,10 @@ fn follow<D: Dataplane>(node: &Host, mut world: World, changes: &[Change]) -> Re
         let difference = D::difference(&fresh, D::kernel()?.observe()?);
         ensure!(difference.is_none(), "after {change:?}: {}", difference.unwrap_or_default());
 
+        if D::MODE == Mode::Ipvs {
+            // Each resync looks, and so removes what may stay until then.
+            syncer.resync()?;
+        }
         let generation = node.generation()?;
         ensure!(syncer.sync()?.operations == 0 && syncer.resync()?.operations == 0);
         ensure!(node.generation()? == generation, "after {change:?}: a second sync wrote something");

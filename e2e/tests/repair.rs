@@ -17,9 +17,10 @@ use portolan_core::{
 use portolan_e2e::{
     Lab, Mode, Options,
     cast::named,
-    daemon::{Daemon, Rules as _, lone, test},
+    daemon::{Daemon, Rules as _, lone, lone_for, test, until},
     diff,
     harness::{self, Failure, Test},
+    has_kernel_for,
     host::Host,
     objects::{NODE_A, service, tcp_targets},
     probe::Outcome,
@@ -94,6 +95,50 @@ const EDITS_OF_IPTABLES: [(&str, &str); 9] = [
     ("jump doubled", "-t filter -I INPUT -j KUBE-PROXY-FIREWALL"),
 ];
 
+/// The same in ipvs mode: what programs do, the object that the log must name, and whether the kernel tells of it.
+const EDITS_OF_IPVS: [(&str, &str, &str, bool); 15] = [
+    ("virtual server deleted", "ipvsadm -D -t 10.96.0.1:80", "virtual server 10.96.0.1:80/tcp", false),
+    (
+        "destination deleted",
+        "ipvsadm -d -t 10.96.0.1:80 -r 10.244.1.11:8080",
+        "first=destination 10.244.1.11:8080 of",
+        false,
+    ),
+    ("destination added", "ipvsadm -a -t 10.96.0.1:80 -r 192.0.2.9:80 -m", "first=destination 192.0.2.9:80 of", false),
+    (
+        "weight changed",
+        "ipvsadm -e -t 10.96.0.1:80 -r 10.244.1.11:8080 -m -w 7",
+        "first=destination 10.244.1.11:8080 of",
+        false,
+    ),
+    (
+        "weight taken",
+        "ipvsadm -e -t 10.96.0.1:80 -r 10.244.1.11:8080 -m -w 0",
+        "first=destination 10.244.1.11:8080 of",
+        false,
+    ),
+    ("scheduler changed", "ipvsadm -E -t 10.96.0.1:80 -s lc", "first=virtual server 10.96.0.1:80/tcp", false),
+    (
+        "persistence added",
+        "ipvsadm -E -t [fd00:10:96::1]:80 -s rr -p 60",
+        "first=virtual server [fd00:10:96::1]:80/tcp",
+        false,
+    ),
+    ("virtual server added", "ipvsadm -A -t 10.96.0.1:81 -s rr", "first=virtual server 10.96.0.1:81/tcp", false),
+    ("all virtual servers gone", "ipvsadm -C", "virtual server 10.96.0.1:80/tcp", false),
+    ("address deleted", "ip address delete 10.96.0.1/32 dev kube-ipvs0", "first=address 10.96.0.1 of", true),
+    (
+        "IPv6 address deleted",
+        "ip address delete fd00:10:96::1/128 dev kube-ipvs0",
+        "first=address fd00:10:96::1 of",
+        true,
+    ),
+    ("address added", "ip address add 10.96.0.77/32 dev kube-ipvs0", "first=address 10.96.0.77 of", true),
+    ("link deleted", "ip link delete kube-ipvs0", "first=link kube-ipvs0", true),
+    ("link renamed", "ip link set kube-ipvs0 name other", "first=link kube-ipvs0", true),
+    ("ruleset flushed", "nft flush ruleset", "first=", true),
+];
+
 /// What the daemon logs when it has put our objects right.
 const REPAIRED: &str = "another program changed our objects: repaired";
 
@@ -117,6 +162,12 @@ fn main() -> ExitCode {
             Ok(())
         })
     }));
+    if has_kernel_for(Mode::Ipvs) {
+        let edit = |(name, command, first, is_told): (&str, &'static str, &'static str, bool)| -> Test {
+            test(&format!("ipvs/repaired: {name}"), move || repaired_in_ipvs_mode(command, first, is_told))
+        };
+        tests.extend(EDITS_OF_IPVS.into_iter().map(edit));
+    }
     tests.push(test("nftables/repaired: whole ruleset flushed", ruleset_flushed));
     tests.push(test("commits elsewhere are not looked at", commits_elsewhere_are_not_looked_at));
     tests.push(test("commits elsewhere are not logged", commits_elsewhere_are_not_logged));
@@ -175,6 +226,26 @@ fn repaired_in_iptables_mode(edit: impl FnOnce(&Host) -> Result<()>) -> Result<(
     ensure!(after == before, "before (-), repaired (+):\n{}", diff::lines(&before, &after));
     ensure!(line.contains(" in table "), "no object is named in {line}");
     Ok(())
+}
+
+/// Where the kernel tells, the next look is longer off than anything is waited for.
+fn repaired_in_ipvs_mode(command: &str, first: &str, is_told: bool) -> Result<()> {
+    let (node, folder, portolan) = (lone_for(Mode::Ipvs)?, tempfile::tempdir()?, Portolan::find()?.in_mode(Mode::Ipvs));
+    fs::write(folder.path().join("all.yaml"), manifests()?)?;
+    let period = if is_told { "1h" } else { "1s" };
+    let arguments = portolan.arguments(folder.path(), &node);
+    let run = portolan.on(&node).arg("run").args(arguments).arg(format!("--ipvs-sync-period={period}"));
+    let daemon = Daemon::spawn(run)?;
+    daemon.logs(0, "programmed")?;
+    let before = node.listed(Mode::Ipvs)?;
+    let seen = daemon.log().len();
+    let (program, arguments) = command.split_once(' ').context("no arguments")?;
+    node.command(program).args(arguments.split(' ')).expect_exit(0)?;
+    let (line, _) = daemon.logs(seen, REPAIRED)?;
+    ensure!(line.contains(first), "{first:?} is not in {line}");
+    // What nobody wants gets weight 0, and goes when it has no connection.
+    until("the end of what drains", || Ok::<_, anyhow::Error>((node.listed(Mode::Ipvs)? == before).then_some(())))
+        .with_context(|| node.listed(Mode::Ipvs).unwrap_or_default())
 }
 
 /// The handle of a rule in the chain `services`.

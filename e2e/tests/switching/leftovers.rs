@@ -82,7 +82,7 @@ pub(crate) fn the_link_of_ipvs_mode() -> Result<()> {
     ensure!(node.enter(|| is_present(Mode::Nftables))??);
     let report = node.enter(|| remove(Mode::Nftables))??;
     let [removed] = report.removed.as_slice() else { bail!("{report:#?}") };
-    ensure!(removed == "link kube-ipvs0, of kube-proxy's ipvs mode" && report.trouble.is_empty());
+    ensure!(removed == "link kube-ipvs0, of ipvs mode" && report.trouble.is_empty());
     ensure!(!node.enter(|| is_present(Mode::Nftables))??);
     ensure!(!node.command("ip").arg("link").expect_exit(0)?.contains("kube-ipvs0"));
     Ok(())

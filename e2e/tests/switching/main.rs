@@ -28,6 +28,7 @@ use portolan_e2e::{
     Lab, Mode, Options,
     daemon::{Daemon, test, until},
     harness::{self, Failure, Test},
+    has_kernel_for,
     host::Host,
     product::Portolan,
 };
@@ -46,6 +47,7 @@ const NFTABLES: Setup = (Mode::Nftables, Variant::Nft);
 const NFTABLES_BESIDE_LEGACY: Setup = (Mode::Nftables, Variant::Legacy);
 const IPTABLES: Setup = (Mode::Iptables, Variant::Nft);
 const LEGACY: Setup = (Mode::Iptables, Variant::Legacy);
+const IPVS: Setup = (Mode::Ipvs, Variant::Nft);
 
 const SETUPS: [(&str, Setup); 3] = [("nftables", NFTABLES), ("iptables-nft", IPTABLES), ("iptables-legacy", LEGACY)];
 
@@ -74,11 +76,15 @@ fn tests() -> Vec<Test> {
             tests.push(test(&name, move || cleanup::after(one, other)));
         }
     }
-    for (what, one, other) in [
+    let mut pairs = vec![
         ("nftables and iptables", NFTABLES, IPTABLES),
         ("nftables and iptables-legacy", NFTABLES_BESIDE_LEGACY, LEGACY),
         ("iptables-nft and iptables-legacy", IPTABLES, LEGACY),
-    ] {
+    ];
+    if has_kernel_for(Mode::Ipvs) {
+        pairs.extend([("nftables and ipvs", NFTABLES, IPVS), ("iptables and ipvs", IPTABLES, IPVS)]);
+    }
+    for (what, one, other) in pairs {
         tests.push(test(&format!("from mode to mode and back under traffic, {what}"), move || {
             // So that the traffic of one does not slow down the other's.
             let _alone = ONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -109,7 +115,7 @@ fn there_and_back(one: Setup, other: Setup) -> Result<()> {
         &World::destinations()?,
         |_| true,
         |traffic| {
-            traffic.more(300)?;
+            traffic.more(100)?;
             traffic.phase("it ends")?;
             ensure!(daemon.end(Signal::SIGTERM)?.success());
             traffic.more(100)?;

@@ -60,7 +60,7 @@ pub(crate) fn traces(node: &Host) -> Result<BTreeSet<String>> {
 /// Those that a Portolan in this mode and with iptables of this kind does not have.
 pub(crate) fn others(node: &Host, mode: Mode, variant: Variant) -> Result<Vec<String>> {
     let is_ours = |trace: &str| match mode {
-        Mode::Nftables => trace.ends_with(" portolan"),
+        Mode::Nftables | Mode::Ipvs => trace.ends_with(" portolan"),
         _ => trace.contains(&format!("tables-{variant}, ")) && !trace.ends_with(": KUBE-PROXY-CANARY"),
     };
     Ok(traces(node)?.into_iter().filter(|trace| !is_ours(trace)).collect())

@@ -1,9 +1,10 @@
 //! Portolan in the place of another service proxy, whose rules it finds.
 
 use anyhow::{Result, ensure};
-use nix::sys::signal::Signal;
+use nix::{net::if_::if_nametoindex, sys::signal::Signal};
 use portolan_core::addr::Family;
 use portolan_e2e::{
+    Mode,
     daemon::{Daemon, Rules as _, until},
     product::Portolan,
 };
@@ -24,14 +25,17 @@ pub(crate) fn takes_over(world: &World<'_>, traffic: &Traffic<'_>, portolan: &Po
     traffic.phase(format!("Portolan in {mode} mode starts, leftovers go"))?;
     let others = cni::listing(node, world.variant)?;
     let daemon = Daemon::start(portolan, node, world.manifests())?;
-    daemon.logs(0, "which was left behind")?;
+    until("readiness", || Ok::<_, anyhow::Error>(is_ready(node)?.then_some(())))?;
+    let drains = mode != Mode::Ipvs && node.enter(|| if_nametoindex("kube-ipvs0"))?.is_ok();
     until("the end of the leftovers", || {
-        let is_empty = node.enter(|| predecessors::removal(mode, true))??.removed.is_empty();
+        let left = node.enter(|| predecessors::removal(mode, true))??.removed;
+        // Its connections stay, and with them their virtual servers and the link.
+        let is_empty = left.iter().all(|item| drains && item == "link kube-ipvs0, of ipvs mode");
         Ok::<_, anyhow::Error>(is_empty.then_some(()))
     })?;
     let left = predecessors::others(node, mode, world.variant)?;
     ensure!(left.is_empty(), "there is still {left:#?}");
-    ensure!(!node.enter(|| predecessors::is_present(mode))??);
+    ensure!(drains || !node.enter(|| predecessors::is_present(mode))??);
     ensure!(metric(node, METRICS.parse()?, "portolan_conflicting_proxy")? == 0.0);
     cni::ensure_same(&others, &cni::listing(node, world.variant)?)?;
     traffic.more(100)?;

@@ -21,6 +21,7 @@ use portolan::{
 };
 use portolan_core::{
     addr::Family,
+    desired::{Scheduler, Scheduling},
     inspect::Ruleset,
     model::{Cluster, NodeConfig},
     object::Tracker,
@@ -77,7 +78,8 @@ impl<'scenario> Rules<'scenario> {
                 let knows = |name: &str| match self.mode {
                     // The list is there while a rule uses it. The endpoint's chain has the same name.
                     Mode::Iptables => text.contains(&format!("--name {name} ")),
-                    Mode::Nftables | Mode::Ipvs => text.contains(name),
+                    Mode::Nftables => text.contains(name),
+                    Mode::Ipvs => text.contains(name) || has_destination(&text, name),
                 };
                 names.retain(|name, _| *of != node.name || knows(name));
             }
@@ -139,13 +141,20 @@ impl<'scenario> Rules<'scenario> {
     fn packet(&self, flow: &Flow, origin: Origin) -> Packet {
         let destination = flow.to.ip();
         // Who asks itself does so from the very address that it asks.
-        let itself = Some(destination).filter(|address| self.is_local(flow.from, *address));
+        let itself = Some(destination)
+            .filter(|address| self.is_local(flow.from, *address) || self.is_of_services(flow.from, *address));
         let source = flow.source.or(itself).unwrap_or_else(|| flow.from.address(Family::of(destination)));
         let asks = match flow.to {
             Destination::Port(protocol, to) => Asks::Port(protocol, to.port()),
             Destination::Echo(_) => Asks::Echo,
         };
         Packet { source, origin, destination, asks }
+    }
+
+    /// Whether a node has the address on a link of Services, as its own.
+    fn is_of_services(&self, node: &Member, address: IpAddr) -> bool {
+        let line = format!("address add {address} dev ");
+        self.mode == Mode::Ipvs && self.programmed.get(node.name).is_some_and(|rules| rules.text().contains(&line))
     }
 
     fn is_local(&self, node: &Member, address: IpAddr) -> bool {
@@ -221,21 +230,21 @@ pub fn mismatch(flow: &Flow, mode: Mode, trace: &Trace) -> Option<String> {
             // What one of these modes alone drops is a later packet: conntrack calls it invalid, or another node forged. Rules are
             // asked of the first.
             Expected::Dropped { .. } if mode != Mode::Nftables => &flow.expected,
-            // Nor do rules know what of a client a virtual server's scheduler hashes.
-            Expected::Endpoints { sticky: true, .. } if mode == Mode::Ipvs => &flow.expected,
             expected => expected,
         }
     };
     let agree = match expected {
         Expected::Endpoints { sources, sticky } => {
             let (mut answer, mut chances) = (BTreeSet::new(), BTreeSet::new());
-            let each = |Outcome { chance, verdict, .. }: &Outcome| {
+            let each = |Outcome { chance, verdict, chosen_by, .. }: &Outcome| {
                 let Verdict::Endpoint { to, masqueraded, sticky: remembered } = verdict else { return false };
                 answer.insert(*to);
                 chances.insert(chance.map(|chance| chance.to_string()));
                 // A node sees itself, masqueraded or not.
                 let sees_client = sources.get(to).is_some_and(|seen| *seen == client(flow));
-                (flow.from.is_node() || sees_client == masqueraded.is_none()) && (remembered.is_some() || !*sticky)
+                let scheduling = chosen_by.as_ref().and_then(|by| by.scheduling);
+                let stays = remembered.is_some() || scheduling.is_some_and(hashes_addresses_alone);
+                (flow.from.is_node() || sees_client == masqueraded.is_none()) && (stays || !*sticky)
             };
             trace.outcomes.iter().map(each).filter(|agrees| !agrees).count() == 0
                 && answer.iter().eq(sources.keys())
@@ -256,4 +265,17 @@ pub fn mismatch(flow: &Flow, mode: Mode, trace: &Trace) -> Option<String> {
 
 fn client(flow: &Flow) -> IpAddr {
     flow.source.unwrap_or_else(|| flow.from.address(Family::of(flow.to.ip())))
+}
+
+/// Whether a text for ipvsadm has a destination of this name, and clients stay with it.
+fn has_destination(text: &str, name: &str) -> bool {
+    let words: Vec<_> = name.split([' ', '/']).collect();
+    let ["destination", to, "of", "virtual", "server", vip, _] = *words else { return false };
+    let is_persistent = |line: &str| line.contains(&format!(" {vip} -s ")) && line.contains(" -p ");
+    text.contains(&format!(" {vip} -r {to} ")) && text.lines().any(is_persistent)
+}
+
+/// Whether a client's connections go to one destination for as long as there are the same ones.
+fn hashes_addresses_alone(scheduling: Scheduling) -> bool {
+    matches!(scheduling.scheduler(), Scheduler::SourceHashing | Scheduler::Maglev) && !scheduling.flags().port
 }

@@ -6,7 +6,7 @@
 //!   a hash, ovf   may choose one that takes no new connection, or none: then it is refused (`ip_vs_leave`)
 //! ```
 
-use std::net::SocketAddr;
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use super::{Branch, Reason, RefusedBy, Sticky};
 use crate::desired::{Scheduler, Scheduling, Vip};
@@ -32,9 +32,20 @@ pub struct VirtualServer {
 }
 
 impl VirtualServer {
-    /// Where a packet to `server` may be sent, in the cases that the scheduler makes of it.
+    /// Where a packet to `server` may be sent, in the cases that the scheduler makes of it; `remembered` as in
+    /// [`World`](super::World).
     #[must_use]
-    pub fn pick(&self, server: Vip, branch: &Branch) -> Vec<Branch> {
+    pub fn pick(&self, server: Vip, branch: &Branch, remembered: &BTreeMap<String, Duration>) -> Vec<Branch> {
+        let clients = |to: SocketAddr| format!("destination {to} of virtual server {server}");
+        let stays = |to: SocketAddr, timeout| {
+            let left = remembered.get(&clients(to)).copied();
+            Sticky { clients: clients(to), timeout, left }
+        };
+        let known = self.open().find(|(to, _)| self.affinity.is_some() && remembered.contains_key(&clients(*to)));
+        if let Some((to, _)) = known {
+            let sticky = self.affinity.map(|timeout| stays(to, timeout));
+            return vec![Branch { sticky, ..self.sent(server, branch, to) }];
+        }
         let open: Vec<_> = self.open().collect();
         let count = u32::try_from(open.len()).unwrap_or(u32::MAX);
         let weights = open.iter().fold(0_u32, |sum, (_, weight)| sum.saturating_add(*weight));
@@ -44,17 +55,17 @@ impl VirtualServer {
             (Some(Scheduler::WeightedRoundRobin), Some(chance)) => Some(chance.times(weight, weights)),
             _ => None,
         };
-        let stays = |timeout| Sticky { clients: format!("virtual server {server}"), timeout, left: None };
-        // It is no translation to conntrack.
         let sent = |(to, weight): &(SocketAddr, u32)| Branch {
             chance: chance(*weight),
-            destination: to.ip(),
-            port: to.port(),
-            endpoint: Some(*to),
-            sticky: self.affinity.map(stays),
-            ..self.chosen(server, branch)
+            sticky: self.affinity.map(|timeout| stays(*to, timeout)),
+            ..self.sent(server, branch, *to)
         };
         open.iter().map(sent).collect()
+    }
+
+    /// That is no translation to conntrack.
+    fn sent(&self, server: Vip, branch: &Branch, to: SocketAddr) -> Branch {
+        Branch { destination: to.ip(), port: to.port(), endpoint: Some(to), ..self.chosen(server, branch) }
     }
 
     /// The case in which it refuses the packet, if there is one.
@@ -126,7 +137,7 @@ mod tests {
             told(branch, port.to_string())
         };
         let refused = server.refuse(vip, &branch).map(|(branch, by)| told(branch, format!("{:?}", by.reason)));
-        server.pick(vip, &branch).into_iter().map(to).chain(refused).collect()
+        server.pick(vip, &branch, &BTreeMap::new()).into_iter().map(to).chain(refused).collect()
     }
 
     #[test]
@@ -154,5 +165,25 @@ mod tests {
         }
         let falls_back = Scheduling::new(Scheduler::SourceHashing, HashFlags { fallback: true, port: false });
         assert_eq!(picked(falls_back, &[1, 0]), ["1 1"]);
+    }
+
+    #[test]
+    fn a_client_that_is_remembered_stays_unless_its_destination_drains() {
+        let [source, destination] = ["10.244.1.11", "10.96.0.10"].map(|address| address.parse().unwrap());
+        let packet = Packet { source, origin: Origin::Pod, destination, asks: Asks::Port(Protocol::Tcp, 80) };
+        let (vip, branch) = (Vip { addr: destination, protocol: Protocol::Tcp, port: 80 }, Branch::of(&packet));
+        let [first, second] = [1, 2].map(|port| SocketAddr::from(([10, 0, 0, 1], port)));
+        let left = Duration::from_secs(7);
+        let remembered =
+            BTreeMap::from([("destination 10.0.0.1:2 of virtual server 10.96.0.10:80/tcp".to_owned(), left)]);
+        let picked = |affinity, weight| {
+            let destinations = vec![(first, 1), (second, weight)];
+            let server = VirtualServer { scheduling: by(Scheduler::RoundRobin), affinity, destinations };
+            let told = |branch: Branch| (branch.endpoint.unwrap(), branch.sticky.map(|sticky| sticky.left));
+            server.pick(vip, &branch, &remembered).into_iter().map(told).collect::<Vec<_>>()
+        };
+        assert_eq!(picked(Some(60), 1), [(second, Some(Some(left)))]);
+        assert_eq!(picked(Some(60), 0), [(first, Some(None))]);
+        assert_eq!(picked(None, 1), [(first, None), (second, None)]);
     }
 }

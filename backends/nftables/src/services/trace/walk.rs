@@ -170,7 +170,7 @@ impl<'a> Walk<'a> {
         if let Some((branch, by)) = server.refuse(vip, &branch) {
             self.ends.end(branch, Verdict::Rejected(by));
         }
-        server.pick(vip, &branch)
+        server.pick(vip, &branch, self.world.remembered)
     }
 
     /// Goes through a chain; gives what comes back from it.

@@ -28,8 +28,11 @@ HOST = $(shell rustc --print host-tuple)
 INSTALL := ./e2e/install-packages
 # etcd, the API server, kubeadm, kube-proxy: beside what cargo builds.
 CONTROLPLANE := $(or $(CARGO_TARGET_DIR),target)/controlplane
+# What judges the chart, there as well.
+HELM := $(or $(CARGO_TARGET_DIR),target)/helm
+SCHEMAS := $(or $(CARGO_TARGET_DIR),target)/kubernetes-validate
 
-.PHONY: help build demo test test-vm kernel test-cluster test-kube-proxy summary lint compiled controlplane bench compare deny
+.PHONY: help build demo test test-vm kernel test-cluster test-chart test-kube-proxy summary lint compiled controlplane helm bench compare deny
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
@@ -45,12 +48,14 @@ demo: $(if $(filter ipvs,$(MODE)),kernel) ## A small cluster in network namespac
 
 test: ## All tests, with real packets; those in a real cluster need Go 1.26
 	$(INSTALL) $(LAB_PACKAGES) $(ORACLE_PACKAGES)
-	$(MAKE) --jobs=2 controlplane compiled
+	$(MAKE) --jobs=2 controlplane helm compiled
 	$(MAKE) kernel
 	$(CARGO) test --locked --workspace --all-features
 	@if [ -e $(KERNEL) ]; then $(MAKE) test-vm; else echo "NOT RUN, for there is no kernel for them: the flows of ipvs mode, and SCTP."; fi
 	@./e2e/controlplane/build $(CONTROLPLANE) 2>/dev/null || \
 		echo "NOT RUN, for there is no Go 1.26: the tests of Portolan in a real cluster (e2e/tests/cluster.rs)."
+	@./e2e/chart/build $(HELM) 2>/dev/null || echo "NOT RUN, for there is no Go 1.26: the tests of the chart (e2e/tests/chart)."
+	@./e2e/chart/schemas $(SCHEMAS) 2>/dev/null || echo "NOT RUN, for there is no Python with venv: the chart against the schemas of Kubernetes."
 	@echo "Not run here: make test-kube-proxy, which judges the scenarios by the real kube-proxy (it needs Go and takes minutes)."
 
 # Everything but the tests themselves, so that Go and Rust compile at the same time.
@@ -80,6 +85,16 @@ kernel:
 # Without Go the tests that need it say that they are not run; who relies on CI must not take silence for consent.
 controlplane:
 	./e2e/controlplane/build $(CONTROLPLANE) || { code=$$?; [ $$code = 3 ] && [ "$$CI" != true ]; }
+
+# Made before the tests, which have no network: helm, and the schemas of Kubernetes.
+helm:
+	./e2e/chart/build $(HELM) || { code=$$?; [ $$code = 3 ] && [ "$$CI" != true ]; }
+	./e2e/chart/schemas $(SCHEMAS) || { code=$$?; [ $$code = 3 ] && [ "$$CI" != true ]; }
+
+test-chart: helm controlplane ## The chart: every value, bad ones, five releases' schemas, a real API server (needs Go 1.26, Python with venv)
+	$(INSTALL) $(LAB_PACKAGES)
+	$(CARGO) build --locked -p portolan
+	$(CARGO) test --locked -p portolan-e2e --test chart -- --nocapture
 
 test-cluster: ## Portolan, or kube-proxy with PORTOLAN_CLUSTER_PROXY=kube-proxy, in a real cluster (needs Go 1.26)
 	$(INSTALL) $(LAB_PACKAGES) iptables

@@ -40,11 +40,12 @@ use self::place::Place;
 pub use self::{
     api::{Api, Refusal},
     audit::{AuditEvent, User},
-    binary::{Binary, Missing},
+    binary::Binary,
     cluster::Cluster,
     credentials::Credentials,
     kube_proxy::KubeProxy,
 };
+pub use crate::built::Missing;
 use crate::host::Host;
 
 /// Where the API server listens, in the namespace of the test binary; and where kube-proxy finds it, on its node.

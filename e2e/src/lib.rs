@@ -15,6 +15,7 @@
 //! ([`product`]). [`scenario`] reads what testdata/scenarios holds, [`stage`] plays it in a lab, and [`flow`] says whether
 //! the packets did it.
 
+pub mod built;
 pub mod cast;
 pub mod cluster;
 pub mod controlplane;

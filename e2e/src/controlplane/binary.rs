@@ -25,7 +25,7 @@ impl Binary {
     }
 
     /// The program, for tests that are left out without it; `left_out` says which. Whoever relies on them
-    /// ([`must_judge`]) gets the error.
+    /// ([`must_judge`](super::must_judge)) gets the error.
     ///
     /// # Errors
     /// As [`Binary::build`], where nothing may be left out.

@@ -33,12 +33,13 @@ pub(crate) fn from_install_to_uninstall(helm: &Helm, binary: &Binary) -> Result<
     let (kubeconfig, chart) = (path(&kubeconfig)?, path(folder.path())?);
     let api = &mut plane.api;
     let does = |words: &[&str], values: &Value| helm.works(&[words, &["--kubeconfig", kubeconfig]].concat(), values);
-    let installs = |values: Value| does(&["install", RELEASE, chart], &values);
-    let upgrades = |values: Value| does(&["upgrade", RELEASE, chart], &values);
+    let installs = |values| does(&["install", RELEASE, chart], values);
     let uninstalls = || does(&["uninstall", RELEASE], &Value::Null);
 
     // Node by node: first one, then two, then all.
-    let notes = installs(json!({"nodeSelector": {LABEL: "portolan"}, "apiServer": {"host": "192.168.100.11"}}))?;
+    let mut values = json!({"apiServer": {"host": "192.168.100.11"}, "config": {"clusterCIDR": "10.244.0.0/16"}});
+    let chosen = ["install", RELEASE, chart, "--set", "nodeSelector.service-proxy=portolan"];
+    let notes = does(&chosen, &values)?;
     ensure!(notes.contains("rollout status daemonset/portolan") && notes.contains("portolan cleanup"), "{notes}");
     for path in [DAEMONSET, CONFIG, ACCOUNT, BINDING] {
         api.get(path)?;
@@ -50,8 +51,12 @@ pub(crate) fn from_install_to_uninstall(helm: &Helm, binary: &Binary) -> Result<
     runs_on(api, &["node-a", "node-b"])?;
     ensure!(mode(api)? == "nftables");
     let before = checksum(api)?;
+    does(&["upgrade", RELEASE, chart], &values)?;
+    runs_on(api, &NODES)?;
+    ensure!(checksum(api)? == before, "pods are replaced, and their configuration is the same");
 
-    upgrades(json!({"mode": "iptables"}))?;
+    values["mode"] = json!("iptables");
+    does(&["upgrade", RELEASE, chart], &values)?;
     runs_on(api, &NODES)?;
     ensure!(mode(api)? == "iptables" && checksum(api)? != before, "pods would keep the old mode");
 
@@ -61,6 +66,7 @@ pub(crate) fn from_install_to_uninstall(helm: &Helm, binary: &Binary) -> Result<
     ensure!(mode(api)? == "iptables", "a refused mode is in the cluster");
 
     does(&["rollback", RELEASE, "1"], &Value::Null)?;
+    // The first revision, with its nodes.
     ensure!(mode(api)? == "nftables" && checksum(api)? == before, "not as it was");
     runs_on(api, &["node-a", "node-b"])?;
 
@@ -71,7 +77,7 @@ pub(crate) fn from_install_to_uninstall(helm: &Helm, binary: &Binary) -> Result<
     gone(api, CLEANUP)?;
 
     // With the hook what cleans up comes when all else goes, on the same nodes, and stays until it is deleted.
-    installs(json!({"cleanup": {"enabled": true}}))?;
+    installs(&json!({"cleanup": {"enabled": true}}))?;
     gone(api, CLEANUP)?;
     uninstalls()?;
     gone(api, DAEMONSET)?;

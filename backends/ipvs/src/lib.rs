@@ -9,7 +9,8 @@
 //! | --- | --- |
 //! | `key`, `value` | the objects, as words |
 //! | `dialect` | how Services become such objects, and what depends on what |
-//! | `kernel`, `run` | observing and writing them |
+//! | `kernel`, `run` | writing them |
+//! | `observed` | reading them, and hearing of them |
 //! | `glance` | what of them is seen at each resync |
 //! | `text`, `listed`, `inspect` | as the programs take and list them; what they say to people |
 //! | `figures` | what is counted for this backend alone |
@@ -24,6 +25,7 @@ mod inspect;
 mod kernel;
 mod key;
 mod listed;
+mod observed;
 mod predecessor;
 mod probe;
 mod run;

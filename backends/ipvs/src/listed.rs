@@ -3,7 +3,7 @@
 use portolan_core::inspect::{LiveDestination, LiveServer};
 use portolan_netlink::ipvs::{Forwarding, ListedDestination, VirtualServer};
 
-use crate::kernel::Ours;
+use crate::observed::Ours;
 
 /// One of them, with its destinations.
 pub(crate) fn server(Ours { server, destinations, .. }: Ours) -> LiveServer {

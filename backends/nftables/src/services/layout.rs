@@ -393,9 +393,8 @@ fn node_ports() -> Vec<Rule> {
 }
 
 fn loopback(family: Family) -> IpNet {
-    use std::net::{Ipv4Addr, Ipv6Addr};
     match family {
-        Family::V4 => ipnet::Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8).into(),
-        Family::V6 => ipnet::Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128).into(),
+        Family::V4 => ipnet::Ipv4Net::new_assert([127, 0, 0, 0].into(), 8).into(),
+        Family::V6 => ipnet::Ipv6Net::new_assert(std::net::Ipv6Addr::LOCALHOST, 128).into(),
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use portolan_config::Mode;
 use portolan_core::{
     addr::{Family, PerFamily, Protocol},
-    desired::{DesiredPort, Endpoint, Frontend, FrontendKind, LocalDetector, NodePolicy, Scheduler, Vip},
+    desired::{DesiredPort, Endpoint, Frontend, FrontendKind, LocalDetector, NodePolicy, Scheduler, Scheduling, Vip},
     model::TrafficPolicy,
     name::{ServiceName, ServicePortName},
     trace::{Asks, Origin, Packet, World},
@@ -282,7 +282,8 @@ fn a_virtual_server_without_a_choice() {
         let one = web(&["10.244.1.11"], TrafficPolicy::Cluster);
         let [text, _] = print(&trace(Mode::Ipvs, scheduler, &one, "10.244.1.12", "10.96.0.10:80", None));
         let lines = body(&text, 3);
-        assert!(lines[0].starts_with(&format!("scheduler   {scheduler} of virtual server 10.96.0.10:80/tcp: ")));
+        let scheduling = Scheduling::from(scheduler).with_fallback();
+        assert!(lines[0].starts_with(&format!("scheduler   {scheduling} of virtual server 10.96.0.10:80/tcp: ")));
         assert_eq!(lines[1], "endpoints   10.244.1.11:8080  1");
     }
 }

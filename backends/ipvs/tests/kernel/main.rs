@@ -237,7 +237,7 @@ fn a_service_has_a_scheduler_of_its_own() {
         assert!(servers.contains(&expected), "{expected}{servers}");
         assert_eq!(servers.matches(" -s rr\n").count(), changes().len() - 1, "{servers}");
         assert_eq!(syncer.resync().expect("synced").operations, 0, "{scheduling}");
-        run("ipvsadm", "-E -t 10.0.0.1:80 -s sh -b sh-port");
+        run("ipvsadm", "-E -t 10.0.0.1:80 -s sed");
         assert_eq!(syncer.resync().expect("synced").operations, 1, "{scheduling}");
         assert_eq!(run("ipvsadm", "-Sn"), servers);
     }

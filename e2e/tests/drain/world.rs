@@ -107,8 +107,16 @@ impl World {
             let takes = self.destinations()?.into_iter().filter(|(_, destination)| destination.weight > 0);
             let mut wanted: Vec<_> = endpoints.iter().map(|endpoint| self.socket(*endpoint)).collect();
             wanted.sort();
-            Ok::<_, anyhow::Error>(takes.map(|(socket, _)| socket).eq(wanted).then_some(()))
+            let is_wanted = takes.map(|(socket, _)| socket).eq(wanted);
+            Ok::<_, anyhow::Error>((is_wanted && self.is_open()?).then_some(()))
         })
+    }
+
+    /// Whether the last that a Service needs is there: until then a process of the node is refused.
+    fn is_open(&self) -> Result<bool> {
+        let table = if self.family == Family::V4 { "ip" } else { "ip6" };
+        let gate = self.node()?.command("nft").args(["list", "set", table, "portolan", "services"]).expect_exit(0)?;
+        Ok(gate.contains(&format!(" {} . ", self.vip().ip())))
     }
 
     /// There is no Service any more.

@@ -7,6 +7,8 @@ LAB_PACKAGES := nftables iproute2 util-linux procps
 ORACLE_PACKAGES := libnftnl-dev libmnl-dev pkg-config
 # What the kernel with IPVS is made of, and what is used in it.
 VM_PACKAGES := gcc make flex bison bc libc6-dev xz-utils debian-archive-keyring ipvsadm ipset iptables
+# What the image has beside Portolan, and whose commit it is.
+IMAGE_PACKAGES := iptables ca-certificates git
 KERNEL := $(abspath $(or $(CARGO_TARGET_DIR),target)/vm/linux)
 # Cargo starts test binaries with it.
 IN_VM = CARGO_TARGET_$(shell rustc --print host-tuple | tr a-z- A-Z_)_RUNNER='$(CURDIR)/e2e/vm/run $(KERNEL)'
@@ -32,13 +34,19 @@ CONTROLPLANE := $(or $(CARGO_TARGET_DIR),target)/controlplane
 HELM := $(or $(CARGO_TARGET_DIR),target)/helm
 SCHEMAS := $(or $(CARGO_TARGET_DIR),target)/kubernetes-validate
 
-.PHONY: help build demo test test-vm kernel test-cluster test-chart test-kube-proxy summary lint compiled controlplane helm bench compare deny
+.PHONY: help build image demo test test-vm kernel test-cluster test-chart test-kube-proxy summary lint compiled controlplane helm bench compare deny
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 build: ## The optimised binary, static: target/static/portolan
 	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --release -p portolan --target $(HOST)
 	install -D target/$(HOST)/release/portolan target/static/portolan
+
+# The version stands in Cargo.toml alone.
+IMAGE = target/image/portolan-$(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml)-$(shell dpkg --print-architecture).tar
+image: build ## The image, as an OCI archive in target/image, without docker or a registry
+	$(INSTALL) $(IMAGE_PACKAGES)
+	./charts/image/build target/static/portolan $(IMAGE)
 
 demo: $(if $(filter ipvs,$(MODE)),kernel) ## A small cluster in network namespaces: Services, curl, drift and its repair, in MODE=nftables, iptables or ipvs
 	$(INSTALL) $(LAB_PACKAGES) curl iptables $(if $(filter ipvs,$(MODE)),ipvsadm)
@@ -47,7 +55,7 @@ demo: $(if $(filter ipvs,$(MODE)),kernel) ## A small cluster in network namespac
 	$(IN_KERNEL) target/debug/demo $(MODE)
 
 test: ## All tests, with real packets; those in a real cluster need Go 1.26
-	$(INSTALL) $(LAB_PACKAGES) $(ORACLE_PACKAGES)
+	$(INSTALL) $(LAB_PACKAGES) $(ORACLE_PACKAGES) $(IMAGE_PACKAGES)
 	$(MAKE) --jobs=2 controlplane helm compiled
 	$(MAKE) kernel
 	$(CARGO) test --locked --workspace --all-features

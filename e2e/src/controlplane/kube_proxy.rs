@@ -15,6 +15,7 @@ use serde_json::json;
 
 use super::{Component, ControlPlane, Error, PATIENCE, relay::Relay};
 use crate::{
+    Mode,
     host::Host,
     scenario::{DetectLocalMode, ProxyOptions, Scenario, ServiceProxy},
 };
@@ -22,8 +23,9 @@ use crate::{
 /// Where it tells how often it has programmed its node, among other numbers.
 const METRICS: &str = "127.0.0.1:10249";
 
-/// Counts the times that it wrote all rules, and not only those of what had changed.
+/// Counts the times that it wrote all rules, and not only those of what had changed. In ipvs mode it writes all each time.
 const FULL_SYNCS: &str = "kubeproxy_sync_full_proxy_rules_duration_seconds_count{ip_family=";
+const SYNCS: &str = "kubeproxy_sync_proxy_rules_duration_seconds_count{ip_family=";
 
 /// What it logs when it has got ServiceCIDRs.
 const GOT_SERVICE_CIDRS: &str = "Calling handler.OnServiceCIDRsChanged";
@@ -35,6 +37,7 @@ const READ_ONLY_SYS: &str = r#"mount -o remount,bind,ro /sys && exec "$@""#;
 #[derive(Debug)]
 pub struct KubeProxy {
     node: Host,
+    syncs: &'static str,
     process: Component,
     _relay: Relay,
 }
@@ -58,7 +61,8 @@ impl KubeProxy {
         // Verbose enough to say when it got ServiceCIDRs.
         command.args(["kube-proxy", "--v=4", "--config"]).arg(&file);
         let process = node.enter(|| Component::start(&name, &mut command, folder))??;
-        Ok(Self { node: node.clone(), process, _relay: relay })
+        let syncs = if mode == Mode::Ipvs.name() { SYNCS } else { FULL_SYNCS };
+        Ok(Self { node: node.clone(), syncs, process, _relay: relay })
     }
 
     /// The node.
@@ -74,7 +78,7 @@ impl KubeProxy {
     pub fn full_syncs(&self) -> Result<u64, Error> {
         // Nobody listens until it has begun.
         let page = self.node.enter(metrics)?.unwrap_or_default();
-        let counts = page.lines().filter(|line| line.starts_with(FULL_SYNCS));
+        let counts = page.lines().filter(|line| line.starts_with(self.syncs));
         let counts: Vec<u64> = counts.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
         Ok(if counts.len() < 2 { 0 } else { counts.into_iter().min().unwrap_or_default() })
     }
@@ -130,6 +134,13 @@ fn mode(proxy: ServiceProxy) -> Result<&'static str, Error> {
 
 /// KubeProxyConfiguration, in JSON. Whatever has a time is done at once, and the machine's own settings are left alone.
 fn configuration(options: &ProxyOptions, node: &str, mode: &str, kubeconfig: &Path) -> String {
+    // In ipvs mode kube-proxy masquerades as the settings of iptables mode say.
+    let rules = json!({
+        "masqueradeAll": options.masquerade_all,
+        "masqueradeBit": options.masquerade_bit,
+        "minSyncPeriod": "10ms",
+        "syncPeriod": "1s",
+    });
     json!({
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
@@ -143,12 +154,9 @@ fn configuration(options: &ProxyOptions, node: &str, mode: &str, kubeconfig: &Pa
             "interfaceNamePrefix": options.pod_interface_name_prefix.as_deref().unwrap_or_default(),
         },
         "nodePortAddresses": options.nodeport_addresses(),
-        mode: {
-            "masqueradeAll": options.masquerade_all,
-            "masqueradeBit": options.masquerade_bit,
-            "minSyncPeriod": "10ms",
-            "syncPeriod": "1s",
-        },
+        "iptables": rules,
+        "nftables": rules,
+        "ipvs": {"minSyncPeriod": "10ms", "syncPeriod": "1s"},
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
         "healthzBindAddress": "127.0.0.1:10256",
         "metricsBindAddress": METRICS,

@@ -219,7 +219,16 @@ impl Kernel {
             LinkError::Request(ref request) if request.leaves_doubt() => unknown(error),
             error => failed(error),
         })?;
-        refused(run.refusals(refusals, beside))
+        // Until then clients are refused, since what comes for a Service would pass through. Gates follow.
+        let added = run.ops.iter().filter_map(|op| match op {
+            Op::Add(Key::Address(IpAddr::V6(address)), _) => Some(*address),
+            _ => None,
+        });
+        let refusals = run.refusals(refusals, beside);
+        if refusals.is_empty() {
+            self.links.settle(added).map_err(unknown)?;
+        }
+        refused(refusals)
     }
 
     fn change_servers(&mut self, run: &Run<'_>, beside: bool) -> Result<(), ApplyError> {

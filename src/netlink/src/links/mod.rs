@@ -13,6 +13,7 @@
 
 mod address;
 mod error;
+mod settle;
 mod watch;
 
 use netlink_sys::protocols::NETLINK_ROUTE;

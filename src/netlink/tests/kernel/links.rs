@@ -1,5 +1,7 @@
 //! Links and their addresses.
 
+use std::net::Ipv6Addr;
+
 use portolan_netlink::{
     Errno, RequestError,
     links::{Address, AddressChange, Heard, LinkError, LinkWatch, Links},
@@ -13,6 +15,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("addresses_that_are_not_to_be_had_are_refused_one_by_one", addresses_are_refused_one_by_one),
     ("a_kind_of_link_that_there_is_not_is_told", a_kind_of_link_that_there_is_not_is_told),
     ("a_kind_that_is_known_is_found_without_making_a_link", a_kind_that_is_known_is_found_without_making_a_link),
+    ("what_has_settled_is_the_nodes_own", what_has_settled_is_the_nodes_own),
     ("what_befalls_links_and_addresses_is_heard_of", what_befalls_links_and_addresses_is_heard_of),
 ];
 
@@ -47,7 +50,7 @@ fn what_a_link_has_is_listed() {
     let in_a_network = Address { addr: "10.1.2.3".parse().expect("an address"), prefix: 24 };
     assert_eq!(links.change_addresses(other, [AddressChange::Add(in_a_network)]).expect("asked"), []);
     let mut mine: Vec<_> = (0..5_000).map(address).collect();
-    mine.extend((0..100).map(|number| Address::alone(std::net::Ipv6Addr::from((0xfd00 << 112) + number).into())));
+    mine.extend((0..100).map(|number| Address::alone(Ipv6Addr::from((0xfd00 << 112) + number).into())));
     let added = links.change_addresses(LOOPBACK, mine.iter().copied().map(AddressChange::Add));
     assert_eq!(added.expect("asked"), []);
     let mut listed = links.addresses(LOOPBACK).expect("listed");
@@ -112,5 +115,23 @@ fn what_befalls_links_and_addresses_is_heard_of() {
         [(Some(address(1)), true), (Some(address(1)), false), (Some(six), true), (Some(six), false), (None, false)]
     {
         assert!(heard.contains(&(index, event.0, event.1)), "{event:?} of {heard:?}");
+    }
+}
+
+/// Without waiting every tenth is not yet.
+fn what_has_settled_is_the_nodes_own() {
+    let mut links = Links::open().expect("opened");
+    links.add("services", "bridge").expect("made");
+    let index = links.link("services").expect("asked").expect("there").index;
+    for number in 1..=200_u128 {
+        let address = Ipv6Addr::from((0xfd00 << 112) + number);
+        let added = [AddressChange::Add(Address::alone(address.into()))];
+        assert_eq!(links.change_addresses(index, added).expect("added"), []);
+        links.settle([address]).expect("asked");
+        let routes = std::fs::read_to_string("/proc/thread-self/net/ipv6_route").expect("listed");
+        let begins = format!("{:032x} 80 ", u128::from(address));
+        // RTF_LOCAL of linux/ipv6_route.h
+        let is_local = |route: &str| route.starts_with(&begins) && route.contains(" 80200001 ");
+        assert!(routes.lines().any(is_local), "{address}: {routes}");
     }
 }

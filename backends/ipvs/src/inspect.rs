@@ -16,7 +16,7 @@ use crate::{
     dialect::Ipvs,
     kernel::{Error, Kernel},
     key::{Key, LINK},
-    listed, text,
+    listed, predecessor, text,
     value::Value,
 };
 
@@ -115,9 +115,15 @@ impl Predecessor for Own {
     fn remove(&mut self, dry_run: bool) -> Removal {
         let mut removal = Removal::default();
         let Some(kernel) = &mut self.kernel else { return removal };
-        match kernel.remove_servers(dry_run) {
-            Ok(removed) => removal.removed = removed,
-            Err(error) => removal.troubled(format!("virtual servers of link {LINK}: not removed"), error),
+        let not_removed = || format!("virtual servers of link {LINK}: not removed");
+        match predecessor::is_back() {
+            // It uses what is there.
+            Ok(true) => {}
+            Ok(false) => match kernel.remove_servers(dry_run) {
+                Ok(removed) => removal.removed = removed,
+                Err(error) => removal.troubled(not_removed(), error),
+            },
+            Err(error) => removal.troubled(not_removed(), error),
         }
         match portolan_nftables::Leftovers::beside_ipvs() {
             Ok(mut tables) => removal.append(tables.remove(dry_run)),

@@ -49,7 +49,7 @@ const IPSET_NAME: usize = 31;
 
 /// The kernel cannot be asked or refuses.
 #[derive(Debug, thiserror::Error)]
-enum Error {
+pub(crate) enum Error {
     /// The virtual servers.
     #[error(transparent)]
     Ipvs(#[from] IpvsError),
@@ -110,7 +110,7 @@ impl Leftovers {
             let servers = virtual_servers()?;
             parts.extend((servers > 0).then_some(Part::VirtualServers(servers)));
         }
-        let sets = ipsets(ipset::HEADER, Answers::One, IPSETS.into_iter().flat_map(names).collect())?;
+        let sets = own_ipsets()?;
         parts.extend((!sets.is_empty()).then_some(Part::Ipsets(sets)));
         // In ipvs mode it is adopted.
         parts.extend((self.running != Running::Own).then_some(Part::Link(link)));
@@ -236,6 +236,16 @@ fn virtual_servers() -> Result<usize, Error> {
         Err(IpvsError::Unsupported) => Ok(0),
         ipvs => Ok(ipvs?.servers()?.len()),
     }
+}
+
+/// Those of kube-proxy's sets that are there.
+fn own_ipsets() -> Result<Vec<String>, Error> {
+    ipsets(ipset::HEADER, Answers::One, IPSETS.into_iter().flat_map(names).collect())
+}
+
+/// Whether kube-proxy's ipvs mode has come back: it makes its sets first, and what Portolan has taken over has none.
+pub(crate) fn is_back() -> Result<bool, Error> {
+    Ok(!own_ipsets()?.is_empty())
 }
 
 /// Those of the sets that are there; with [`ipset::DESTROY`] they were.

@@ -17,7 +17,7 @@ use portolan_core::{
     inspect::{Predecessor as _, Running},
     object::{Backend as _, Syncer},
 };
-use portolan_ipvs::{Kernel, Leftovers};
+use portolan_ipvs::{Kernel, Leftovers, Own};
 
 use super::{changes, run, syncer};
 
@@ -103,6 +103,20 @@ pub(crate) fn what_kube_proxy_has_at_the_link_is_adopted() {
     );
     assert!(!servers.contains("10.0.0.99") && !servers.contains("192.0.2.1"), "{servers}");
     assert!(addresses.contains("10.0.0.1/32") && !addresses.contains("99"), "{addresses}");
+}
+
+pub(crate) fn what_kube_proxy_uses_again_is_not_cleaned_up() {
+    syncer().sync().expect("synced");
+    let servers = run("ipvsadm", "-Sn");
+    run("ipset", "create KUBE-CLUSTER-IP hash:ip,port");
+    let removal = Own::find().expect("asked").remove(false);
+    assert!(removal.trouble.is_empty() && run("ipvsadm", "-Sn") == servers, "{removal:?}");
+    assert_eq!(run("nft", "list tables"), "");
+    run("ipset", "destroy KUBE-CLUSTER-IP");
+    // Nothing but the tables says whose they are.
+    syncer().sync().expect("synced");
+    let removal = Own::find().expect("asked").remove(false);
+    assert!(removal.trouble.is_empty() && run("ipvsadm", "-Sn").is_empty(), "{removal:?}");
 }
 
 /// Endpoints are at an address of this node, so that one network namespace is enough.

@@ -30,7 +30,7 @@ mod told;
 
 type Test = (&'static str, fn());
 
-const TESTS: [Test; 14] = [
+const TESTS: [Test; 15] = [
     (
         "a_resync_that_sees_nothing_new_asks_for_no_virtual_server",
         a_resync_that_sees_nothing_new_asks_for_no_virtual_server,
@@ -47,6 +47,7 @@ const TESTS: [Test; 14] = [
     ("our_own_changes_are_not_anothers", link::our_own_changes_are_not_anothers),
     ("a_link_of_another_kind_is_replaced", link::a_link_of_another_kind_is_replaced),
     ("what_kube_proxy_has_at_the_link_is_adopted", link::what_kube_proxy_has_at_the_link_is_adopted),
+    ("what_kube_proxy_uses_again_is_not_cleaned_up", link::what_kube_proxy_uses_again_is_not_cleaned_up),
     ("what_another_mode_left_stays_until_its_connections_have_ended", link::what_another_mode_left_drains),
 ];
 

@@ -45,14 +45,15 @@ impl Dialect for Ipvs {
     /// A virtual server that is there already is refused.
     const ADDS_OVER: bool = false;
 
-    /// An address is the node's own before the last gate opens, and after the first has closed: meanwhile what comes there is
-    /// refused (`portolan_nftables::companion`).
+    /// First comes what refuses packets to an address (`portolan_nftables::companion`), then the address, then what leads other
+    /// frontends to it, and at last the gates. Of one rank it is the address that is written first (`Dialect::parent`).
     fn rank(key: &Key) -> Rank {
         match key {
             Key::Link => Rank::Root,
             Key::Server(_) => Rank::Container,
             Key::Destination(..) => Rank::Endpoint,
-            Key::Address(_) => Rank::Gate,
+            Key::Address(_) => Rank::Policy,
+            Key::Beside(key) if companion::leads_on(key) => Rank::Policy,
             Key::Beside(key) => Nft::rank(key),
         }
     }

@@ -4,13 +4,13 @@
 //!   client --> nat-prerouting --> the node itself --> filter-input --> IPVS --> (output) --> nat-postrouting --> endpoint
 //!              mark? policy?      its address is      refuse           picks                 masquerade
 //!                                 on kube-ipvs0
-//!   node ----> nat-output ----------------------------------> IPVS --> filter-output ------> nat-postrouting --> endpoint
+//!   node ----> nat-output --> filter-output-early ----------------------> IPVS --> (output) --> nat-postrouting --> endpoint
 //! ```
 //!
-//! A frontend that a virtual server serves has no endpoints in the sets. So its packets keep its address, are found to be for
-//! this node, and IPVS gives them an endpoint's address at LOCAL_IN, or at LOCAL_OUT for what the node sends (`ip_vs_core.c`).
-//! It changes no connection into one that is translated (`IPS_DST_NAT`), but with `net.ipv4.vs.conntrack` conntrack
-//! knows what the client asked: that is how such a packet is told. All other frontends are what they are in nftables mode.
+//! A cluster IP with a virtual server has no endpoints in the sets. So a packet to it keeps its address, is found to be for this node,
+//! and IPVS gives it an endpoint's address at LOCAL_IN, or at LOCAL_OUT for what the node sends (`ip_vs_core.c`). IPVS does not
+//! mark the connection as translated (`IPS_DST_NAT`), but with `net.ipv4.vs.conntrack` conntrack knows what the client asked: that
+//! is how such a packet is told. Rules translate what comes to other frontends to the cluster IP, if that has the same endpoints.
 
 use std::net::IpAddr;
 
@@ -44,6 +44,13 @@ pub fn render(port: &DesiredPort, objects: &mut Vec<(Key, Value)>) {
 #[must_use]
 pub fn address(address: IpAddr) -> Key {
     Key::Element(Family::of(address), SetName::Scheduled, ElementKey::address(address))
+}
+
+/// Whether the object says where a frontend's connections are sent, which may be a cluster IP.
+#[must_use]
+pub const fn leads_on(key: &Key) -> bool {
+    use SetName::{Direct, Endpoints, LocalEndpoints};
+    matches!(key, Key::Element(_, Direct(_) | Endpoints(_) | LocalEndpoints(_), _))
 }
 
 /// Whether our tables are those beside IPVS.

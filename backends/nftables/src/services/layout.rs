@@ -9,17 +9,17 @@
 //!                                        filter-input, -forward, -output  <---+    reject
 //! ```
 
-use std::{iter, sync::Arc};
+use std::iter;
 
 use ipnet::IpNet;
 use portolan_core::{
     addr::{Family, Protocol},
-    desired::{DesiredPort, LocalDetector, NodePolicy, NodePortsAt},
+    desired::{LocalDetector, NodePolicy, NodePortsAt},
 };
 
 use super::{
     Key, Rule, Statement, Value, commented,
-    names::{ChainName, DIRECT, PortName, SetName},
+    names::{ChainName, DIRECT, SetName},
     rule,
     sender::{self, Sender},
     sets::{self, Counts},
@@ -46,6 +46,12 @@ const SNAT_PRIORITY: i32 = 100;
 /// Before every other firewall, so that a packet for nobody is answered rather than dropped by a policy.
 const FILTER_PRIORITY: i32 = -110;
 
+/// After `nat-output`, which must have had its chance to send the packet to an endpoint.
+const FILTER_OUTPUT_PRIORITY: i32 = -90;
+/// After `nat-output`, too: all chains of the type `nat` are run by one hook at -100 (`nf_nat_ipv4_ops`). And before IPVS
+/// (`ip_vs_local_request4` at -98), since in IPv6 a process of the node that IPVS itself turns away waits for its answer.
+const BEFORE_IPVS: i32 = -99;
+
 /// Elements that the sets of ordinary Services have room for at least. The kernel allocates and clears a hash table for
 /// them at once, 16 KiB each at this size. What needs more gets a larger set, without anybody noticing.
 const MIN_SIZE: u32 = 768;
@@ -69,9 +75,9 @@ pub(crate) fn objects(policy: &NodePolicy, sender: Sender, need: &dyn Fn(&Key) -
             let value = set_value(set, need(&key), policy.count_connections);
             objects.push((key, value));
         }
-        for chain in ChainName::BASE.into_iter().filter(|chain| in_use(chain.scope())) {
+        for chain in ChainName::BASE.into_iter().filter(|chain| in_use(chain.scope()) && sender.needs(chain)) {
             let rules = view.rules(&chain);
-            objects.push((Key::Chain(family, chain.clone()), Value::Chain(hook(&chain, sender))));
+            objects.push((Key::Chain(family, chain.clone()), Value::Chain(hook(&chain))));
             objects.push((Key::Rules(family, chain), Value::Rules(rules.into())));
         }
     }
@@ -101,39 +107,7 @@ fn set_value(set: SetName, need: usize, count_connections: bool) -> Value {
     Value::Set { size, counts }
 }
 
-/// The chain that picks one of `count` endpoints of a large Service.
-pub(crate) fn pick(family: Family, scope: Scope, count: u32) -> [(Key, Value); 2] {
-    pick_from(family, ChainName::Pick(scope, count), SetName::Endpoints(scope), count)
-}
-
-/// The chain that picks one of `count` local endpoints.
-pub(crate) fn pick_local(family: Family, scope: Scope, count: u32) -> [(Key, Value); 2] {
-    pick_from(family, ChainName::PickLocal(scope, count), SetName::LocalEndpoints(scope), count)
-}
-
-fn pick_from(family: Family, chain: ChainName, set: SetName, count: u32) -> [(Key, Value); 2] {
-    let rules = [rule([Translate(frontend_and(set.scope(), Field::Random(count)), set)])];
-    [
-        (Key::Chain(family, chain.clone()), Value::Chain(None)),
-        (Key::Rules(family, chain), Value::Rules(Arc::new(rules))),
-    ]
-}
-
-/// The chain that lets a ServicePort's sources go on to the policy of their frontend, and drops all others. Rules and no
-/// set of ranges: those are changed as one, where ranges of old and new lists overlap, and cost nobody else anything (a
-/// set of 5,000 ranges takes the kernel 40 ms for each one that is deleted).
-pub(crate) fn sources(port: &DesiredPort) -> [(Key, Value); 2] {
-    let chain = ChainName::OfPort(PortName::sources(&port.name));
-    let allowed = port.sources.iter().map(|net| rule([Within(Source, *net), Goto(ChainName::RestrictedPolicies)]));
-    let refused = [rule([In(VIP.to_vec(), SetName::Restricted), Drop]), rule([Drop])];
-    let rules = allowed.chain(refused).collect();
-    [
-        (Key::Chain(port.family, chain.clone()), Value::Chain(None)),
-        (Key::Rules(port.family, chain), Value::Rules(rules)),
-    ]
-}
-
-fn hook(chain: &ChainName, sender: Sender) -> Option<Hook> {
+fn hook(chain: &ChainName) -> Option<Hook> {
     use HookKind::{Filter, Nat};
     let (kind, point, priority) = match chain {
         ChainName::NatPrerouting => (Nat, HookPoint::Prerouting, DNAT_PRIORITY),
@@ -141,7 +115,8 @@ fn hook(chain: &ChainName, sender: Sender) -> Option<Hook> {
         ChainName::NatPostrouting => (Nat, HookPoint::Postrouting, SNAT_PRIORITY),
         ChainName::FilterInput => (Filter, HookPoint::Input, FILTER_PRIORITY),
         ChainName::FilterForward => (Filter, HookPoint::Forward, FILTER_PRIORITY),
-        ChainName::FilterOutput => (Filter, HookPoint::Output, sender.filter_output_priority()),
+        ChainName::FilterOutput => (Filter, HookPoint::Output, FILTER_OUTPUT_PRIORITY),
+        ChainName::FilterOutputEarly => (Filter, HookPoint::Output, BEFORE_IPVS),
         _ => return None,
     };
     Some(Hook { kind, point, priority })
@@ -181,7 +156,7 @@ impl View<'_> {
             ChainName::Translated => self.translated(),
             ChainName::FilterInput => self.reject_input(),
             ChainName::FilterForward => self.reject_passing(),
-            ChainName::FilterOutput => self.reject_sent(),
+            ChainName::FilterOutput | ChainName::FilterOutputEarly => self.reject_sent(),
             ChainName::Pick(..) | ChainName::PickLocal(..) | ChainName::OfPort(_) | ChainName::Foreign(_) => Vec::new(),
         }
     }

@@ -5,13 +5,14 @@
 //! | --- | --- |
 //! | `names`, `sets` | what sets and chains are called, and what is in the sets |
 //! | `layout` | the ruleset that is there whatever the Services are |
-//! | `render`, `affinity`, `places` | what a ServicePort adds |
+//! | `render`, `chains`, `affinity`, `places` | what a ServicePort adds |
 //! | `sender`, `companion`, `closed` | what is otherwise where IPVS sends connections on, and what may be in its way |
 //! | `dialect` | in which order things come and go |
 //! | `predecessor` | what others have left in tables of theirs |
 //! | `inspect`: `listing`, `counters`, `trace` | what the objects of a kernel say: Frontends, counts, a packet's way |
 
 pub(crate) mod affinity;
+pub(crate) mod chains;
 pub(crate) mod closed;
 pub mod companion;
 pub(crate) mod counters;

@@ -18,7 +18,7 @@ use portolan_core::{
 };
 
 use super::{
-    Data, Key, Value, affinity, layout,
+    Data, Key, Value, affinity, chains,
     names::{ChainName, DIRECT, PortName, SetName},
     sender::Sender,
 };
@@ -186,10 +186,10 @@ impl<'a> Rendering<'a> {
         let mut meet_themselves = BTreeSet::new();
         for shared in std::mem::take(&mut self.shared) {
             match shared {
-                Shared::Pick(scope, count) => self.objects.extend(layout::pick(family, scope, count)),
-                Shared::PickLocal(scope, count) => self.objects.extend(layout::pick_local(family, scope, count)),
+                Shared::Pick(scope, count) => self.objects.extend(chains::pick(family, scope, count)),
+                Shared::PickLocal(scope, count) => self.objects.extend(chains::pick_local(family, scope, count)),
                 Shared::Affinity(list) => affinity::render(port, list, self.objects),
-                Shared::Sources => self.objects.extend(layout::sources(port)),
+                Shared::Sources => self.objects.extend(chains::sources(port)),
                 Shared::Hairpin(list) => {
                     let local = port.endpoints_for(list).iter().filter(|endpoint| endpoint.local);
                     meet_themselves.extend(local.map(|endpoint| endpoint.addr));

@@ -6,7 +6,11 @@ use portolan_core::{
     model::TrafficPolicy,
 };
 
-use super::{Rule, Statement, commented, names::SetName, rule};
+use super::{
+    Rule, Statement, commented,
+    names::{ChainName, SetName},
+    rule,
+};
 use crate::table::{
     field::{
         Field::{Asked, Destination, Source},
@@ -32,6 +36,16 @@ impl Sender {
         self == Self::Ipvs && frontend.kind == FrontendKind::ClusterIp
     }
 
+    /// Whether there is such a base chain. One that is hooked elsewhere has another name, since the kernel moves none: a table would
+    /// have to be made anew where one mode takes the place of the other, and nothing be served meanwhile.
+    pub(super) fn needs(self, chain: &ChainName) -> bool {
+        match chain {
+            ChainName::FilterOutput => self == Self::Rules,
+            ChainName::FilterOutputEarly => self == Self::Ipvs,
+            _ => true,
+        }
+    }
+
     /// The frontend whose virtual server sends connections to the endpoints of a list: the cluster IP, if that is its list.
     #[must_use]
     pub fn server(self, port: &DesiredPort, list: TrafficPolicy) -> Option<&Frontend> {
@@ -39,18 +53,6 @@ impl Sender {
             return None;
         }
         port.frontends.iter().find(|frontend| self.has_address(frontend) && frontend.policy == list)
-    }
-}
-
-impl Sender {
-    /// After `nat-output`, which must have had its chance to send the packet on: all chains of the type `nat` are run by one
-    /// hook at -100 (`nf_nat_ipv4_ops`). And before IPVS (`ip_vs_local_request4` at -98), since a process of the node that IPVS
-    /// itself turns away waits for its answer in IPv6.
-    pub(super) const fn filter_output_priority(self) -> i32 {
-        match self {
-            Self::Rules => -90,
-            Self::Ipvs => -99,
-        }
     }
 }
 

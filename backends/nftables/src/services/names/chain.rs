@@ -44,6 +44,8 @@ pub enum ChainName {
     FilterForward,
     /// Base chain: rejects what this node itself sends.
     FilterOutput,
+    /// Base chain: the same before IPVS, where that sends connections on.
+    FilterOutputEarly,
     /// A chain that somebody else put into our table.
     Foreign(Arc<str>),
 }
@@ -51,7 +53,7 @@ pub enum ChainName {
 impl ChainName {
     /// Those that are there whatever the Services are, in the order in which they are listed; those of
     /// [`Scope::NodePort`] only where NodePorts are at all local addresses.
-    pub const BASE: [Self; 19] = [
+    pub const BASE: [Self; 20] = [
         Self::MasqueradeAlways,
         Self::MasqueradeAffinity(Scope::Vip),
         Self::MasqueradeAffinity(Scope::NodePort),
@@ -71,6 +73,7 @@ impl ChainName {
         Self::FilterInput,
         Self::FilterForward,
         Self::FilterOutput,
+        Self::FilterOutputEarly,
     ];
 
     /// The chain with this name.
@@ -131,6 +134,7 @@ impl fmt::Display for ChainName {
             Self::FilterInput => "filter-input",
             Self::FilterForward => "filter-forward",
             Self::FilterOutput => "filter-output",
+            Self::FilterOutputEarly => "filter-output-early",
             Self::Foreign(name) => name,
         })
     }

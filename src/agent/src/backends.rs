@@ -11,6 +11,8 @@ use portolan_iptables::{Iptables, Xtables};
 use portolan_ipvs::Ipvs;
 use portolan_nftables::{Nft, Nftables};
 
+use crate::sync_loop::ErrorChain;
+
 /// In the order in which packets meet their rules, but that ipvs mode is asked before the tables that it shares with nftables
 /// mode.
 const BACKENDS: [Entry; 3] = [
@@ -111,7 +113,7 @@ pub fn prepare_ipvs(settings: &IpvsSettings, scheduler: Scheduler) -> Result<(),
     let IpvsSettings { tcp, tcp_fin, udp, .. } = *settings;
     let mut kernel = failing(portolan_ipvs::Kernel::open())?;
     if let Err(error) = kernel.set_timeouts(tcp, tcp_fin, udp) {
-        tracing::warn!("the timeouts of IPVS are as before: {error}");
+        tracing::warn!("the timeouts of IPVS are as before: {}", ErrorChain(&error));
     }
     Ok(())
 }

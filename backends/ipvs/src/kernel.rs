@@ -219,7 +219,7 @@ impl Kernel {
             LinkError::Request(ref request) if request.leaves_doubt() => unknown(error),
             error => failed(error),
         })?;
-        // Until then clients are refused, since what comes for a Service would pass through. Gates follow.
+        // The gates are opened after this. Before, packets to the address would be forwarded, and refused.
         let added = run.ops.iter().filter_map(|op| match op {
             Op::Add(Key::Address(IpAddr::V6(address)), _) => Some(*address),
             _ => None,

@@ -18,7 +18,8 @@ const LOCAL: u8 = 2;
 const TYPE: usize = 7;
 const HEADER: [u8; 12] = [10, 128, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
-/// Longer than the queue has ever been; what is not the node's own by then may never be.
+/// It takes a tenth of a millisecond where nothing else is queued. An address without a route after a second is not waited for any
+/// longer, so that it holds up no other.
 const PATIENCE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(1);
 

@@ -117,8 +117,7 @@ impl Predecessor for Own {
         let Some(kernel) = &mut self.kernel else { return removal };
         let not_removed = || format!("virtual servers of link {LINK}: not removed");
         match predecessor::is_back() {
-            // It uses what is there.
-            Ok(true) => {}
+            Ok(true) => removal.kept.push(format!("virtual servers of link {LINK}: kube-proxy's ipvs mode uses them")),
             Ok(false) => match kernel.remove_servers(dry_run) {
                 Ok(removed) => removal.removed = removed,
                 Err(error) => removal.troubled(not_removed(), error),

@@ -111,6 +111,7 @@ pub(crate) fn what_kube_proxy_uses_again_is_not_cleaned_up() {
     run("ipset", "create KUBE-CLUSTER-IP hash:ip,port");
     let removal = Own::find().expect("asked").remove(false);
     assert!(removal.trouble.is_empty() && run("ipvsadm", "-Sn") == servers, "{removal:?}");
+    assert_eq!(removal.kept, ["virtual servers of link kube-ipvs0: kube-proxy's ipvs mode uses them"]);
     assert_eq!(run("nft", "list tables"), "");
     run("ipset", "destroy KUBE-CLUSTER-IP");
     // Nothing but the tables says whose they are.

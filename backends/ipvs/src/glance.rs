@@ -85,7 +85,7 @@ fn words(server: &VirtualServer) -> String {
     format!("{scheduler} persistent {timeout} {netmask:08X}")
 }
 
-fn protocol(name: &str) -> Option<Protocol> {
+pub(crate) fn protocol(name: &str) -> Option<Protocol> {
     Protocol::ALL.into_iter().find(|known| known.to_string().eq_ignore_ascii_case(name))
 }
 
@@ -96,11 +96,16 @@ const fn vip((protocol, socket): (Protocol, SocketAddr)) -> Vip {
 /// `0A60000A:0050`, `[fd00:0010:0096:0000:0000:0000:0000:000a]:0050`
 fn socket(text: &str) -> Option<SocketAddr> {
     let (addr, port) = text.rsplit_once(':')?;
-    let addr = match addr.strip_prefix('[').and_then(|addr| addr.strip_suffix(']')) {
-        Some(v6) => IpAddr::V6(v6.parse().ok()?),
-        None => IpAddr::V4(Ipv4Addr::from(u32::from_str_radix(addr, 16).ok()?)),
-    };
-    Some(SocketAddr::new(addr, u16::from_str_radix(port, 16).ok()?))
+    let addr = addr.strip_prefix('[').and_then(|addr| addr.strip_suffix(']')).unwrap_or(addr);
+    Some(SocketAddr::new(address(addr)?, u16::from_str_radix(port, 16).ok()?))
+}
+
+/// `0A60000A`, `fd00:0010:0096:0000:0000:0000:0000:000a`
+pub(crate) fn address(text: &str) -> Option<IpAddr> {
+    if text.contains(':') {
+        return Some(IpAddr::V6(text.parse().ok()?));
+    }
+    Some(IpAddr::V4(Ipv4Addr::from(u32::from_str_radix(text, 16).ok()?)))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::{
     dialect::Ipvs,
     kernel::{Error, Kernel},
     key::{Key, LINK},
-    listed, predecessor, text,
+    listed, predecessor, remembered, text,
     value::Value,
 };
 
@@ -78,7 +78,11 @@ impl Inspect for Kernel {
     }
 
     fn remembered(&mut self, client: IpAddr, trace: &Trace) -> Result<BTreeMap<String, Duration>, BackendError> {
-        self.tables.remembered(client, trace)
+        let mut remembered = self.tables.remembered(client, trace)?;
+        if trace.outcomes.iter().any(|outcome| outcome.chosen_by.is_some()) {
+            remembered.extend(remembered::read(client).map_err(BackendError::new)?);
+        }
+        Ok(remembered)
     }
 
     fn other_tables(&mut self, family: Family) -> Result<Vec<String>, BackendError> {

@@ -12,7 +12,7 @@
 //! | `kernel`, `run` | writing them |
 //! | `observed` | reading them, and hearing of them |
 //! | `glance` | what of them is seen at each resync |
-//! | `text`, `listed`, `inspect` | as the programs take and list them; what they say to people |
+//! | `text`, `listed`, `remembered`, `inspect` | as the programs take and list them; what they say to people |
 //! | `figures` | what is counted for this backend alone |
 //! | `probe` | what of all this a node has not |
 //! | `predecessor`, `drain` | what kube-proxy's ipvs mode leaves, and how its connections end |
@@ -28,6 +28,7 @@ mod listed;
 mod observed;
 mod predecessor;
 mod probe;
+mod remembered;
 mod run;
 mod text;
 mod value;

@@ -30,7 +30,7 @@ mod told;
 
 type Test = (&'static str, fn());
 
-const TESTS: [Test; 15] = [
+const TESTS: [Test; 16] = [
     (
         "a_resync_that_sees_nothing_new_asks_for_no_virtual_server",
         a_resync_that_sees_nothing_new_asks_for_no_virtual_server,
@@ -41,6 +41,7 @@ const TESTS: [Test; 15] = [
     ("a_virtual_server_stays_ours_when_its_address_has_gone", a_virtual_server_stays_ours_when_its_address_has_gone),
     ("another_scheduler_changes_virtual_servers_in_their_places", another_scheduler_changes_virtual_servers),
     ("virtual_servers_are_told_as_ipvsadm_lists_them", told::virtual_servers_are_told_as_ipvsadm_lists_them),
+    ("a_trace_knows_where_a_client_stays", told::a_trace_knows_where_a_client_stays),
     ("a_trace_ends_where_the_kernel_does", told::a_trace_ends_where_the_kernel_does),
     ("a_service_has_a_scheduler_of_its_own", a_service_has_a_scheduler_of_its_own),
     ("what_befalls_the_link_and_its_addresses_is_heard_of", link::what_befalls_the_link_is_heard_of),

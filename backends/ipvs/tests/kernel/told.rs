@@ -1,6 +1,6 @@
 //! What people are told of virtual servers.
 
-use std::{collections::BTreeMap, io::ErrorKind, net::TcpStream};
+use std::{collections::BTreeMap, io::ErrorKind, net::TcpStream, time::Duration};
 
 use portolan_core::{
     addr::Protocol,
@@ -33,6 +33,34 @@ pub(crate) fn virtual_servers_are_told_as_ipvsadm_lists_them() {
         assert!(listed.lines().any(is_listed), "{line} is not in {listed}");
     }
     assert_eq!(server.destinations.len(), 3);
+}
+
+/// A second connection would come to the same destination, and a trace says so.
+pub(crate) fn a_trace_knows_where_a_client_stays() {
+    let mut syncer = syncer();
+    syncer.sync().expect("synced");
+    run("ipvsadm", "-E -t 10.0.0.2:80 -s rr -p 600");
+    let asked = vip("10.0.0.2");
+    // No endpoint answers. What the node sends to an address of its own comes from there.
+    let tried = TcpStream::connect_timeout(&(asked.addr, asked.port).into(), Duration::from_millis(10));
+    tried.expect_err("nobody is there");
+    let packet = Packet {
+        source: asked.addr,
+        origin: Origin::Node,
+        destination: asked.addr,
+        asks: Asks::Port(asked.protocol, asked.port),
+    };
+    let mut kernel = Kernel::open().expect("IPVS");
+    let observed = kernel.observed().expect("it is read");
+    let is_local = |address| address == asked.addr;
+    let traced = |remembered: &_| observed.trace(&packet, &World { is_local: &is_local, remembered });
+    let before = traced(&BTreeMap::new());
+    assert_eq!(before.outcomes.len(), 2, "{before:?}");
+    let after = traced(&kernel.remembered(packet.source, &before).expect("it is read"));
+    let [outcome] = &*after.outcomes else { panic!("{after:?}") };
+    let Verdict::Endpoint { sticky: Some(sticky), .. } = &outcome.verdict else { panic!("{outcome:?}") };
+    let left = sticky.left.expect("it is remembered").as_secs();
+    assert!(sticky.timeout == 600 && (590..=600).contains(&left), "{sticky:?}");
 }
 
 /// Others have taken away what took new connections, and no rule knows of it.
